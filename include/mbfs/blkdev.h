@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Block devices: what an image is stored on. All calls are safe from many threads at once; two calls
+ * on overlapping bytes at the same time have no defined order. Offsets and lengths are in bytes.
+ */
+#ifndef MBFS_BLKDEV_H
+#define MBFS_BLKDEV_H
+
+#include <mbfs/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct mbfs_bdev;
+
+/* What a device does. Every function returns 0 or a negative errno; short transfers do not exist. */
+struct mbfs_bdev_ops {
+	int (*read)(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes);
+	int (*write)(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, size_t len_bytes);
+	/* All completed writes survive a power cut once this has returned 0. */
+	int (*flush)(struct mbfs_bdev *dev);
+	/* The range's content is no longer needed; may be NULL. Reads of it are undefined until
+	 * written again. */
+	int (*trim)(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes);
+	/* Releases the device and its memory; called once, with no call under way. */
+	void (*close)(struct mbfs_bdev *dev);
+};
+
+/* First member of every kind of device. Constant between open and close. */
+struct mbfs_bdev {
+	const struct mbfs_bdev_ops *ops;
+	uint64_t size_bytes;
+	bool read_only; /* writes answer -EROFS */
+};
+
+enum mbfs_bdev_flags {
+	MBFS_BDEV_RDONLY = 1u << 0, /* open for reading; the lock taken is shared */
+	MBFS_BDEV_NOLOCK = 1u << 1, /* take no lock: only for tools that inspect a live image */
+};
+
+/*
+ * mbfs_bdev_open_file - an image file or a block device as a device
+ * @path:      [in] the image
+ * @off_bytes: [in] where the file system starts in it (option offset=)
+ * @flags:     [in] enum mbfs_bdev_flags
+ * @diag:      [out] one line on error
+ * @out:       [out] close with mbfs_bdev_close()
+ * Errors: -EBUSY another mbfs holds the image, or the kernel has it mounted; else as open(2) and
+ *         flock(2). Nothing is changed on error.
+ * The image is locked (flock) from here until mbfs_bdev_close(): mbfs_bdev_wait_unlocked() waits.
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags,
+						 struct mbfs_diag *diag, struct mbfs_bdev **out);
+
+/*
+ * mbfs_bdev_wait_unlocked - wait until no mbfs holds the image
+ * @timeout_s: [in] seconds; 0 waits for ever
+ * Errors: -ETIMEDOUT; else as open(2).
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_wait_unlocked(const char *path, unsigned timeout_s);
+
+/* A device in memory, zero-filled. Errors: -ENOMEM, -EINVAL size 0. */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_mem(uint64_t size_bytes, struct mbfs_bdev **out);
+
+/* The bytes of a device made by mbfs_bdev_open_mem(), size_bytes of them; the device keeps them. */
+MBFS_API uint8_t *mbfs_bdev_mem_bytes(struct mbfs_bdev *dev);
+
+/* What a fault-injecting device does to the calls that reach it; counts start at 1. */
+struct mbfs_fault_plan {
+	uint64_t fail_read_at;	/* the n-th read answers -EIO; 0 never */
+	uint64_t fail_write_at; /* the n-th write answers -EIO and changes nothing; 0 never */
+	uint64_t torn_write_at; /* the n-th write puts down only its first half, then -EIO; 0 never */
+	uint64_t fail_flush_at; /* the n-th flush answers -EIO; 0 never */
+	uint64_t cut_at;	/* from the n-th write on nothing reaches the device: power cut */
+	bool sticky;		/* once a fault has struck, all later calls of its kind fail too */
+};
+
+/* What reached a fault-injecting device so far. */
+struct mbfs_fault_counts {
+	uint64_t reads, writes, flushes, faults;
+};
+
+/*
+ * mbfs_bdev_open_fault - a device in front of another that fails as planned
+ * @inner: [in] stays the caller's and is not closed with this one
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_fault(struct mbfs_bdev *inner,
+						  const struct mbfs_fault_plan *plan,
+						  struct mbfs_bdev **out);
+MBFS_API void mbfs_bdev_fault_counts(struct mbfs_bdev *dev, struct mbfs_fault_counts *out);
+
+/* Range-checked front ends of the ops: -EINVAL outside the device, -EROFS on a read-only one. */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst,
+					    size_t len_bytes);
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_write(struct mbfs_bdev *dev, uint64_t off_bytes,
+					     const void *src, size_t len_bytes);
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_flush(struct mbfs_bdev *dev);
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes,
+					    uint64_t len_bytes);
+MBFS_API void mbfs_bdev_close(struct mbfs_bdev *dev);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

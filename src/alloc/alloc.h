@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * alloc/alloc.h - what the rooms above the allocator use besides <mbfs/alloc.h>: group descriptors over
+ * buffers (gdt.c) and the store that keeps the allocator's bitmaps on disk (store_disk.c).
+ */
+#ifndef ALLOC_ALLOC_H
+#define ALLOC_ALLOC_H
+
+#include <mbfs/alloc.h>
+
+#include "disk/geo.h"
+#include "journal/journal.h"
+
+struct gdt;
+
+/* One group descriptor, decoded. */
+struct gdesc {
+	mbfs_blk_t block_bitmap, inode_bitmap, inode_table;
+	uint32_t free_blks, free_inodes, used_dirs, itable_unused;
+	uint16_t flags; /* GDESC_* */
+};
+enum { GDESC_INODE_UNINIT = 1, GDESC_BLOCK_UNINIT = 2, GDESC_INODE_ZEROED = 4 };
+
+/*
+ * gdt_open - read and verify all group descriptors, decode them into memory
+ * Errors: -EUCLEAN a location is outside the device or overlaps; -EBADMSG checksum; -EIO; -ENOMEM.
+ *         @diag names the group and the remedy.
+ */
+int gdt_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct mbfs_diag *diag, struct gdt **out);
+void gdt_close(struct gdt *gdt);
+
+/* A copy of one descriptor. Takes RANK_GDESC. */
+void gdt_read(struct gdt *gdt, mbfs_grp_t grp, struct gdesc *out);
+
+/*
+ * Change counters and flags of one descriptor; deltas may be negative. The bitmap checksums are put in at
+ * gdt_seal(). Takes RANK_GDESC; no I/O, cannot fail.
+ */
+struct gdesc_delta {
+	int32_t free_blks, free_inodes, used_dirs;
+	uint32_t itable_unused;	   /* new value, if set_itable_unused */
+	bool set_itable_unused;
+	uint16_t clear_flags;
+};
+void gdt_update(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp, const struct gdesc_delta *d);
+
+/* The inode bitmap's buffer is @buf from now on (referenced by gdt until close), so that gdt_seal()
+ * can put its checksum into the descriptor. The same for the block bitmap. */
+void gdt_pin_inode_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf);
+void gdt_pin_block_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf);
+/* Checksum stored for a bitmap in the descriptor: right or not (true if the image has none). */
+bool gdt_inode_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits);
+bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits);
+
+/*
+ * gdt_seal - encode every changed descriptor with its bitmap checksums into the descriptor blocks
+ * Called by the write-out before it writes buffers (a pre-write hook), with no RANK_BUF held.
+ */
+void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx);
+
+/* Totals over all groups, for the superblock and statfs. */
+void gdt_totals(struct gdt *gdt, uint64_t *free_blks, uint64_t *free_inodes, uint64_t *used_dirs);
+
+/* True if any block of the range is a superblock, descriptor, bitmap or inode table block. */
+bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len);
+
+/* The allocator's bitmaps over gdt and buffers. Close after the allocator. */
+struct store_disk;
+int store_disk_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct gdt *gdt,
+		    struct store_disk **out);
+void store_disk_close(struct store_disk *s);
+extern const struct mbfs_alloc_store_ops store_disk_ops; /* ctx: struct store_disk * */
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * inode/inode.h - inodes in memory, their names, attributes and bytes.
+ *
+ * inode.c   in-core inodes: cache, load, write-back, life      ialloc.c  inode bitmaps, placement, orphans
+ * dir.c     directory blocks, linear and hashed                xattr.c   attributes in the inode and a block
+ * file.c    read, write, truncate, fallocate, seek             namei.c   create, unlink, rename ...
+ */
+#ifndef INODE_INODE_H
+#define INODE_INODE_H
+
+#include <mbfs/fs.h>
+
+#include "extent/extent.h"
+#include "rt/rcu.h"
+#include "rt/sync.h"
+
+struct inode_cache;
+
+/* What every inode of one mount shares; constant after mount. Filled by fs/mount.c. */
+struct inode_env {
+	const struct mbfs_geo *geo;
+	struct mbfs_bdev *dev;
+	struct buf_cache *bufs;
+	struct txlog *log;
+	struct gdt *gdt;
+	struct mbfs_alloc *alloc;
+	struct extent_env extents;
+	struct inode_cache *cache;
+	bool read_only;
+	bool fakeroot;
+	/* Upward calls into fs, which owns the superblock: the head of the orphan list. */
+	const struct inode_super_ops *super_ops;
+	void *super_ctx;
+};
+struct inode_super_ops {
+	mbfs_ino_t (*orphan_head)(void *ctx);
+	void (*orphan_head_set)(void *ctx, struct mbfs_tx *tx, mbfs_ino_t ino);
+	/* The image needs large_file (a file of 2 GiB and over now exists). */
+	void (*need_large_file)(void *ctx, struct mbfs_tx *tx);
+};
+
+enum inode_flag { /* on-disk i_flags that mbfs looks at */
+	INODE_FL_IMMUTABLE = 0x10, INODE_FL_APPEND = 0x20, INODE_FL_INDEX = 0x1000,
+	INODE_FL_HUGE_FILE = 0x40000, INODE_FL_EXTENTS = 0x80000, INODE_FL_EA_INODE = 0x200000,
+	INODE_FL_INLINE_DATA = 0x10000000,
+};
+
+/*
+ * One inode in memory. Found in the cache under RCU, referenced by ref (operations, open files) and
+ * pinned by nlookup (FUSE); leaves the cache when both are 0. An inode with nlink 0 is freed on disk
+ * when it leaves; until then it is on the orphan list.
+ * rw: RANK_INODE. Shared: reads of data and names. Exclusive: writes, truncate, changes of names. May
+ *     span device I/O. Two inodes: parent before child, else by number (_nested).
+ * fields: RANK_INODE_FIELDS. Guards the attributes below and the inode's bytes in its table block.
+ */
+struct inode {
+	struct rt_hash_node node;
+	struct rt_rcu_head rcu;
+	struct inode_env *env;	/* [const] */
+	mbfs_ino_t ino;		/* [const] */
+	rt_u32 ref;		/* [atomic] */
+	rt_u64 nlookup;		/* [atomic] */
+	rt_u32 writers;		/* [atomic] open files that may write */
+	struct rt_rwlock rw;
+	struct rt_mutex fields;
+	/* [fields], and mode's type bits, gen and rdev [const] after load */
+	uint32_t gen;
+	mode_t mode;
+	uint32_t nlink, uid, gid, flags;
+	uint64_t size_bytes;	/* written under rw exclusive too: stable for whoever holds rw */
+	uint64_t blocks_512;
+	dev_t rdev;
+	struct timespec atime, mtime, ctime, btime;
+	mbfs_blk_t xattr_blk;
+	uint32_t extra_isize;
+	mbfs_ino_t orphan_next; /* [RANK_ORPHAN]; i_dtime on disk */
+	bool on_orphan_list;	/* [RANK_ORPHAN] */
+	struct extent_tree tree; /* own lock; for fast symlinks and devices tree.root is raw i_block */
+	struct rt_mutex xattr_lock; /* RANK_XATTR */
+	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does not know
+	 * survives. inode_bytes of them. [fields] */
+	uint8_t *raw;
+	/* the cache's */
+	struct inode *lru_next, *lru_prev;
+	rt_u32 state;
+	struct rt_mutex load_lock;
+	uint64_t dir_goal;	/* [racy: hint for linear directories: where the last free space was] */
+};
+
+static inline bool inode_is_dir(const struct inode *in)
+{
+	return S_ISDIR(in->mode);
+}
+static inline bool inode_is_reg(const struct inode *in)
+{
+	return S_ISREG(in->mode);
+}
+
+/* ---- inode.c ---- */
+int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_cache **out);
+/* Evicts all (unlinked ones are freed on disk). No references are left; pins are dropped. */
+void inode_cache_close(struct inode_cache *c);
+/* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root: -EUCLEAN. */
+int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
+void inode_hold(struct inode *in);
+/* May free the inode on disk (last reference of an unlinked one): hold no lock of any rank. */
+void inode_put(struct inode *in);
+void inode_pin(struct inode *in);				   /* nlookup + 1 */
+void inode_unpin(struct inode_env *env, mbfs_ino_t ino, uint64_t n); /* nlookup - n */
+/* Encode all fields and the tree root into the table block. Takes fields; errors: -EIO, -ENOMEM. */
+int inode_dirty(struct inode *in, struct mbfs_tx *tx);
+void inode_attr(struct inode *in, struct mbfs_attr *out); /* takes fields */
+void inode_now(struct timespec *ts);
+/* In-core inode for a number just allocated by ialloc_new(): fields zero, gen fresh, referenced. */
+int inode_new(struct inode_env *env, mbfs_ino_t ino, mode_t mode, struct inode **out);
+/* Add to the count of blocks, in file-system blocks; takes fields. */
+void inode_add_blocks(struct inode *in, int64_t blks);
+
+/* ---- ialloc.c ---- */
+/* Allocate an inode number near @parent (Orlov for directories). -ENOSPC none free. */
+int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
+	       mbfs_ino_t *out);
+int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool is_dir);
+/* In use according to the bitmap? */
+int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out);
+/* On-disk orphan list; takes RANK_ORPHAN. */
+int orphan_add(struct inode *in, struct mbfs_tx *tx);
+int orphan_del(struct inode *in, struct mbfs_tx *tx);
+/* At mount, writable: free the inodes a crash left behind. */
+int orphan_cleanup(struct inode_env *env);
+/* Where the table block of an inode is, and the offset inside it. -EUCLEAN number out of range. */
+int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32_t *off_bytes);
+extern const struct buf_kind itable_kind;
+
+/* ---- dir.c ---- caller holds dir->rw (shared for find and read, exclusive for the others) */
+int dir_find(struct inode *dir, const char *name, size_t len, mbfs_ino_t *ino, uint8_t *ftype);
+/* -EEXIST; -ENOSPC. Grows and indexes the directory as needed. ftype: DT_* */
+int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type);
+int dir_del(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len); /* -ENOENT */
+/* Make the entry point to another inode. */
+int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type);
+int dir_init(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent); /* "." and ".." of a new one */
+int dir_is_empty(struct inode *dir, bool *out);
+int dir_parent(struct inode *dir, mbfs_ino_t *out); /* what ".." says */
+int dir_set_parent(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent);
+int dir_iterate(struct inode *dir, uint64_t cookie, mbfs_dir_emit emit, void *arg);
+enum { DIR_CREDITS = 100 };
+
+/* ---- xattr.c ---- takes xattr_lock; names with prefix. */
+ssize_t xattr_get(struct inode *in, const char *name, void *buf, size_t bytes);
+ssize_t xattr_list(struct inode *in, char *buf, size_t bytes);
+int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value, size_t bytes,
+	      unsigned flags); /* value NULL: remove */
+int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
+enum { XATTR_CREDITS = 12 };
+
+/* ---- file.c ---- takes rw itself; handles are its own */
+ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off);
+ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes, uint64_t off,
+		   bool append);
+int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off, uint64_t bytes);
+int file_truncate(struct inode *in, uint64_t size_bytes);
+/* Free every block; for inodes that are going. Caller is the only one left. */
+int file_free_blocks(struct inode *in);
+int64_t file_seek(struct inode *in, uint64_t off, int whence);
+/* The largest size a file of this kind may have, in bytes. */
+uint64_t file_size_max(const struct inode *in);
+
+/* ---- namei.c ---- whole operations on names: locks, handles, attributes, times. Results referenced. */
+int namei_lookup(struct inode *dir, const char *name, struct inode **out);
+int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode, dev_t rdev,
+		 const char *symlink_target, struct inode **out); /* files, directories, links, devices */
+int namei_link(struct inode *in, struct inode *dir, const char *name);
+int namei_unlink(struct inode *dir, const char *name);
+int namei_rmdir(struct inode *dir, const char *name);
+/* Caller holds the fs-wide rename lock (RANK_RENAME) when the directories differ. */
+int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, const char *new_name,
+		 unsigned flags);
+int namei_readlink(struct inode *in, char *buf, size_t bytes);
+int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * t.h - what every Check program shares.
+ *
+ *   T_MAIN(suite_fn)   main() that runs one suite; CK_FORK=no for gdb
+ *   t_seed()           the seed of this run: MBFS_TEST_SEED or a fresh one, printed once
+ */
+#ifndef TESTS_SUPPORT_T_H
+#define TESTS_SUPPORT_T_H
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "rt/sync.h"
+
+static inline uint64_t t_seed(void)
+{
+	const char *env = getenv("MBFS_TEST_SEED");
+	uint64_t seed = env ? strtoull(env, NULL, 0) : rt_rand_seed();
+
+	printf("repeat with MBFS_TEST_SEED=%#" PRIx64 "\n", seed);
+	fflush(stdout);
+	return seed;
+}
+
+#define T_MAIN(suite_fn)                                                                           \
+	int main(void)                                                                             \
+	{                                                                                          \
+		SRunner *runner = srunner_create(suite_fn());                                      \
+		int failed;                                                                        \
+                                                                                                   \
+		srunner_run_all(runner, CK_NORMAL);                                                \
+		failed = srunner_ntests_failed(runner);                                            \
+		srunner_free(runner);                                                              \
+		return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                       \
+	}
+
+#endif
