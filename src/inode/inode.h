@@ -135,12 +135,16 @@ extern const struct buf_kind itable_kind;
 
 /* ---- dir.c ---- caller holds dir->rw (shared for find and read, exclusive for the others) */
 int dir_find(struct inode *dir, const char *name, size_t len, mbfs_ino_t *ino, uint8_t *ftype);
-/* -EEXIST; -ENOSPC. Grows and indexes the directory as needed. ftype: DT_* */
-int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type);
+/* -EEXIST; -ENOSPC. Grows and indexes the directory as needed. d_type: DT_*; alloc_flags: MBFS_ALLOC_ROOT
+ * if the caller may use reserved blocks. Like dir_del, dir_set and dir_set_parent: on error the directory
+ * is as before. */
+int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
+	    unsigned alloc_flags);
 int dir_del(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len); /* -ENOENT */
 /* Make the entry point to another inode. */
 int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type);
-int dir_init(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent); /* "." and ".." of a new one */
+/* "." and ".." of a new one */
+int dir_init(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent, unsigned alloc_flags);
 int dir_is_empty(struct inode *dir, bool *out);
 int dir_parent(struct inode *dir, mbfs_ino_t *out); /* what ".." says */
 int dir_set_parent(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent);
