@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Range checks in front of every kind of device, so that no kind has its own. */
+#include <mbfs/blkdev.h>
+
+#include <errno.h>
+
+static bool in_range(const struct mbfs_bdev *dev, uint64_t off, uint64_t len)
+{
+	return off <= dev->size_bytes && len <= dev->size_bytes - off;
+}
+
+int mbfs_bdev_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
+{
+	if (!in_range(dev, off_bytes, len_bytes))
+		return -EINVAL;
+	return dev->ops->read(dev, off_bytes, dst, len_bytes);
+}
+
+int mbfs_bdev_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, size_t len_bytes)
+{
+	if (dev->read_only)
+		return -EROFS;
+	if (!in_range(dev, off_bytes, len_bytes))
+		return -EINVAL;
+	return dev->ops->write(dev, off_bytes, src, len_bytes);
+}
+
+int mbfs_bdev_flush(struct mbfs_bdev *dev)
+{
+	return dev->read_only ? 0 : dev->ops->flush(dev);
+}
+
+int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes)
+{
+	if (dev->read_only)
+		return -EROFS;
+	if (!in_range(dev, off_bytes, len_bytes))
+		return -EINVAL;
+	return dev->ops->trim ? dev->ops->trim(dev, off_bytes, len_bytes) : -EOPNOTSUPP;
+}
+
+void mbfs_bdev_close(struct mbfs_bdev *dev)
+{
+	if (dev)
+		dev->ops->close(dev);
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An image file or a block device. While it is open the image is locked with flock(2), exclusively for
+ * writing, shared for reading; the lock belongs to the open file, so it survives the daemon's fork and is
+ * gone when the last process that has it is: that is what mbfs_bdev_wait_unlocked() waits for.
+ */
+#include <mbfs/blkdev.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "rt/mem.h"
+#include "rt/sync.h"
+
+struct bdev_file {
+	struct mbfs_bdev dev;
+	int fd;		    /* [const] */
+	uint64_t off_bytes; /* [const] where the file system starts */
+	bool is_blk;	    /* [const] a block device, not a file */
+};
+
+static struct bdev_file *file_of(struct mbfs_bdev *dev)
+{
+	return container_of(dev, struct bdev_file, dev);
+}
+
+static int file_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
+{
+	struct bdev_file *f = file_of(dev);
+	uint8_t *p = dst;
+
+	while (len_bytes > 0) {
+		ssize_t n = pread(f->fd, p, len_bytes, (off_t)(f->off_bytes + off_bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO; /* the image has become shorter under us */
+		p += n;
+		off_bytes += (uint64_t)n;
+		len_bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static int file_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, size_t len_bytes)
+{
+	struct bdev_file *f = file_of(dev);
+	const uint8_t *p = src;
+
+	while (len_bytes > 0) {
+		ssize_t n = pwrite(f->fd, p, len_bytes, (off_t)(f->off_bytes + off_bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			/* A full host disk under a sparse image is a device error, not our ENOSPC. */
+			return errno == ENOSPC || errno == EDQUOT ? -EIO : -errno;
+		p += n;
+		off_bytes += (uint64_t)n;
+		len_bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static int file_flush(struct mbfs_bdev *dev)
+{
+	return fdatasync(file_of(dev)->fd) ? -errno : 0;
+}
+
+static int file_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes)
+{
+	struct bdev_file *f = file_of(dev);
+	uint64_t range[2] = { f->off_bytes + off_bytes, len_bytes };
+
+	if (f->is_blk)
+		return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
+	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)range[0],
+		      (off_t)range[1]))
+		return -errno;
+	return 0;
+}
+
+static void file_close(struct mbfs_bdev *dev)
+{
+	struct bdev_file *f = file_of(dev);
+
+	close(f->fd);
+	rt_free(f);
+}
+
+static const struct mbfs_bdev_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.trim = file_trim,
+	.close = file_close,
+};
+
+/* Does the kernel have @path attached to a loop device? Its number goes to *@loop. */
+static bool loop_attached(const char *path, unsigned *loop)
+{
+	char real[4096], name[64], backing[4200];
+	bool same = false;
+
+	if (!realpath(path, real))
+		return false;
+	for (unsigned i = 0; i < 256 && !same; i++) {
+		FILE *fp;
+
+		snprintf(name, sizeof(name), "/sys/block/loop%u/loop/backing_file", i);
+		fp = fopen(name, "re");
+		if (!fp)
+			continue;
+		if (fgets(backing, sizeof(backing), fp)) {
+			backing[strcspn(backing, "\n")] = 0;
+			same = strcmp(backing, real) == 0;
+		}
+		fclose(fp);
+		*loop = i;
+	}
+	return same;
+}
+
+static int size_of(int fd, const struct stat *st, uint64_t *size)
+{
+	if (S_ISBLK(st->st_mode))
+		return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
+	if (!S_ISREG(st->st_mode))
+		return -ENOTBLK;
+	*size = (uint64_t)st->st_size;
+	return 0;
+}
+
+static int image_lock(int fd, const char *path, unsigned flags, struct mbfs_diag *diag)
+{
+	bool ro = flags & MBFS_BDEV_RDONLY;
+	unsigned loop;
+
+	if (flags & MBFS_BDEV_NOLOCK)
+		return 0;
+	if (flock(fd, (ro ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return diag_set(diag, -errno, "%s: cannot lock: %s", path, strerror(errno));
+		return diag_set(diag, -EBUSY,
+				"%s: in use by another mbfs; unmount it first, or wait for it with "
+				"mbfs --wait %s",
+				path, path);
+	}
+	if (loop_attached(path, &loop))
+		return diag_set(diag, -EBUSY,
+				"%s: attached to /dev/loop%u in the kernel; unmount it and run "
+				"losetup -d /dev/loop%u",
+				path, loop, loop);
+	return 0;
+}
+
+static int open_checked(const char *path, uint64_t off_bytes, unsigned flags, struct mbfs_diag *diag,
+			struct bdev_file *f)
+{
+	bool ro = flags & MBFS_BDEV_RDONLY;
+	struct stat st;
+	uint64_t size;
+	int err;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return diag_set(diag, -EISDIR, "%s: is a directory, not an image", path);
+	/* O_EXCL on a block device fails while the kernel has it mounted or otherwise claimed. */
+	f->fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC |
+				   (S_ISBLK(st.st_mode) && !(flags & MBFS_BDEV_NOLOCK) ? O_EXCL : 0));
+	if (f->fd < 0)
+		return diag_set(diag, -errno, "%s: cannot open for %s: %s", path,
+				ro ? "reading" : "writing (is -o ro what you want?)",
+				strerror(errno));
+	err = fstat(f->fd, &st) ? -errno : size_of(f->fd, &st, &size);
+	if (err) {
+		diag_set(diag, err, "%s: not an image file or block device", path);
+		goto err_close;
+	}
+	if (off_bytes >= size) {
+		err = diag_set(diag, -EINVAL, "%s: offset %llu is past its end (%llu bytes)", path,
+			       (unsigned long long)off_bytes, (unsigned long long)size);
+		goto err_close;
+	}
+	err = image_lock(f->fd, path, flags, diag);
+	if (err)
+		goto err_close;
+	f->off_bytes = off_bytes;
+	f->is_blk = S_ISBLK(st.st_mode);
+	f->dev.size_bytes = size - off_bytes;
+	f->dev.read_only = ro;
+	return 0;
+
+err_close:
+	close(f->fd);
+	return err;
+}
+
+int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags, struct mbfs_diag *diag,
+			struct mbfs_bdev **out)
+{
+	struct bdev_file *f = rt_zalloc(sizeof(*f));
+	int err;
+
+	if (!f)
+		return diag_set(diag, -ENOMEM, "out of memory");
+	f->dev.ops = &file_ops;
+	err = open_checked(path, off_bytes, flags, diag, f);
+	if (err) {
+		rt_free(f);
+		return err;
+	}
+	*out = &f->dev;
+	return 0;
+}
+
+int mbfs_bdev_wait_unlocked(const char *path, unsigned timeout_s)
+{
+	enum { STEP_NS = 10000000 };
+	uint64_t until = rt_now_ns() + (uint64_t)timeout_s * 1000000000ull;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX | (timeout_s ? LOCK_NB : 0))) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK) {
+			err = -errno;
+			break;
+		}
+		if (rt_now_ns() >= until) {
+			err = -ETIMEDOUT;
+			break;
+		}
+		rt_sleep_ns(STEP_NS);
+	}
+	close(fd);
+	return err;
+}
