@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Attributes and extended attributes by inode number. */
+#include "fs/fs_priv.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_attr *attr)
+{
+	struct inode *in;
+	int err = inode_get(&fs->env, ino, &in);
+
+	if (err)
+		return fs_seen(fs, err);
+	inode_attr(in, attr);
+	inode_put(in);
+	return 0;
+}
+
+/* Times may be touched on an append-only file ("now" only), nothing else. */
+static int setattr_check(struct inode *in, unsigned set)
+{
+	const unsigned now = MBFS_SET_ATIME | MBFS_SET_MTIME | MBFS_SET_ATIME_NOW | MBFS_SET_MTIME_NOW |
+			     MBFS_SET_CTIME;
+
+	if ((set & MBFS_SET_SIZE) && !inode_is_reg(in))
+		return inode_is_dir(in) ? -EISDIR : -EINVAL;
+	return fs_change_check(in, !(set & ~now));
+}
+
+int mbfs_fs_setattr(struct mbfs_fs *fs, mbfs_ino_t ino, unsigned set, const struct mbfs_attr *want,
+		    struct mbfs_attr *attr)
+{
+	struct inode *in;
+	int err = fs_writable(fs);
+
+	if (!err)
+		err = inode_get(&fs->env, ino, &in);
+	if (err)
+		return fs_seen(fs, err);
+	err = setattr_check(in, set);
+	if (!err)
+		err = namei_setattr(in, set, want);
+	if (!err)
+		inode_attr(in, attr);
+	inode_put(in);
+	return fs_seen(fs, err);
+}
+
+ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, void *buf, size_t bytes)
+{
+	struct inode *in;
+	ssize_t got = inode_get(&fs->env, ino, &in);
+
+	if (got)
+		return fs_seen(fs, (int)got);
+	got = xattr_get(in, name, buf, bytes);
+	inode_put(in);
+	if (got < 0)
+		fs_seen(fs, (int)got);
+	return got;
+}
+
+ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes)
+{
+	struct inode *in;
+	ssize_t got = inode_get(&fs->env, ino, &in);
+
+	if (got)
+		return fs_seen(fs, (int)got);
+	got = xattr_list(in, buf, bytes);
+	inode_put(in);
+	if (got < 0)
+		fs_seen(fs, (int)got);
+	return got;
+}
+
+/* @value NULL: remove. */
+static int change_xattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value,
+			size_t bytes, unsigned flags)
+{
+	struct mbfs_tx *tx;
+	struct inode *in;
+	int err = fs_writable(fs);
+
+	if (!err)
+		err = inode_get(&fs->env, ino, &in);
+	if (err)
+		return fs_seen(fs, err);
+	err = fs_change_check(in, false);
+	if (err)
+		goto out_inode;
+	err = tx_start(fs->log, XATTR_CREDITS, &tx);
+	if (err)
+		goto out_inode;
+	err = xattr_set(in, tx, name, value, bytes, flags);
+	tx_stop(tx);
+out_inode:
+	inode_put(in);
+	return fs_seen(fs, err);
+}
+
+int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value, size_t bytes,
+		     unsigned flags)
+{
+	if (flags & ~(unsigned)(MBFS_XATTR_CREATE | MBFS_XATTR_REPLACE))
+		return -EINVAL;
+	/* An empty value is a value. */
+	return change_xattr(fs, ino, name, value ? value : "", value ? bytes : 0, flags);
+}
+
+int mbfs_fs_removexattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name)
+{
+	return change_xattr(fs, ino, name, NULL, 0, MBFS_XATTR_REPLACE);
+}

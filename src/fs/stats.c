@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"buffers":{...}}. Counters
+ * are read one by one, not as a snapshot. The allocator's names are those of struct mbfs_alloc_stats.
+ */
+#include "fs/fs_priv.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "rt/mem.h"
+
+enum { JSON_BYTES = 16384 };
+
+/* Text being built in a buffer that is large enough by construction: asserted at the end. */
+struct json {
+	char *text;
+	size_t len;
+	bool comma;
+};
+
+static void MBFS_PRINTF(2, 3) json_put(struct json *j, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(j->text + j->len, JSON_BYTES - j->len, fmt, ap);
+	va_end(ap);
+	MBFS_ASSERT(n >= 0 && j->len + (size_t)n < JSON_BYTES);
+	j->len += (size_t)n;
+}
+
+static void json_key(struct json *j, const char *name)
+{
+	json_put(j, "%s\"%s\":", j->comma ? "," : "", name);
+	j->comma = true;
+}
+
+static void json_open(struct json *j, const char *name)
+{
+	json_key(j, name);
+	json_put(j, "{");
+	j->comma = false;
+}
+
+static void json_close(struct json *j)
+{
+	json_put(j, "}");
+	j->comma = true;
+}
+
+static void json_u64(struct json *j, const char *name, uint64_t v)
+{
+	json_key(j, name);
+	json_put(j, "%" PRIu64, v);
+}
+
+static void json_str(struct json *j, const char *name, const char *v)
+{
+	json_key(j, name);
+	json_put(j, "\"%s\"", v);
+}
+
+static void json_array(struct json *j, const char *name, const uint64_t *v, unsigned nr)
+{
+	json_key(j, name);
+	for (unsigned i = 0; i < nr; i++)
+		json_put(j, "%c%" PRIu64, i ? ',' : '[', v[i]);
+	json_put(j, "]");
+}
+
+static void put_mount(struct json *j, struct mbfs_fs *fs)
+{
+	const struct mbfs_geo *geo = &fs->super.geo;
+	uint64_t blks, inodes, dirs;
+
+	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
+	json_open(j, "mount");
+	json_str(j, "version", MBFS_VERSION);
+	json_str(j, "commit", MBFS_COMMIT);
+	json_str(j, "enospc", fs->opts.tune.enospc);
+	json_u64(j, "cpus", fs->opts.tune.cpus);
+	json_u64(j, "read_only", fs->read_only);
+	json_u64(j, "damaged", rt_u32_read(&fs->damaged));
+	json_u64(j, "block_bytes", geo->block_bytes);
+	json_u64(j, "groups", geo->grp_nr);
+	json_u64(j, "inodes", geo->inode_nr);
+	json_u64(j, "inodes_free", inodes);
+	json_u64(j, "directories", dirs);
+	json_u64(j, "write_outs", rt_u64_read(&fs->sync_begun));
+	json_close(j);
+}
+
+#define ALLOC_FIELD(name) { #name, offsetof(struct mbfs_alloc_stats, name), 1 }
+#define ALLOC_ARRAY(name, nr) { #name, offsetof(struct mbfs_alloc_stats, name), nr }
+
+static const struct {
+	const char *name;
+	size_t off;
+	unsigned nr;
+} alloc_fields[] = {
+	ALLOC_FIELD(blk_nr), ALLOC_FIELD(free_nr), ALLOC_FIELD(claimed_nr), ALLOC_FIELD(pa_nr),
+	ALLOC_FIELD(pa_blks), ALLOC_FIELD(groups_loaded), ALLOC_FIELD(reqs), ALLOC_FIELD(success),
+	ALLOC_FIELD(blocks_allocated), ALLOC_FIELD(frees), ALLOC_FIELD(blocks_freed),
+	ALLOC_FIELD(groups_scanned), ALLOC_ARRAY(groups_considered, MBFS_CR_NR),
+	ALLOC_ARRAY(cr_hits, MBFS_CR_NR), ALLOC_ARRAY(cr_useless, MBFS_CR_NR),
+	ALLOC_FIELD(extents_scanned), ALLOC_FIELD(goal_hits), ALLOC_FIELD(stream_goal_hits),
+	ALLOC_FIELD(len_goal_hits), ALLOC_FIELD(pow2_hits), ALLOC_FIELD(breaks), ALLOC_FIELD(lost),
+	ALLOC_FIELD(buddies_generated), ALLOC_FIELD(preallocated), ALLOC_FIELD(discarded),
+	ALLOC_FIELD(pa_hits_inode), ALLOC_FIELD(pa_hits_group), ALLOC_FIELD(enospc),
+	ALLOC_FIELD(false_enospc), ALLOC_FIELD(claim_failed), ALLOC_FIELD(passes), ALLOC_FIELD(sweeps),
+	ALLOC_FIELD(retries), ALLOC_FIELD(cap_hits), ALLOC_FIELD(seq_mismatches), ALLOC_FIELD(barriers),
+	ALLOC_FIELD(barrier_ns), ALLOC_FIELD(barrier_max_ns), ALLOC_FIELD(waits), ALLOC_FIELD(wait_ns),
+	ALLOC_FIELD(slow_calls), ALLOC_FIELD(slow_max_ns), ALLOC_ARRAY(slow_hist, MBFS_HIST_NR),
+};
+
+static void put_alloc(struct json *j, struct mbfs_fs *fs)
+{
+	struct mbfs_alloc_stats stats;
+
+	mbfs_alloc_stats(fs->alloc, &stats);
+	json_open(j, "alloc");
+	for (size_t i = 0; i < MBFS_ARRAY_SIZE(alloc_fields); i++) {
+		const void *at = (const char *)&stats + alloc_fields[i].off;
+
+		if (alloc_fields[i].nr == 1)
+			json_u64(j, alloc_fields[i].name, *(const uint64_t *)at);
+		else
+			json_array(j, alloc_fields[i].name, at, alloc_fields[i].nr);
+	}
+	json_close(j);
+}
+
+static void put_buffers(struct json *j, struct mbfs_fs *fs)
+{
+	struct buf_stats stats;
+
+	buf_cache_stats(fs->bufs, &stats);
+	json_open(j, "buffers");
+	json_u64(j, "hits", stats.hits);
+	json_u64(j, "misses", stats.misses);
+	json_u64(j, "writes", stats.writes);
+	json_u64(j, "evicted", stats.evicted);
+	json_u64(j, "cached", stats.cached);
+	json_u64(j, "dirty", stats.dirty);
+	json_u64(j, "dirty_bytes", tx_dirty_bytes(fs->log));
+	json_close(j);
+}
+
+char *mbfs_fs_stats_json(struct mbfs_fs *fs)
+{
+	struct json j = { .text = rt_alloc(JSON_BYTES) };
+
+	if (!j.text)
+		return NULL;
+	json_put(&j, "{");
+	put_mount(&j, fs);
+	put_alloc(&j, fs);
+	put_buffers(&j, fs);
+	json_put(&j, "}");
+	return j.text;
+}
+
+void mbfs_fs_string_free(char *s)
+{
+	rt_free(s);
+}
