@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * race.h - scenarios of mbfs-race, their runners, and what the tools need beside them.
+ *
+ * A scenario is one race: its workloads, its invariant and the variants it applies to. A run is one
+ * scenario under one variant with one workload, in processes of its own: a variant that livelocks is
+ * killed and reported, and never takes the tool with it.
+ */
+#ifndef RACE_RACE_H
+#define RACE_RACE_H
+
+#include <mbfs/alloc.h>
+
+#include <stdio.h>
+
+enum {
+	RACE_THREADS_MAX = 1024,
+	RACE_CPUS_MAX = 1024,
+	RACE_HIST_NR = 976,
+	RACE_NOTE_BYTES = 960,
+};
+
+struct race_workload {
+	const char *name, *summary;
+};
+
+struct race_scenario {
+	const char *name, *summary;
+	const struct race_workload *workloads; /* ends with a NULL name; the first is the default */
+};
+
+/* Scenarios in the order in which they are listed; NULL past the end. */
+const struct race_scenario *race_scenario_at(unsigned idx);
+const struct race_scenario *race_scenario_find(const char *name);
+const struct race_workload *race_workload_find(const struct race_scenario *s, const char *name);
+
+/* Times of calls, in buckets of 1/16 of a power of two: percentiles are right to about 6 %. */
+struct race_hist {
+	uint64_t nr, max_ns;
+	uint64_t count[RACE_HIST_NR];
+};
+void race_hist_add(struct race_hist *h, uint64_t ns);
+void race_hist_merge(struct race_hist *into, const struct race_hist *from);
+/* @per_mille: 500 is the median, 990 p99; 0 when nothing was measured. */
+uint64_t race_hist_at(const struct race_hist *h, unsigned per_mille);
+
+struct race_config {
+	const struct race_scenario *scenario;
+	const struct race_workload *workload;
+	const struct mbfs_alloc_variant *variant;
+	unsigned threads, cpus;
+	uint64_t run_ms; /* 0: until rounds are done */
+	uint64_t rounds; /* 0: until run_ms has passed */
+	uint64_t grace_ms; /* after the stop, before a call that has not returned is a livelock */
+	bool mount;
+	uint32_t block_bytes;
+	uint64_t size_bytes;
+	uint32_t widen_us[MBFS_POINT_NR];
+	uint64_t seed;
+	const char *dir;   /* where image and mount point go; NULL: chosen */
+	const char *mbfsd; /* path of the daemon, for mount */
+};
+/* The seed's workload: 80 writers, 8 virtual CPUs, 240 MiB, 64 KiB blocks, 10 s, claim-wait. */
+void race_config_default(struct race_config *cfg);
+
+/* What all writers of a run did, summed. */
+struct race_tally {
+	uint64_t attempts;   /* calls that allocate */
+	uint64_t enospc;     /* of those, answered -ENOSPC: all false, for everything fits */
+	uint64_t files;	     /* files finished or given up */
+	uint64_t files_lost; /* given up for an ENOSPC */
+	uint64_t blocks;     /* blocks got */
+	struct race_hist lat;
+};
+
+struct race_result {
+	struct race_tally sum;
+	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
+	uint64_t elapsed_ns;
+	struct mbfs_alloc_stats stats; /* the allocator's own */
+	bool have_stats;
+	bool livelock;		  /* a call did not return in time; the run was killed */
+	bool interrupted;	  /* SIGINT or SIGTERM */
+	bool check_ok;		  /* the allocator's equations hold at the end */
+	bool fsck_run, fsck_ok;	  /* e2fsck -fn, for mounts */
+	bool counts_differ;	  /* the allocator's oracle and the writers' count disagree */
+	char note[RACE_NOTE_BYTES]; /* what went wrong, one line; empty: nothing */
+};
+
+/*
+ * race_run - one run, in child processes
+ * @res: [out] always filled
+ * Errors: -EINVAL the configuration cannot run (@diag says why); -errno the run could not be set up;
+ *         0 also when the variant lost, hung or left a damaged image: @res says so.
+ * Context: the caller has no threads.
+ */
+int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs_diag *diag);
+
+/* A seed that no run had before. */
+uint64_t race_fresh_seed(void);
+
+/* No false ENOSPC, no livelock, and nothing damaged. */
+bool race_held(const struct race_result *res);
+
+/* ---- report.c ---- */
+void race_table_head(FILE *out);
+void race_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+/* One JSON object and a newline. */
+void race_json_line(FILE *out, const struct race_config *cfg, const struct race_result *res);
+/* One row of the table of README.md (and its head). */
+void race_markdown_head(FILE *out);
+void race_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+/* 1234567 as "1.23M"; @buf has at least 16 bytes. */
+const char *race_human_nr(char *buf, double nr);
+/* 1234567 as "1.23 ms"; @buf has at least 16 bytes. */
+const char *race_human_ns(char *buf, uint64_t ns);
+
+#endif

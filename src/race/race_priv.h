@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * race_priv.h - one run from the inside.
+ *
+ * The parent maps a struct race_shared, forks one process (library) or a few (mount), and each
+ * process starts its part of the writers. A writer owns one slot of the shared block and writes its
+ * counts there directly, so that they survive the process when it has to be killed.
+ */
+#ifndef RACE_RACE_PRIV_H
+#define RACE_RACE_PRIV_H
+
+#include "race/race.h"
+
+#include "base/check.h"
+#include "rt/mem.h"
+#include "rt/sync.h"
+#include "rt/work.h"
+
+enum { RACE_PROCS_MAX = 4 };
+
+struct race_slot {
+	rt_u64 progress; /* [atomic] steps of the writer: one that stands still is stuck */
+	rt_u32 left;	 /* [atomic] the writer has ended */
+	struct race_tally tally; /* written by its writer only; read when the process is gone */
+};
+
+/*
+ * Shared by all processes of a run (MAP_SHARED). Locks and event counts of rt are private to a
+ * process, so processes meet here through atomics only.
+ */
+struct race_shared {
+	rt_u32 stop;	    /* [atomic] set by the parent: finish and leave */
+	rt_u32 broken;	    /* [atomic] a writer met what should not happen; why[] is its */
+	rt_u32 procs_at;    /* [atomic] processes at the gate */
+	rt_u32 gate_gen;    /* [atomic] times the gate has opened */
+	rt_u32 quit;	    /* written by the gate's leader before it opens the gate */
+	rt_u32 round_lost;  /* [atomic] a writer has met ENOSPC in this round */
+	rt_u64 rounds, rounds_lost;
+	uint64_t usable_blks; /* [const once forked] blocks that the plan may use */
+	struct mbfs_alloc_stats stats; /* library: copied here again and again by the process */
+	char why[RACE_NOTE_BYTES];
+	struct race_slot slot[];
+};
+
+struct race_file;
+struct race_worker;
+
+enum race_how { RACE_WRITE, RACE_FALLOC };
+
+/* Where the writers' files are: the library or a mount. Errors are negative errnos. */
+struct race_backend {
+	/* Once in each process, before its writers start and after they have ended. */
+	int (*start)(struct race_worker *workers, unsigned nr, void *ctx);
+	int (*end)(void *ctx);
+	/* Called now and then by the process's main thread while writers run. May be NULL. */
+	void (*tick)(void *ctx);
+	/* @max_blks: the file will not grow beyond it */
+	int (*file_open)(struct race_worker *w, uint64_t max_blks, struct race_file **out);
+	/* Append @blks blocks; counts and times each call that allocates. */
+	int (*file_grow)(struct race_worker *w, struct race_file *f, uint64_t blks,
+			 enum race_how how);
+	/* The last writer closes it. */
+	int (*file_settle)(struct race_worker *w, struct race_file *f);
+	/* Gone, with its blocks, before this returns. */
+	int (*file_remove)(struct race_worker *w, struct race_file *f);
+	/* All blocks of removed files are free again (called by one, when no writer is at work). */
+	void (*drained)(struct race_worker *w);
+};
+
+/* Where the writers of one process wait for each other and for those of other processes. */
+struct race_gate {
+	struct rt_mutex lock;
+	struct rt_cond opened;
+	unsigned here, members; /* [lock] */
+	uint64_t gen;		/* [lock] times opened */
+};
+
+struct race_worker {
+	const struct race_config *cfg;
+	struct race_shared *sh;
+	struct race_slot *slot;
+	struct race_gate *gate;
+	const struct race_backend *be;
+	void *ctx;	      /* the backend's */
+	unsigned idx;	      /* of all writers of the run */
+	unsigned procs;
+	struct rt_rand rand;
+};
+
+/* ---- enospc.c ---- */
+extern const struct race_workload enospc_workloads[];
+/* -EINVAL when the size is too small for so many writers. */
+int enospc_plan_check(const struct race_config *cfg, uint64_t usable_blks, struct mbfs_diag *diag);
+/* The life of one writer. */
+void enospc_worker(struct race_worker *w);
+
+/* ---- run.c ---- */
+static inline void race_progress(struct race_worker *w)
+{
+	rt_u64_add(&w->slot->progress, 1);
+}
+bool race_stopped(const struct race_worker *w);
+/* Something that is neither success nor ENOSPC: remembered once, and everybody stops. */
+void race_broke(struct race_worker *w, const char *what, int err);
+/*
+ * All writers of the run meet. One of them, when all are there, runs leader(w), which may set
+ * sh->quit; then all go on. Returns false when sh->quit is set.
+ */
+bool race_gate_pass(struct race_worker *w, void (*leader)(struct race_worker *w));
+/* Account one call that took @ns and answered @err (0 or -ENOSPC). */
+void race_count_call(struct race_worker *w, uint64_t ns, int err);
+
+/* ---- on_library.c ---- */
+struct race_library {
+	const struct race_config *cfg;
+	struct race_shared *sh;
+	struct mbfs_alloc *a; /* [const while writers run] */
+	rt_u32 *owner;	      /* [atomic] of each block: the writer that has it, + 1 */
+};
+extern const struct race_backend race_library_backend; /* ctx: struct race_library * */
+uint64_t race_library_usable(const struct race_config *cfg);
+
+/* ---- on_mount.c ---- */
+extern const struct race_backend race_mount_backend; /* ctx: struct race_mount * */
+
+/* Fields of struct mbfs_alloc_stats that go through JSON, by name; NULL name past the end. */
+struct race_stat_field {
+	const char *name;
+	size_t off;
+};
+const struct race_stat_field *race_stat_field_at(unsigned idx);
+/* Reads what @json has of them; how many it found. */
+unsigned race_stats_parse(const char *json, struct mbfs_alloc_stats *out);
+
+#endif

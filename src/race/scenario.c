@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "race/race_priv.h"
+
+#include <string.h>
+
+static const struct race_scenario scenarios[] = {
+	{ "enospc", "ENOSPC although there is room: preallocations discarded by several writers at once",
+	  enospc_workloads },
+};
+
+const struct race_scenario *race_scenario_at(unsigned idx)
+{
+	return idx < MBFS_ARRAY_SIZE(scenarios) ? &scenarios[idx] : NULL;
+}
+
+const struct race_scenario *race_scenario_find(const char *name)
+{
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(scenarios); i++)
+		if (strcmp(scenarios[i].name, name) == 0)
+			return &scenarios[i];
+	return NULL;
+}
+
+const struct race_workload *race_workload_find(const struct race_scenario *s, const char *name)
+{
+	for (const struct race_workload *w = s->workloads; w->name; w++)
+		if (strcmp(w->name, name) == 0)
+			return w;
+	return NULL;
+}
+
+void race_config_default(struct race_config *cfg)
+{
+	*cfg = (struct race_config){
+		.scenario = &scenarios[0],
+		.workload = scenarios[0].workloads,
+		.variant = mbfs_alloc_variant_find("claim-wait"),
+		.threads = 80,
+		.cpus = 8,
+		.run_ms = 10000,
+		.grace_ms = 30000,
+		.block_bytes = 65536,
+		.size_bytes = 240ull << 20,
+	};
+}
+
+uint64_t race_fresh_seed(void)
+{
+	return rt_rand_seed();
+}
+
+bool race_held(const struct race_result *res)
+{
+	return res->sum.enospc == 0 && (!res->have_stats || res->stats.false_enospc == 0) &&
+	       !res->livelock && res->check_ok && (!res->fsck_run || res->fsck_ok);
+}

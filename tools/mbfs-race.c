@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mbfs-race - run allocator races with real threads, on the library or over a mount.
+ *
+ * One run per variant and workload, one after the other; a table on stdout, one JSON object a line in
+ * --json's file. Exit status: 0 every variant that should hold held, 1 one did not or something broke,
+ * 2 bad use.
+ */
+#include "race/race.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_HELD = 0, EXIT_LOST = 1, EXIT_USE = 2, LIST_MAX = 32 };
+
+struct args {
+	struct race_config cfg;
+	const char *variants, *workloads, *json;
+	char mbfsd[PATH_MAX];
+	bool rounds_given, seconds_given, quiet;
+	/* matrix */
+	unsigned threads[LIST_MAX], cpus[LIST_MAX];
+	unsigned threads_nr, cpus_nr;
+};
+
+static const char usage_text[] =
+	"Usage: mbfs-race list\n"
+	"       mbfs-race run SCENARIO [OPTIONS]\n"
+	"       mbfs-race matrix SCENARIO [OPTIONS]\n"
+	"       mbfs-race --help | --version\n"
+	"\n"
+	"Run allocator races with real concurrent writers. All workloads are sized so that everything\n"
+	"fits: any ENOSPC is false.\n"
+	"\n"
+	"  list                   scenarios, workloads, variants and delay points\n"
+	"  run SCENARIO           one run per variant and workload, as a table\n"
+	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as a\n"
+	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
+	"\n"
+	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait; matrix: all)\n"
+	"  --workload NAME|all    workload, or several (default: the scenario's first)\n"
+	"  --threads N            writers, 1..1024 (default 80)\n"
+	"  --cpus N               virtual CPUs, 1..1024 (default 8; matrix: as many as writers, <= 64)\n"
+	"  --seconds S            length of a run (default 10; matrix: 2)\n"
+	"  --rounds R             stop after R rounds (files per writer in pairs and mixed)\n"
+	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn after it\n"
+	"  --block-size BYTES     1024, 2048, 4096 or 65536 (default 65536)\n"
+	"  --size BYTES           of the image, with K, M or G (default 240M)\n"
+	"  --widen POINT=USEC     hold threads up at a delay point; may be repeated\n"
+	"  --json FILE            append one JSON object a line (- is stdout, instead of the table)\n"
+	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
+	"  --grace SECONDS        no call returns for so long: a livelock, the run is killed\n"
+	"                         (default 30)\n"
+	"  --dir DIR              where images and mount points go (default TMPDIR, /dev/shm or /tmp)\n"
+	"  --daemon PATH          mbfs to mount with (default: beside mbfs-race, then PATH)\n"
+	"\n"
+	"Exit status: 0 every variant that should hold held; 1 one did not, or an image was damaged;\n"
+	"2 bad use.\n";
+
+static int bad_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int bad_use(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("mbfs-race: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs(" (see mbfs-race --help)\n", stderr);
+	return EXIT_USE;
+}
+
+/* A whole decimal number in [min, max], nothing else. */
+static bool number(const char *s, uint64_t min, uint64_t max, uint64_t *out)
+{
+	unsigned long long v;
+	char *end;
+
+	if (s[0] < '0' || s[0] > '9')
+		return false;
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || *end || v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
+/* Bytes with K, M, G or T. */
+static bool size_number(const char *s, uint64_t *out)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char digits[24];
+	size_t len = strlen(s);
+	unsigned shift = 0;
+
+	if (len == 0 || len >= sizeof(digits))
+		return false;
+	memcpy(digits, s, len + 1);
+	unit = strchr(units, digits[len - 1] & ~0x20);
+	if (unit && *unit && digits[len - 1] > '9') {
+		shift = 10 * ((unsigned)(unit - units) + 1);
+		digits[len - 1] = 0;
+	}
+	if (!number(digits, 1, UINT64_MAX >> 1 >> shift, out))
+		return false;
+	*out <<= shift;
+	return true;
+}
+
+/* 2, 0.5: as milliseconds. */
+static bool seconds_number(const char *s, uint64_t *ms)
+{
+	char *end;
+	double v;
+
+	if (s[0] < '0' || s[0] > '9')
+		return false;
+	v = strtod(s, &end);
+	if (*end || !(v >= 0.001) || v > 1000000)
+		return false;
+	*ms = (uint64_t)(v * 1000);
+	return true;
+}
+
+static int parse_widen(struct args *a, const char *arg)
+{
+	const char *eq = strchr(arg, '='), *name;
+	uint64_t us;
+
+	if (!eq)
+		return bad_use("--widen %s: POINT=USEC is wanted", arg);
+	for (unsigned i = 0; (name = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++) {
+		if (strlen(name) != (size_t)(eq - arg) || strncmp(name, arg, strlen(name)) != 0)
+			continue;
+		if (!number(eq + 1, 0, 10000000, &us))
+			return bad_use("--widen %s: '%s' is not a number of microseconds up to "
+				       "10000000", arg, eq + 1);
+		a->cfg.widen_us[i] = (uint32_t)us;
+		return 0;
+	}
+	return bad_use("--widen %s: no such delay point; mbfs-race list shows them", arg);
+}
+
+/* Comma-separated numbers; run takes one, matrix up to LIST_MAX. */
+static int parse_list(const char *opt, const char *arg, unsigned max, bool many, unsigned *list,
+		      unsigned *nr)
+{
+	char copy[256], *at = copy, *word;
+	uint64_t v;
+
+	*nr = 0;
+	if (strlen(arg) >= sizeof(copy))
+		return bad_use("%s: too long", opt);
+	memcpy(copy, arg, strlen(arg) + 1);
+	while ((word = strsep(&at, ","))) {
+		if (!number(word, 1, max, &v) || *nr == LIST_MAX || (*nr && !many))
+			return bad_use("%s %s: a number from 1 to %u is wanted%s", opt, arg, max,
+				       many ? ", or a list of them" : "");
+		list[(*nr)++] = (unsigned)v;
+	}
+	return 0;
+}
+
+enum opt { OPT_VARIANT = 256, OPT_WORKLOAD, OPT_THREADS, OPT_CPUS, OPT_SECONDS, OPT_ROUNDS,
+	   OPT_MOUNT, OPT_BLOCK_SIZE, OPT_SIZE, OPT_WIDEN, OPT_JSON, OPT_SEED, OPT_GRACE, OPT_DIR,
+	   OPT_DAEMON };
+
+static const struct option long_opts[] = {
+	{ "variant", required_argument, NULL, OPT_VARIANT },
+	{ "workload", required_argument, NULL, OPT_WORKLOAD },
+	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "rounds", required_argument, NULL, OPT_ROUNDS },
+	{ "mount", no_argument, NULL, OPT_MOUNT },
+	{ "block-size", required_argument, NULL, OPT_BLOCK_SIZE },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "widen", required_argument, NULL, OPT_WIDEN },
+	{ "json", required_argument, NULL, OPT_JSON },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "grace", required_argument, NULL, OPT_GRACE },
+	{ "dir", required_argument, NULL, OPT_DIR },
+	{ "daemon", required_argument, NULL, OPT_DAEMON },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool block_size_ok(uint64_t bytes)
+{
+	return bytes == 1024 || bytes == 2048 || bytes == 4096 || bytes == 65536;
+}
+
+/* Options whose value is a number; 1: not one of them. */
+static int parse_number_opt(struct args *a, int opt, const char *arg)
+{
+	uint64_t v = 0;
+
+	switch (opt) {
+	case OPT_SECONDS:
+		a->seconds_given = true;
+		return seconds_number(arg, &a->cfg.run_ms) ? 0 :
+			bad_use("--seconds %s: not a number of seconds above 0", arg);
+	case OPT_ROUNDS:
+		a->rounds_given = true;
+		return number(arg, 1, UINT64_MAX, &a->cfg.rounds) ? 0 :
+			bad_use("--rounds %s: not a number from 1", arg);
+	case OPT_BLOCK_SIZE:
+		if (!number(arg, 1, 65536, &v) || !block_size_ok(v))
+			return bad_use("--block-size %s: 1024, 2048, 4096 or 65536 is wanted", arg);
+		a->cfg.block_bytes = (uint32_t)v;
+		return 0;
+	case OPT_SIZE:
+		if (!size_number(arg, &v) || v < (1u << 20) || v > (1ull << 44))
+			return bad_use("--size %s: a size from 1M to 16T is wanted, as 240M", arg);
+		a->cfg.size_bytes = v;
+		return 0;
+	case OPT_SEED:
+		return number(arg, 0, UINT64_MAX, &a->cfg.seed) ? 0 :
+			bad_use("--seed %s: not a number", arg);
+	case OPT_GRACE:
+		return seconds_number(arg, &a->cfg.grace_ms) ? 0 :
+			bad_use("--grace %s: not a number of seconds above 0", arg);
+	default:
+		return 1;
+	}
+}
+
+static int parse_opt(struct args *a, int opt, const char *arg, bool many)
+{
+	int err = parse_number_opt(a, opt, arg);
+
+	if (err != 1)
+		return err;
+	switch (opt) {
+	case OPT_VARIANT:
+		a->variants = arg;
+		return 0;
+	case OPT_WORKLOAD:
+		a->workloads = arg;
+		return 0;
+	case OPT_THREADS:
+		return parse_list("--threads", arg, RACE_THREADS_MAX, many, a->threads,
+				  &a->threads_nr);
+	case OPT_CPUS:
+		return parse_list("--cpus", arg, RACE_CPUS_MAX, many, a->cpus, &a->cpus_nr);
+	case OPT_MOUNT:
+		a->cfg.mount = true;
+		return 0;
+	case OPT_WIDEN:
+		return parse_widen(a, arg);
+	case OPT_JSON:
+		a->json = arg;
+		return 0;
+	case OPT_DIR:
+		a->cfg.dir = arg;
+		return 0;
+	default: /* OPT_DAEMON */
+		snprintf(a->mbfsd, sizeof(a->mbfsd), "%s", arg);
+		return 0;
+	}
+}
+
+static int parse_args(struct args *a, int argc, char **argv, bool many)
+{
+	int opt, err;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", long_opts, NULL)) != -1) {
+		if (opt == ':')
+			return bad_use("%s needs a value", argv[optind - 1]);
+		if (opt == '?')
+			return bad_use("unknown option '%s'", argv[optind - 1]);
+		err = parse_opt(a, opt, optarg, many);
+		if (err)
+			return err;
+	}
+	if (optind < argc)
+		return bad_use("unexpected argument '%s'", argv[optind]);
+	if (a->rounds_given && !a->seconds_given)
+		a->cfg.run_ms = 0;
+	return 0;
+}
+
+/* Is @name one of the comma-separated @list, or is @list "all"? */
+static bool listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+	const char *at = list;
+
+	if (strcmp(list, "all") == 0)
+		return true;
+	while ((at = strstr(at, name))) {
+		if ((at == list || at[-1] == ',') && (at[len] == 0 || at[len] == ','))
+			return true;
+		at += len;
+	}
+	return false;
+}
+
+/* Each word of the lists must name something. */
+static int check_names(const struct args *a)
+{
+	char copy[512], *at = copy, *word;
+
+	snprintf(copy, sizeof(copy), "%s", a->variants);
+	while (strcmp(a->variants, "all") != 0 && (word = strsep(&at, ",")))
+		if (!mbfs_alloc_variant_find(word))
+			return bad_use("--variant %s: no such variant; mbfs-race list shows them", word);
+	at = copy;
+	snprintf(copy, sizeof(copy), "%s", a->workloads);
+	while (strcmp(a->workloads, "all") != 0 && (word = strsep(&at, ",")))
+		if (!race_workload_find(a->cfg.scenario, word))
+			return bad_use("--workload %s: no such workload; mbfs-race list shows them",
+				       word);
+	return 0;
+}
+
+/* The daemon built beside this program, else the one in PATH. */
+static int find_daemon(struct args *a)
+{
+	static const char *const beside[] = { "mbfs", "../fuse/mbfs", "../bin/mbfs" };
+	char self[PATH_MAX];
+	ssize_t len;
+
+	if (a->mbfsd[0]) {
+		if (access(a->mbfsd, X_OK))
+			return bad_use("--daemon %s: %s", a->mbfsd, strerror(errno));
+		return 0;
+	}
+	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	while (len > 0 && self[len - 1] != '/')
+		len--;
+	for (unsigned i = 0; len > 0 && i < sizeof(beside) / sizeof(beside[0]); i++) {
+		if ((size_t)snprintf(a->mbfsd, sizeof(a->mbfsd), "%.*s%s", (int)len, self,
+				     beside[i]) < sizeof(a->mbfsd) && access(a->mbfsd, X_OK) == 0)
+			return 0;
+	}
+	snprintf(a->mbfsd, sizeof(a->mbfsd), "mbfs");
+	return 0;
+}
+
+struct session {
+	FILE *json, *table;
+	bool markdown, lost, stop;
+	unsigned runs;
+};
+
+static int run_one(struct session *s, const struct race_config *cfg)
+{
+	struct race_result res;
+	struct mbfs_diag diag = { "" };
+	int err = race_run(cfg, &res, &diag);
+
+	if (err) {
+		fprintf(stderr, "mbfs-race: %s, %s, %u writers: %s\n", cfg->variant->name,
+			cfg->workload->name, cfg->threads, diag.text[0] ? diag.text : strerror(-err));
+		return err == -EINVAL ? EXIT_USE : EXIT_LOST;
+	}
+	if (s->table)
+		(s->markdown ? race_markdown_row : race_table_row)(s->table, cfg, &res);
+	if (s->json)
+		race_json_line(s->json, cfg, &res);
+	s->runs++;
+	if (!res.check_ok || (res.fsck_run && !res.fsck_ok) ||
+	    (cfg->variant->holds && !race_held(&res)))
+		s->lost = true;
+	s->stop = res.interrupted;
+	return 0;
+}
+
+/* Every workload and variant asked for, with the numbers of @cfg. */
+static int run_all(struct session *s, const struct args *a, struct race_config cfg)
+{
+	const struct race_workload *w;
+	const struct mbfs_alloc_variant *v;
+	int err;
+
+	for (w = cfg.scenario->workloads; w->name; w++) {
+		if (!listed(a->workloads, w->name))
+			continue;
+		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !s->stop; i++) {
+			if (!listed(a->variants, v->name))
+				continue;
+			cfg.workload = w;
+			cfg.variant = v;
+			err = run_one(s, &cfg);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static int run_matrix(struct session *s, const struct args *a)
+{
+	struct race_config cfg = a->cfg;
+	unsigned cpus_nr = a->cpus_nr ? a->cpus_nr : 1;
+	int err = 0;
+
+	for (unsigned t = 0; !err && t < a->threads_nr; t++) {
+		cfg.threads = a->threads[t];
+		for (unsigned c = 0; !err && c < cpus_nr && !s->stop; c++) {
+			cfg.cpus = a->cpus_nr ? a->cpus[c] : cfg.threads < 64 ? cfg.threads : 64;
+			err = run_all(s, a, cfg);
+		}
+	}
+	return err;
+}
+
+static int open_json(struct session *s, const char *path)
+{
+	s->table = stdout;
+	if (!path)
+		return 0;
+	if (strcmp(path, "-") == 0) {
+		s->json = stdout;
+		s->table = NULL;
+		return 0;
+	}
+	s->json = fopen(path, "ae");
+	return s->json ? 0 : bad_use("--json %s: %s", path, strerror(errno));
+}
+
+static int cmd_run(int argc, char **argv, bool matrix)
+{
+	static const unsigned threads[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256 };
+	struct args a = { .variants = matrix ? "all" : "claim-wait" };
+	struct session s = { .markdown = matrix };
+	int err;
+
+	if (argc < 2 || argv[1][0] == '-')
+		return bad_use("a scenario is wanted after '%s'; mbfs-race list shows them", argv[0]);
+	race_config_default(&a.cfg);
+	a.cfg.scenario = race_scenario_find(argv[1]);
+	if (!a.cfg.scenario)
+		return bad_use("no such scenario: '%s'; mbfs-race list shows them", argv[1]);
+	a.workloads = a.cfg.scenario->workloads[0].name;
+	a.cfg.seed = race_fresh_seed();
+	a.cfg.run_ms = matrix ? 2000 : 10000;
+	a.threads_nr = matrix ? sizeof(threads) / sizeof(threads[0]) : 1;
+	memcpy(a.threads, threads, sizeof(threads));
+	if (!matrix)
+		a.threads[0] = a.cfg.threads;
+	err = parse_args(&a, argc - 1, argv + 1, matrix);
+	if (!err)
+		err = check_names(&a);
+	if (!err && a.cfg.mount)
+		err = find_daemon(&a);
+	if (!err)
+		err = open_json(&s, a.json);
+	if (err)
+		return err;
+	a.cfg.mbfsd = a.mbfsd;
+	if (s.table)
+		(matrix ? race_markdown_head : race_table_head)(s.table);
+	a.cfg.threads = a.threads[0];
+	if (!matrix && a.cpus_nr)
+		a.cfg.cpus = a.cpus[0];
+	err = matrix ? run_matrix(&s, &a) : run_all(&s, &a, a.cfg);
+	if (s.json && s.json != stdout && fclose(s.json) && !err)
+		err = bad_use("--json %s: %s", a.json, strerror(errno));
+	if (err)
+		return err;
+	return s.lost || s.stop ? EXIT_LOST : EXIT_HELD;
+}
+
+static int cmd_list(void)
+{
+	const struct race_scenario *sc;
+	const struct race_workload *w;
+	const struct mbfs_alloc_variant *v;
+	const char *point;
+
+	for (unsigned i = 0; (sc = race_scenario_at(i)); i++) {
+		printf("scenario %s: %s\n", sc->name, sc->summary);
+		for (w = sc->workloads; w->name; w++)
+			printf("  workload %-12s %s\n", w->name, w->summary);
+	}
+	printf("\nvariants (--variant; mbfs -o enospc=NAME)\n");
+	for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)); i++)
+		printf("  %-11s %-6s %-8s %-13s %s\n", v->name, v->holds ? "holds" : "loses",
+		       v->kernel ? v->kernel : "-", v->commit ? v->commit : "-", v->summary);
+	printf("\ndelay points (--widen POINT=USEC)\n");
+	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
+		printf("  %s\n", point);
+	return EXIT_HELD;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return bad_use("a command is wanted: list, run or matrix");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		fputs(usage_text, stdout);
+		return EXIT_HELD;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("mbfs-race %s (%s)\n", MBFS_VERSION, MBFS_COMMIT);
+		return EXIT_HELD;
+	}
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(usage_text, stdout);
+			return EXIT_HELD;
+		}
+	}
+	if (strcmp(argv[1], "list") == 0)
+		return argc == 2 ? cmd_list() : bad_use("unexpected argument '%s'", argv[2]);
+	if (strcmp(argv[1], "run") == 0)
+		return cmd_run(argc - 1, argv + 1, false);
+	if (strcmp(argv[1], "matrix") == 0)
+		return cmd_run(argc - 1, argv + 1, true);
+	return bad_use("unknown command '%s'", argv[1]);
+}
