@@ -100,7 +100,7 @@ int proc_wait(pid_t pid, uint64_t timeout_ms, int *status)
 int proc_run(const char *const argv[], const char *log, uint64_t timeout_ms)
 {
 	int status = 0, err;
-	pid_t pid;
+	pid_t pid = 0;
 
 	err = proc_start(argv, log, &pid);
 	if (!err)

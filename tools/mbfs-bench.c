@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mbfs-bench - figures: the allocator in memory, RCU, and a mount beside its peers.
+ */
+#include "bench.h"
+#include "race/team.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_USE = 2 };
+
+static const char usage_text[] =
+	"Usage: mbfs-bench alloc|rcu|mount|all [OPTIONS]\n"
+	"       mbfs-bench --help | --version\n"
+	"\n"
+	"  alloc             allocation and free in memory on 16 GiB and 1 TiB, empty and aged;\n"
+	"                    scaling with threads; Ceph's ageing recipe and free-space score\n"
+	"  rcu               latency of rt_rcu_barrier() beside 0 to 8 reading threads\n"
+	"  mount             fallocate storms, small files, unlink: mbfs, fuse2fs and the kernel's\n"
+	"                    ext4 on a loop device in turn (needs root for the last; skipped without)\n"
+	"\n"
+	"  --only TEXT       only cases whose name contains TEXT\n"
+	"  --times N         repetitions; the median counts (default 3)\n"
+	"  --seconds N       of one measurement over a mount (default 2)\n"
+	"  --size BYTES      of the image for mount, in MiB with M or GiB with G (default 1G)\n"
+	"  --variant NAME    ENOSPC variant (default: the library's)\n"
+	"  --seed N          of the random sizes (default 1)\n"
+	"  --dir DIR         where images and mount points go (default TMPDIR, /dev/shm or /tmp)\n"
+	"  --daemon PATH     mbfs to mount with (default: beside mbfs-bench, then PATH)\n"
+	"  --json FILE       append one JSON object a line\n"
+	"\n"
+	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
+
+bool bench_wanted(const struct bench_args *a, const char *name)
+{
+	return !a->only || strstr(name, a->only);
+}
+
+int bench_rcu(const struct bench_args *a)
+{
+	static const unsigned readers[] = { 0, 1, 2, 4, 8 };
+	struct race_hist *h = malloc(sizeof(*h));
+	char ns[3][16];
+	int err = h ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; !err && i < sizeof(readers) / sizeof(readers[0]); i++) {
+		memset(h, 0, sizeof(*h));
+		err = race_rcu_measure(readers[i], 2000, h);
+		if (err)
+			break;
+		printf("rcu_barrier, %u readers          p50 %9s p99 %9s max %9s\n", readers[i],
+		       race_human_ns(ns[0], race_hist_at(h, 500)),
+		       race_human_ns(ns[1], race_hist_at(h, 990)), race_human_ns(ns[2], h->max_ns));
+		if (a->json)
+			fprintf(a->json, "{\"bench\":\"rcu\",\"readers\":%u,\"p50_ns\":%llu,"
+					 "\"p99_ns\":%llu,\"max_ns\":%llu}\n", readers[i],
+				(unsigned long long)race_hist_at(h, 500),
+				(unsigned long long)race_hist_at(h, 990),
+				(unsigned long long)h->max_ns);
+	}
+	if (err)
+		fprintf(stderr, "mbfs-bench: rcu: %s\n", strerror(-err));
+	free(h);
+	return err ? 1 : 0;
+}
+
+static int bad_use(const char *what, const char *arg)
+{
+	fprintf(stderr, "mbfs-bench: %s '%s' (see mbfs-bench --help)\n", what, arg);
+	return EXIT_USE;
+}
+
+static bool number(const char *s, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	if (s[0] < '0' || s[0] > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(s, &end, 0);
+	return !errno && !*end && *out <= max;
+}
+
+static bool size_number(const char *s, uint64_t *out)
+{
+	char *end;
+
+	if (s[0] < '1' || s[0] > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(s, &end, 10);
+	if (errno || *out > (1u << 20) || (strcmp(end, "M") != 0 && strcmp(end, "G") != 0))
+		return false;
+	*out <<= *end == 'M' ? 20 : 30;
+	return *out >= 64u << 20;
+}
+
+enum opt { OPT_ONLY = 256, OPT_TIMES, OPT_SECONDS, OPT_SIZE, OPT_VARIANT, OPT_SEED, OPT_DIR,
+	   OPT_DAEMON, OPT_JSON };
+
+static const struct option long_opts[] = {
+	{ "only", required_argument, NULL, OPT_ONLY },
+	{ "times", required_argument, NULL, OPT_TIMES },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "variant", required_argument, NULL, OPT_VARIANT },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "dir", required_argument, NULL, OPT_DIR },
+	{ "daemon", required_argument, NULL, OPT_DAEMON },
+	{ "json", required_argument, NULL, OPT_JSON },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int parse_opt(struct bench_args *a, int opt, const char *arg)
+{
+	uint64_t v = 0;
+
+	switch (opt) {
+	case OPT_ONLY:
+		a->only = arg;
+		return 0;
+	case OPT_TIMES:
+		if (!number(arg, 100, &v) || v == 0)
+			return bad_use("--times: 1 to 100 is wanted, not", arg);
+		a->times = (unsigned)v;
+		return 0;
+	case OPT_SECONDS:
+		if (!number(arg, 3600, &v) || v == 0)
+			return bad_use("--seconds: 1 to 3600 is wanted, not", arg);
+		a->seconds = (unsigned)v;
+		return 0;
+	case OPT_SIZE:
+		return size_number(arg, &a->size_bytes) ? 0 :
+			bad_use("--size: 64M or more is wanted, as 1G, not", arg);
+	case OPT_VARIANT:
+		a->variant = arg;
+		return mbfs_alloc_variant_find(arg) ? 0 : bad_use("--variant: no such variant", arg);
+	case OPT_SEED:
+		return number(arg, UINT64_MAX, &a->seed) ? 0 : bad_use("--seed: not a number:", arg);
+	case OPT_DIR:
+		a->dir = arg;
+		return 0;
+	case OPT_DAEMON:
+		a->mbfsd = arg;
+		return access(arg, X_OK) ? bad_use("--daemon: cannot execute", arg) : 0;
+	default: /* OPT_JSON */
+		a->json = fopen(arg, "ae");
+		return a->json ? 0 : bad_use("--json: cannot write", arg);
+	}
+}
+
+/* The daemon built beside this program, else the one in PATH. */
+static void find_daemon(struct bench_args *a, char *path, size_t bytes)
+{
+	static const char *const beside[] = { "mbfs", "../fuse/mbfs" };
+	char self[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	while (len > 0 && self[len - 1] != '/')
+		len--;
+	for (unsigned i = 0; !a->mbfsd && len > 0 && i < 2; i++) {
+		if ((size_t)snprintf(path, bytes, "%.*s%s", (int)len, self, beside[i]) < bytes &&
+		    access(path, X_OK) == 0)
+			a->mbfsd = path;
+	}
+	if (!a->mbfsd)
+		a->mbfsd = "mbfs";
+}
+
+static int run(const char *what, const struct bench_args *a)
+{
+	bool all = strcmp(what, "all") == 0;
+	int err = 0;
+
+	if (all || strcmp(what, "alloc") == 0)
+		err |= bench_alloc(a);
+	if (all || strcmp(what, "rcu") == 0)
+		err |= bench_rcu(a);
+	if (all || strcmp(what, "mount") == 0)
+		err |= bench_mount(a);
+	if (a->json && fclose(a->json)) {
+		fprintf(stderr, "mbfs-bench: --json: %s\n", strerror(errno));
+		err = 1;
+	}
+	return err;
+}
+
+static bool is_command(const char *what)
+{
+	return strcmp(what, "alloc") == 0 || strcmp(what, "rcu") == 0 || strcmp(what, "mount") == 0 ||
+	       strcmp(what, "all") == 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_args a = { .times = 3, .seconds = 2, .size_bytes = 1ull << 30, .seed = 1 };
+	char path[PATH_MAX];
+	int opt, err;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			fputs(usage_text, stdout);
+			return 0;
+		}
+	}
+	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+		printf("mbfs-bench %s (%s)\n", MBFS_VERSION, MBFS_COMMIT);
+		return 0;
+	}
+	if (argc < 2 || !is_command(argv[1]))
+		return bad_use("alloc, rcu, mount or all is wanted, not", argc < 2 ? "" : argv[1]);
+	opterr = 0;
+	while ((opt = getopt_long(argc - 1, argv + 1, ":", long_opts, NULL)) != -1) {
+		if (opt == ':')
+			return bad_use("a value is wanted after", argv[optind]);
+		if (opt == '?')
+			return bad_use("unknown option", argv[optind]);
+		err = parse_opt(&a, opt, optarg);
+		if (err)
+			return err;
+	}
+	if (optind < argc - 1)
+		return bad_use("unexpected argument", argv[optind + 1]);
+	find_daemon(&a, path, sizeof(path));
+	return run(argv[1], &a);
+}
