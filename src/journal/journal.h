@@ -2,27 +2,29 @@
 /*
  * journal/journal.h - metadata buffers and the handles under which they change.
  *
- * A buffer is one block of metadata in memory, found by block number in an RCU hash table, referenced
- * while in use. Its bytes change only between buf_lock() and buf_unlock(), with an open handle that then
- * marks it dirty: tx_dirty(). Who reads the bytes holds either the buffer's lock or the owner's lock that
- * every writer of that block holds too (inode lock for directories and extent nodes, ...).
- * Checksums are put in when a buffer is written, into the copy that goes to the device, by the kind's
- * seal(); they are verified once, when it is read, by the kind's verify().
+ * A buffer is one block of metadata in memory, found by block number in an RCU hash table,
+ * referenced while in use. Its bytes change only between buf_lock() and buf_unlock(), with an open
+ * handle that then marks it dirty: tx_dirty(). Who reads the bytes holds either the buffer's lock
+ * or the owner's lock that every writer of that block holds too (inode lock for directories and
+ * extent nodes, ...). Checksums are put in when a buffer is written, into the copy that goes to the
+ * device, by the kind's seal(); they are verified once, when it is read, by the kind's verify().
  *
- * Until there is a journal the handle only tracks dirty buffers; write-out is asynchronous and unordered,
- * and the image is marked not clean while mounted.
+ * Until there is a journal the handle only tracks dirty buffers; write-out is asynchronous and
+ * unordered, and the image is marked not clean while mounted.
  */
 #ifndef JOURNAL_JOURNAL_H
 #define JOURNAL_JOURNAL_H
 
 #include <mbfs/blkdev.h>
 
+#include "base/containers.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
 struct buf_cache;
 
-/* Whose block it is: what goes into the checksum besides the bytes. Zero where it does not apply. */
+/* Whose block it is: what goes into the checksum besides the bytes. Zero where it does not apply.
+ */
 struct buf_owner {
 	mbfs_ino_t ino;
 	uint32_t gen;
@@ -32,26 +34,37 @@ struct buf_owner {
 struct buf_kind {
 	const char *name; /* for messages: "extent block" */
 	/* 0, -EBADMSG (checksum) or -EUCLEAN (content that would lead code astray). */
-	int (*verify)(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, const uint8_t *data,
-		      uint32_t bytes);
+	int (*verify)(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+		      const uint8_t *data, uint32_t bytes);
 	void (*seal)(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, uint8_t *data,
 		     uint32_t bytes);
 };
 
+/*
+ * One block in memory. Found under RCU, referenced by ref; freed a grace period after it left the
+ * table and the last reference went. A dirty buffer is referenced by being dirty, so only clean
+ * ones are evicted.
+ */
 struct buf {
 	struct rt_hash_node node;
 	struct rt_rcu_head rcu;
-	mbfs_blk_t blk;		      /* [const] */
-	uint8_t *data;		      /* block_bytes of them, 64-byte aligned; see above for who may touch them */
-	const struct buf_kind *kind;  /* [lock] */
-	struct buf_owner owner;	      /* [lock] */
-	struct rt_mutex lock;	      /* RANK_BUF, guards the bytes; never held across I/O */
-	/* the rest belongs to src/journal/buf.c */
-	struct buf_cache *cache;
-	rt_u32 ref;		      /* [atomic] */
-	rt_u32 state;		      /* [atomic] */
-	struct buf *dirty_next, *dirty_prev, *lru_next, *lru_prev;
-	struct rt_mutex load_lock;    /* RANK_BUF_LOAD */
+	mbfs_blk_t blk; /* [const] */
+	uint8_t *data;  /* block_bytes of them, 64-byte aligned; see above for who may touch them */
+	const struct buf_kind *kind; /* [lock] */
+	struct buf_owner owner;      /* [const] */
+	/* RANK_BUF, guards the bytes. A spinlock, so that bitmaps change under their group's
+	 * spinlock: held for byte copies and checksums only, never across I/O, allocation or
+	 * waiting. */
+	struct rt_spin lock;
+	/* the rest belongs to src/journal: see journal_priv.h */
+	struct buf_cache *cache;                /* [const] */
+	rt_u64 key;                             /* [atomic] blk, for the hash table's readers */
+	rt_u32 ref;                             /* [atomic] */
+	rt_u32 state;                           /* [atomic] */
+	int load_err;                           /* [load_lock] */
+	uint64_t dirty_stamp, write_pass;       /* [cache lock] */
+	TAILQ_ENTRY(buf) dirty_link, ring_link; /* [cache lock] */
+	struct rt_mutex load_lock;              /* RANK_BUF_LOAD */
 };
 
 /*
@@ -59,20 +72,25 @@ struct buf {
  * @geo_ctx:   [in] passed to the kinds' functions (struct mbfs_geo); must outlive the cache
  * @max_bytes: [in] memory for clean, unreferenced buffers to be kept
  */
-int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_ctx, uint64_t max_bytes,
-		   struct buf_cache **out);
+int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_ctx,
+		   uint64_t max_bytes, struct buf_cache **out);
 /* Drops everything; dirty buffers are lost (write them first). No reference is left. */
 void buf_cache_close(struct buf_cache *c);
 
 /*
  * buf_get - the buffer of a block, read and verified if it was not in memory
- * @kind, @owner: [in] must agree with what the block is: a mismatch of kind is -EUCLEAN
- * Errors: -EIO, -EBADMSG, -EUCLEAN (logged once with block and kind), -ENOMEM. No reference on error.
- * Context: may do I/O (RANK_BUF_LOAD); hold no spinlock and no buffer lock.
+ * @kind, @owner: [in] what the caller takes the block for; owner NULL is nobody. Another kind or
+ * owner than that of a buffer in use is -EUCLEAN: two structures claim the block. Errors: -EIO,
+ * -EBADMSG, -EUCLEAN (also a block outside the device), logged once with block and kind; -ENOMEM.
+ * No reference on error, and nothing is kept: the next call reads again. Context: may do I/O
+ * (RANK_BUF_LOAD); hold no spinlock and no buffer lock.
  */
 int buf_get(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
 	    const struct buf_owner *owner, struct buf **out);
-/* The buffer of a block that is being made: zero-filled, not read. Errors: -ENOMEM. */
+/*
+ * The buffer of a block that is being made: zero-filled, not read, not yet dirty. A buffer that the
+ * block still had is forgotten as by buf_forget(). Errors: -ENOMEM; -EUCLEAN outside the device.
+ */
 int buf_get_new(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
 		const struct buf_owner *owner, struct buf **out);
 void buf_hold(struct buf *b); /* one more reference */
@@ -80,23 +98,31 @@ void buf_put(struct buf *b);  /* NULL is fine */
 
 static inline void buf_lock(struct buf *b)
 {
-	rt_mutex_lock(&b->lock);
+	rt_spin_lock(&b->lock);
 }
 static inline void buf_unlock(struct buf *b)
 {
-	rt_mutex_unlock(&b->lock);
+	rt_spin_unlock(&b->lock);
 }
 
-/* Start reading these blocks into the host's cache: a hint. */
-void buf_readahead(struct buf_cache *c, mbfs_blk_t start, uint32_t len);
-
-/* The block was freed: forget its buffer without writing it, dirty or not. */
+/*
+ * buf_forget - these blocks are being freed: their buffers are never written again
+ * Call it BEFORE mbfs_alloc_free(): when it returns no write of the old content is under way or to
+ * come, so whatever the next owner writes, through a buffer or straight to the device, lands last.
+ * References that others still have stay valid but lead nowhere: tx_dirty() on them does nothing.
+ * Context: waits for a device write of the block that is under way; hold nothing of rank >=
+ * RANK_LG.
+ */
 void buf_forget(struct buf_cache *c, struct mbfs_tx *tx, mbfs_blk_t start, uint32_t len);
 
 /* ---- handles ---- */
 struct txlog; /* what handles belong to: later, the journal */
 
-/* Called by tx_writeout() before it writes, without locks: seal descriptors, superblock counts. */
+/*
+ * Called by tx_writeout() before it writes, without locks: seal descriptors, superblock counts. Two
+ * write-outs may call it at once; it returns only when all that changed before the call is in
+ * buffers.
+ */
 struct txlog_hook {
 	void (*pre_write)(void *arg, struct mbfs_tx *tx);
 	void *arg;
@@ -105,7 +131,11 @@ struct txlog_hook {
 
 int txlog_open(struct buf_cache *c, struct txlog **out);
 void txlog_close(struct txlog *log);
-void txlog_hook_add(struct txlog *log, struct txlog_hook *hook); /* at mount, before the first handle */
+void txlog_hook_add(struct txlog *log,
+		    struct txlog_hook *hook); /* at mount, before the first handle */
+/* No handle from now on (-EROFS), and write-out does nothing. So from the start on a read-only
+ * device. */
+void txlog_set_read_only(struct txlog *log);
 
 /*
  * tx_start - open a handle for at most @credits metadata blocks; nests inside no other handle
@@ -113,12 +143,18 @@ void txlog_hook_add(struct txlog *log, struct txlog_hook *hook); /* at mount, be
  */
 int tx_start(struct txlog *log, uint32_t credits, struct mbfs_tx **out);
 void tx_stop(struct mbfs_tx *tx);
-/* Under buf_lock() or after it, handle open: the buffer will be written. Cannot fail, does no I/O. */
+/*
+ * tx_dirty - the buffer will be written. Under the buf_lock() of the change, or after it.
+ * Cannot fail, does no I/O. A buffer that is dirty already costs one atomic read; else takes
+ * RANK_CACHE.
+ */
 void tx_dirty(struct mbfs_tx *tx, struct buf *b);
 
 /*
  * tx_writeout - write every buffer dirty now, then flush the device
- * Errors: -EIO: the buffers stay dirty and are tried again next time.
+ * Errors: -EIO: the buffers stay dirty (all of this pass if the flush failed) and are tried again
+ * next time; those that could be written are. Context: does I/O; takes RANK_WRITEOUT, one pass at a
+ * time.
  */
 int tx_writeout(struct txlog *log);
 /* Bytes of dirty buffers; the write-out thread of fs starts above a mark. */

@@ -8,6 +8,8 @@
 
 enum lock_rank {
 	RANK_NONE = 0, /* not checked: locks private to a test */
+	RANK_FS_WRITER = 1,	 /* fs: stopping the write-out thread */
+	RANK_FS_FILES = 2,	 /* fs: list of open files */
 	RANK_FS_STATE = 4,	 /* fs: mount/unmount/sync/remount state */
 	RANK_RENAME = 6,	 /* fs: one cross-directory rename at a time */
 	RANK_INODE = 10,	 /* inode: names, size, data writes; parent before child (_nested) */
@@ -23,11 +25,14 @@ enum lock_rank {
 	RANK_GROUP_LIST = 44,	 /* alloc: groups by order / fragment size */
 	RANK_PA = 50,		 /* alloc: one preallocation */
 	RANK_CLAIM = 54,	 /* alloc: switching the free counter between sharded and exact */
+	RANK_GDT_SEAL = 56,	 /* alloc: encoding changed descriptors into their blocks */
 	RANK_GDESC = 58,	 /* alloc: one group descriptor's counters */
+	RANK_WRITEOUT = 60,	 /* journal: one write-out at a time; spans device writes */
+	RANK_SUPER = 61,	 /* fs: the superblock's bytes in memory; a leaf */
 	RANK_TX = 62,		 /* journal: handle and dirty lists */
 	RANK_BUF_LOAD = 64,	 /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,		 /* journal: bytes of one buffer */
-	RANK_CACHE = 68,	 /* journal: LRU and counts of the buffer cache */
+	RANK_CACHE = 68,	 /* journal: dirty list and ring of the buffer cache */
 	RANK_DEV = 72,		 /* disk: state of a test device */
 	RANK_RT = 90,		 /* rt's own */
 };
