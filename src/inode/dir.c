@@ -16,8 +16,8 @@
  * could not give back lie beyond the size and are used by the next growth.
  *
  * Concurrency: find and iterate hold dir->rw shared, all others exclusive, so directory blocks are read
- * without the buffer's lock. Writers take it around each change against the write-out's copy; two at a time
- * only in a split, old before new, which nobody else does.
+ * without the buffer's lock. Writers take it, one at a time, around each change against the write-out's copy;
+ * what takes longer than a copy (packing, splitting) is done in scratch memory first.
  * Lock path: rw (10) -> extent tree (20) -> allocator -> fields (28) -> buffers (64, 66).
  *
  * Cookies: an entry keeps its cookie as long as it exists. Indexed and small: from the hash of the name,
@@ -82,12 +82,13 @@ int dir_block0(struct inode *dir, struct buf **out)
 int dir_scratch_get(const struct mbfs_geo *geo, struct dir_scratch *out)
 {
 	size_t items = leaf_items_max(geo) * sizeof(struct leaf_item);
-	uint8_t *mem = rt_alloc(items + geo->block_bytes);
+	uint8_t *mem = rt_alloc(items + 2 * (size_t)geo->block_bytes);
 
 	if (!mem)
 		return -ENOMEM;
 	out->items = (struct leaf_item *)(void *)mem;
-	out->block = mem + items;
+	out->low = mem + items;
+	out->high = out->low + geo->block_bytes;
 	return 0;
 }
 
@@ -213,30 +214,50 @@ static int linear_locate(struct inode *dir, const char *name, size_t len, struct
 	return -ENOENT;
 }
 
+void dir_buf_fill(struct mbfs_tx *tx, struct buf *b, const uint8_t *from, uint32_t bytes)
+{
+	buf_lock(b);
+	memcpy(b->data, from, bytes);
+	tx_dirty(tx, b);
+	buf_unlock(b);
+}
+
+/* The leaf has the room, but not in one piece: bring it together in scratch memory, insert, copy back. */
+static int pack_insert(const struct dir_insert *ins, struct buf *leaf)
+{
+	const struct mbfs_geo *geo = ins->dir->env->geo;
+	struct dir_scratch scratch;
+	bool ok;
+	int err = dir_scratch_get(geo, &scratch);
+
+	if (err)
+		return err;
+	leaf_pack(geo, leaf->data, scratch.low);
+	ok = leaf_insert(geo, scratch.low, ins->name, ins->len, ins->ino, ins->type);
+	MBFS_ASSERT(ok);
+	dir_buf_fill(ins->tx, leaf, scratch.low, geo->block_bytes);
+	dir_scratch_put(&scratch);
+	return 0;
+}
+
 int dir_insert_into(const struct dir_insert *ins, struct buf *leaf, bool may_pack)
 {
 	const struct mbfs_geo *geo = ins->dir->env->geo;
-	struct dir_scratch scratch = { 0 };
-	bool pack = !leaf_has_room(geo, leaf->data, ins->len);
-	bool ok;
+	uint32_t need = dirent_bytes((uint32_t)ins->len);
 
-	if (pack) {
-		uint32_t need = leaf_live_bytes(geo, leaf->data) + dirent_bytes((uint32_t)ins->len);
+	if (leaf_has_room(geo, leaf->data, ins->len)) {
+		bool ok;
 
-		if (!may_pack || need > dirent_leaf_end(geo))
-			return -ENOSPC;
-		if (dir_scratch_get(geo, &scratch))
-			return -ENOMEM;
+		buf_lock(leaf);
+		ok = leaf_insert(geo, leaf->data, ins->name, ins->len, ins->ino, ins->type);
+		tx_dirty(ins->tx, leaf);
+		buf_unlock(leaf);
+		MBFS_ASSERT(ok);
+		return 0;
 	}
-	buf_lock(leaf);
-	if (pack)
-		leaf_pack(geo, leaf->data, scratch.block);
-	ok = leaf_insert(geo, leaf->data, ins->name, ins->len, ins->ino, ins->type);
-	tx_dirty(ins->tx, leaf);
-	buf_unlock(leaf);
-	MBFS_ASSERT(ok);
-	dir_scratch_put(&scratch);
-	return 0;
+	if (!may_pack || leaf_live_bytes(geo, leaf->data) + need > dirent_leaf_end(geo))
+		return -ENOSPC;
+	return pack_insert(ins, leaf);
 }
 
 static int linear_append(const struct dir_insert *ins)

@@ -328,24 +328,23 @@ static void leaf_fill(const struct mbfs_geo *geo, uint8_t *block, const uint8_t 
 	MBFS_ASSERT_SLOW(!leaf_verify(geo, block));
 }
 
-void leaf_pack(const struct mbfs_geo *geo, uint8_t *block, uint8_t *scratch)
+void leaf_pack(const struct mbfs_geo *geo, const uint8_t *from, uint8_t *to)
 {
-	uint32_t end = dirent_leaf_end(geo), to = 0, last = 0;
+	uint32_t end = dirent_leaf_end(geo), at = 0, last = 0;
 
-	memcpy(scratch, block, geo->block_bytes);
-	leaf_format(geo, block);
-	for (uint32_t off = 0; off < end; off = leaf_next(geo, scratch, off)) {
-		uint32_t bytes = used_bytes(scratch + off);
+	leaf_format(geo, to);
+	for (uint32_t off = 0; off < end; off = leaf_next(geo, from, off)) {
+		uint32_t bytes = used_bytes(from + off);
 
 		if (!bytes)
 			continue;
-		memcpy(block + to, scratch + off, bytes);
-		dirent_set_rec_len(block + to, bytes);
-		last = to;
-		to += bytes;
+		memcpy(to + at, from + off, bytes);
+		dirent_set_rec_len(to + at, bytes);
+		last = at;
+		at += bytes;
 	}
-	dirent_set_rec_len(block + last, end - last);
-	MBFS_ASSERT_SLOW(!leaf_verify(geo, block));
+	dirent_set_rec_len(to + last, end - last);
+	MBFS_ASSERT_SLOW(!leaf_verify(geo, to));
 }
 
 static int item_cmp(const void *a, const void *b)
@@ -357,34 +356,35 @@ static int item_cmp(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, uint8_t *low,
-		    uint8_t *high, struct leaf_item *items, uint8_t *scratch)
+uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, const uint8_t *from,
+		    uint32_t start, uint8_t *low, uint8_t *high, struct leaf_item *items)
 {
-	uint32_t end = dirent_leaf_end(geo), nr = 0, keep = 0, sum = 0, hash;
-	uint32_t half = leaf_live_bytes(geo, low) / 2;
+	uint32_t end = dirent_leaf_end(geo), nr = 0, keep = 0, sum = 0, half = 0;
 
-	for (uint32_t off = 0; off < end; off = leaf_next(geo, low, off)) {
-		const uint8_t *d = low + off;
+	for (uint32_t off = start; off < end; off = leaf_next(geo, from, off)) {
+		const uint8_t *d = from + off;
+		uint32_t hash;
 
 		if (!dirent_ino(d))
 			continue;
 		hash = dir_hash(hasher, dirent_name(d), dirent_name_len(d), NULL);
 		items[nr++] = (struct leaf_item){ hash, off };
+		half += used_bytes(d);
 	}
+	half /= 2;
 	MBFS_ASSERT(nr >= 2 && nr <= leaf_items_max(geo));
 	qsort(items, nr, sizeof(*items), item_cmp);
 	/* Cut where both halves are nearest to each other: then any name fits in either. */
 	while (keep < nr - 1) {
-		uint32_t bytes = used_bytes(low + items[keep].off);
+		uint32_t bytes = used_bytes(from + items[keep].off);
 
 		if (keep && sum + bytes / 2 >= half)
 			break;
 		sum += bytes;
 		keep++;
 	}
-	memcpy(scratch, low, geo->block_bytes);
-	leaf_fill(geo, high, scratch, items + keep, nr - keep);
-	leaf_fill(geo, low, scratch, items, keep);
+	leaf_fill(geo, low, from, items, keep);
+	leaf_fill(geo, high, from, items + keep, nr - keep);
 	return items[keep].hash + (items[keep].hash == items[keep - 1].hash);
 }
 

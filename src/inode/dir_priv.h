@@ -46,8 +46,8 @@ bool leaf_has_room(const struct mbfs_geo *geo, const uint8_t *block, size_t len)
 void leaf_delete(const struct mbfs_geo *geo, uint8_t *block, const struct leaf_pos *pos);
 /* Bytes that the entries in use need. */
 uint32_t leaf_live_bytes(const struct mbfs_geo *geo, const uint8_t *block);
-/* Move entries together, in order, the free room at the end. @scratch: block_bytes. */
-void leaf_pack(const struct mbfs_geo *geo, uint8_t *block, uint8_t *scratch);
+/* The entries of @from together, in order, the free room at the end of @to. */
+void leaf_pack(const struct mbfs_geo *geo, const uint8_t *from, uint8_t *to);
 
 /* One entry while a leaf is sorted: its hash and where it is. */
 struct leaf_item {
@@ -61,13 +61,14 @@ static inline uint32_t leaf_items_max(const struct mbfs_geo *geo)
 }
 
 /*
- * leaf_split - the entries with the higher hashes, about half of the bytes, move to another block
- * @low:     [in, out] the full leaf, 2 entries or more     @high: [out] the new one
- * @items:   [in] scratch, leaf_items_max()                 @scratch: [in] block_bytes
+ * leaf_split - about half of the bytes of a leaf, by hash, into each of two others
+ * @from:      [in] the full leaf; its entries from offset @start on, two or more, are split
+ * @low, @high: [out] whole blocks
+ * @items:     [in] scratch, leaf_items_max()
  * Returns the lowest hash in @high, with bit 0 set when @low has an entry of that hash too.
  */
-uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, uint8_t *low,
-		    uint8_t *high, struct leaf_item *items, uint8_t *scratch);
+uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, const uint8_t *from,
+		    uint32_t start, uint8_t *low, uint8_t *high, struct leaf_item *items);
 
 /* ---- dir_block.c: index blocks ---- */
 
@@ -116,7 +117,7 @@ void dir_default_hasher(const struct mbfs_geo *geo, struct dir_hasher *out);
 
 /* Memory for leaf_pack() and leaf_split(), got before anything changes. */
 struct dir_scratch {
-	uint8_t *block;
+	uint8_t *low, *high; /* a block each */
 	struct leaf_item *items;
 };
 int dir_scratch_get(const struct mbfs_geo *geo, struct dir_scratch *out);
@@ -167,6 +168,8 @@ struct dir_insert {
 	uint8_t type; /* as on disk */
 };
 
+/* Overwrite a whole block. */
+void dir_buf_fill(struct mbfs_tx *tx, struct buf *b, const uint8_t *from, uint32_t bytes);
 /* Insert into this leaf if it has room. @may_pack: entries may be moved. -ENOSPC: no room; -ENOMEM. */
 int dir_insert_into(const struct dir_insert *ins, struct buf *leaf, bool may_pack);
 

@@ -225,26 +225,22 @@ static void node_split(const struct mbfs_geo *geo, struct mbfs_tx *tx, struct dx
 	f[0].at++;
 }
 
-/* Split @low into itself and @high, put the new entry where it belongs; the hash that starts @high. */
-static uint32_t split_insert(const struct dir_insert *ins, const struct dir_hasher *hasher, struct buf *low,
-			     struct buf *high, const struct dir_scratch *scratch)
+/*
+ * Split @from (its entries from @start on) into the buffers @low, which may be @from's, and @high, with the
+ * new entry where it belongs. Returns the hash that starts @high.
+ */
+static uint32_t split_insert(const struct dir_insert *ins, const struct dir_hasher *hasher, const uint8_t *from,
+			     uint32_t start, struct buf *low, struct buf *high, const struct dir_scratch *s)
 {
 	const struct mbfs_geo *geo = ins->dir->env->geo;
-	uint32_t hash = dir_hash(hasher, ins->name, ins->len, NULL), border;
-	uint8_t *to;
-	bool ok;
+	uint32_t hash = dir_hash(hasher, ins->name, ins->len, NULL);
+	uint32_t border = leaf_split(geo, hasher, from, start, s->low, s->high, s->items);
+	bool ok = leaf_insert(geo, hash >= (border & ~1u) ? s->high : s->low, ins->name, ins->len, ins->ino,
+			      ins->type);
 
-	buf_lock(low);
-	/* Old before new: nobody else holds two buffers. */
-	rt_mutex_lock_nested(&high->lock);
-	border = leaf_split(geo, hasher, low->data, high->data, scratch->items, scratch->block);
-	to = hash >= (border & ~1u) ? high->data : low->data;
-	ok = leaf_insert(geo, to, ins->name, ins->len, ins->ino, ins->type);
-	tx_dirty(ins->tx, low);
-	tx_dirty(ins->tx, high);
-	buf_unlock(high);
-	buf_unlock(low);
 	MBFS_ASSERT(ok);
+	dir_buf_fill(ins->tx, low, s->low, geo->block_bytes);
+	dir_buf_fill(ins->tx, high, s->high, geo->block_bytes);
 	return border;
 }
 
@@ -270,7 +266,7 @@ static int split_add(const struct dir_insert *ins, struct dx_path *path, struct 
 		root_lower(geo, ins->tx, path, g.buf[1], g.lblk + 1);
 	else if (full)
 		node_split(geo, ins->tx, path, g.buf[1], g.lblk + 1);
-	border = split_insert(ins, &path->hasher, leaf, g.buf[0], &scratch);
+	border = split_insert(ins, &path->hasher, leaf->data, 0, leaf, g.buf[0], &scratch);
 	frame_insert(ins->tx, &path->frame[path->levels - 1], border, g.lblk);
 	dir_grow_done(&g);
 out_scratch:
@@ -301,20 +297,6 @@ out_path:
 	return err;
 }
 
-/* Block 0's entries but "." and ".." into a leaf of their own. */
-static void leaf_without_dots(const struct mbfs_geo *geo, struct mbfs_tx *tx, struct buf *to,
-			      const uint8_t *block0, uint32_t dotdot)
-{
-	struct leaf_pos dot = { 0, 0 }, dots = { dotdot, 0 };
-
-	buf_lock(to);
-	memcpy(to->data, block0, geo->block_bytes);
-	leaf_delete(geo, to->data, &dot);
-	leaf_delete(geo, to->data, &dots);
-	tx_dirty(tx, to);
-	buf_unlock(to);
-}
-
 int dx_make(const struct dir_insert *ins, struct buf *block0)
 {
 	static const struct buf_kind *const kinds[] = { &dir_leaf_kind, &dir_leaf_kind };
@@ -337,8 +319,8 @@ int dx_make(const struct dir_insert *ins, struct buf *block0)
 	err = dir_grow(ins->dir, ins->tx, ins->alloc_flags, 2, kinds, INODE_FL_INDEX, &g);
 	if (err)
 		goto out_scratch;
-	leaf_without_dots(geo, ins->tx, g.buf[0], block0->data, dotdot);
-	border = split_insert(ins, &hasher, g.buf[0], g.buf[1], &scratch);
+	border = split_insert(ins, &hasher, block0->data, leaf_next(geo, block0->data, dotdot), g.buf[0],
+			      g.buf[1], &scratch);
 	buf_lock(block0);
 	block0->kind = &dir_root_kind;
 	dx_root_format(geo, block0->data, self, parent, hasher.version, g.lblk);

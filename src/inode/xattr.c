@@ -280,6 +280,23 @@ static void block_unalloc(struct xattr_change *c)
 		log_err("block %llu is lost: run e2fsck -f on the image", (unsigned long long)run.start);
 }
 
+/* The block was forgotten but could not be freed: its content was maybe not written yet. */
+static void block_revive(struct inode *in, struct mbfs_tx *tx, const struct buf *old)
+{
+	const struct buf_owner nobody = { 0 };
+	struct buf *b;
+
+	if (buf_get_new(in->env->bufs, old->blk, &xattr_block_kind, &nobody, &b)) {
+		log_err("inode %u: its attribute block may be out of date; run e2fsck -f on the image", in->ino);
+		return;
+	}
+	buf_lock(b);
+	memcpy(b->data, old->data, in->env->geo->block_bytes);
+	tx_dirty(tx, b);
+	buf_unlock(b);
+	buf_put(b);
+}
+
 /* One inode less uses the block; the last one frees it. Takes over the reference when it succeeds. */
 static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 {
@@ -298,12 +315,14 @@ static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 		buf_put(b);
 		return 0;
 	}
-	err = mbfs_alloc_free(in->env->alloc, tx, &run);
-	if (err)
-		return err;
-	buf_put(b);
+	/* Before the block is free: after that its buffer may be somebody else's. */
 	buf_forget(in->env->bufs, tx, run.start, 1);
-	return 0;
+	err = mbfs_alloc_free(in->env->alloc, tx, &run);
+	if (!err)
+		buf_put(b);
+	else
+		block_revive(in, tx, b);
+	return err;
 }
 
 /* Everything that can fail. On error all is as before; the rest of @c is released by change_put(). */
