@@ -36,6 +36,12 @@ int super_load(struct mbfs_bdev *dev, struct super *out, struct mbfs_diag *diag)
 int super_mount_check(const struct super *s, bool want_write, bool norecovery, bool errors_ok,
 		      bool *read_only, struct mbfs_diag *diag, struct mbfs_diag *notes);
 
+/* Blocks that hold no data, as mke2fs counted them (with the journal); 0: it did not. */
+static inline uint32_t super_overhead_blks(const struct super *s)
+{
+	return le32_get(((const struct mbfs_super_disk *)s->raw)->overhead_clusters);
+}
+
 void super_set_state(struct super *s, uint16_t state);
 void super_set_free(struct super *s, uint64_t blks, uint64_t inodes);
 void super_set_last_orphan(struct super *s, mbfs_ino_t ino);
