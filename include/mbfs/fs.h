@@ -51,7 +51,8 @@ struct mbfs_mount_opts {
 	bool read_only;
 	bool norecovery;      /* with read_only: mount although the journal needs recovery */
 	bool errors_ok;	      /* with read_only: mount although the image is marked with errors */
-	bool discard;	      /* trim freed blocks on the device */
+	bool errors_ro;	      /* once corruption is found, refuse all changes (-EROFS) */
+	bool discard;	      /* trim freed blocks on the device: not there yet, refused by mount */
 	bool fakeroot;	      /* everything is done with root's rights to reserved blocks */
 	struct mbfs_alloc_tune tune;
 	uint64_t cache_bytes; /* metadata cache; 0: default */
@@ -71,11 +72,16 @@ MBFS_API void mbfs_mount_opts_default(struct mbfs_mount_opts *opts);
 MBFS_API MBFS_MUST_CHECK int mbfs_fs_mount(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
 					   struct mbfs_diag *diag, struct mbfs_diag *notes,
 					   struct mbfs_fs **out);
-/* mbfs_fs_probe - all of mount's checks, without mounting; for reporting before daemonising. */
-MBFS_API MBFS_MUST_CHECK int mbfs_fs_probe(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
-					   struct mbfs_diag *diag, struct mbfs_diag *notes);
 /*
- * Writes everything, frees unlinked inodes, marks the image clean. All files are released; pins may be left.
+ * mbfs_fs_probe - all of mount's checks, without mounting; for reporting before daemonising
+ * @read_only: [out] a mount would be read-only: asked for, or all that the image allows
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_fs_probe(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
+					   struct mbfs_diag *diag, struct mbfs_diag *notes,
+					   bool *read_only);
+/*
+ * Writes everything, frees unlinked inodes, marks the image clean. No other call is under way; files that
+ * are still open are released, and pins may be left.
  * Errors: -EIO: the image stays marked not clean. The fs is gone either way.
  */
 MBFS_API int mbfs_fs_unmount(struct mbfs_fs *fs);
@@ -98,6 +104,7 @@ MBFS_API char *mbfs_fs_stats_json(struct mbfs_fs *fs);
 MBFS_API void mbfs_fs_string_free(char *s);
 
 /* ---- names ---- Each that fills @attr pins the inode once more. Names: 1..255 bytes, no '/' or NUL. */
+/* "." is the inode itself, also of a file (handles that come back), ".." a directory's parent. */
 MBFS_API int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name, struct mbfs_attr *attr);
 MBFS_API void mbfs_fs_forget(struct mbfs_fs *fs, mbfs_ino_t ino, uint64_t nlookup);
 /* regular files, devices, fifos, sockets */

@@ -81,9 +81,6 @@ static int load_super(struct mbfs_fs *fs, struct mbfs_diag *diag, struct mbfs_di
 		return diag_set(diag, -EOPNOTSUPP,
 				"option discard is not supported: trim the unmounted image with "
 				"\"e2fsck -f -E discard IMAGE\"");
-	if (!ro && (o->norecovery || o->errors_ok))
-		return diag_set(diag, -EINVAL, "option %s needs a read-only mount: add -o ro",
-				o->norecovery ? "norecovery" : "errors_ok");
 	err = super_load(fs->dev, &fs->super, diag);
 	if (err)
 		return err;
@@ -234,14 +231,16 @@ static int fs_assemble(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts
 }
 
 int mbfs_fs_probe(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts, struct mbfs_diag *diag,
-		  struct mbfs_diag *notes)
+		  struct mbfs_diag *notes, bool *read_only)
 {
 	struct mbfs_fs *fs;
 	int err = fs_assemble(dev, opts, diag, notes, &fs);
 
-	if (!err)
-		fs_dismantle(fs);
-	return err;
+	if (err)
+		return err;
+	*read_only = fs->read_only;
+	fs_dismantle(fs);
+	return 0;
 }
 
 /* The superblock as it was found, if nothing but it has been written since. */

@@ -68,6 +68,26 @@ static void give(struct inode *in, struct mbfs_attr *attr)
 	inode_put(in);
 }
 
+static int lookup(struct mbfs_fs *fs, struct inode *dir, const char *name, struct inode **out)
+{
+	mbfs_ino_t parent;
+	int err;
+
+	if (!strcmp(name, ".")) {
+		inode_hold(dir);
+		*out = dir;
+		return 0;
+	}
+	if (!inode_is_dir(dir))
+		return -ENOTDIR;
+	if (strcmp(name, ".."))
+		return namei_lookup(dir, name, out);
+	rt_read_lock(&dir->rw);
+	err = dir_parent(dir, &parent);
+	rt_read_unlock(&dir->rw);
+	return err ? err : inode_get(&fs->env, parent, out);
+}
+
 int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
@@ -77,7 +97,7 @@ int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, str
 		err = inode_get(&fs->env, dir_ino, &dir);
 	if (err)
 		return fs_seen(fs, err);
-	err = inode_is_dir(dir) ? namei_lookup(dir, name, &in) : -ENOTDIR;
+	err = lookup(fs, dir, name, &in);
 	if (!err)
 		give(in, attr);
 	inode_put(dir);
