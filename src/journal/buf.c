@@ -6,10 +6,10 @@
  * table it is the only truth about its block: who wants the block finds it, so the device is read
  * once and no two copies exist. A buffer leaves the table in two ways:
  *
- *   evicted   clean, nobody's (ref 0): ref goes from 0 to DEAD, one CAS, so that no reader gets it
- * back. gone      while somebody, at least the remover, holds a reference: forgotten because the
- * block was freed, or its first read failed. BUF_GONE says so; the reference that goes last turns 0
- *             to DEAD.
+ * - evicted: clean and nobody's (ref 0). One CAS turns ref from 0 to DEAD, so no reader gets it
+ * back.
+ * - gone: while somebody, at least the remover, has a reference, because the block was freed or its
+ *   first read failed. BUF_GONE says so; whoever drops the last reference turns 0 into DEAD.
  *
  * Either way removal from table and ring is one step under the cache's lock, adding is too, and the
  * memory is freed a grace period after DEAD. Readers take no lock: they find under RCU, take a

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The map is a sorted array of ranges, neighbours merged, none overlapping; and for each group the
+ * index of the first range that ends past the group's start. A look-up is a division and, on any
+ * usual image, one to three comparisons, because a group holds few ranges: its own superblock and
+ * tables, or with flex_bg those of its whole flex group in one piece.
+ *
+ * Where things are (Source: ext4 disk layout, "Layout", "Meta Block Groups", "Sparse Super Block
+ * V2"): a group with a superblock starts with it; the descriptor table and its reserve follow,
+ * whole, as long as the group is below first_meta_bg or there is no meta_bg. Above, the table's
+ * part for one meta group (as many groups as one block of descriptors describes) is in the first,
+ * second and last group of it, after the superblock if there is one.
+ */
+#include "alloc/sysmap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "rt/mem.h"
+
+struct sys_range {
+	mbfs_blk_t start;
+	uint32_t len;
+	mbfs_grp_t grp; /* whose it is, for messages */
+};
+
+struct sysmap {
+	const struct mbfs_geo *geo;
+	struct sys_range *ranges;
+	uint32_t nr;
+	uint32_t *first; /* by group */
+};
+
+/* At most: the boot block; per group a superblock with a table, two bitmaps and an inode table. */
+enum { RANGES_PER_GRP = 4 };
+
+static bool is_power_of(mbfs_grp_t n, unsigned base)
+{
+	while (n % base == 0)
+		n /= base;
+	return n == 1;
+}
+
+bool sysmap_has_super(const struct mbfs_geo *geo, mbfs_grp_t grp)
+{
+	if (grp == 0)
+		return true;
+	if (geo->features & GEO_SPARSE_SUPER2)
+		return grp == geo->backup_grp[0] || grp == geo->backup_grp[1];
+	if (grp == 1 || !(geo->features & GEO_SPARSE_SUPER))
+		return true;
+	return is_power_of(grp, 3) || is_power_of(grp, 5) || is_power_of(grp, 7);
+}
+
+static uint32_t desc_per_blk(const struct mbfs_geo *geo)
+{
+	return geo->block_bytes / geo->desc_bytes;
+}
+
+/* Is part @idx of the table kept only in its own meta group? */
+static bool is_meta_part(const struct mbfs_geo *geo, uint32_t idx)
+{
+	return (geo->features & GEO_META_BG) && idx >= geo->first_meta_bg;
+}
+
+mbfs_blk_t sysmap_desc_blk(const struct mbfs_geo *geo, uint32_t idx)
+{
+	mbfs_grp_t grp;
+
+	if (!is_meta_part(geo, idx))
+		return geo->first_blk + 1 + idx;
+	grp = idx * desc_per_blk(geo);
+	return geo_grp_start(geo, grp) + sysmap_has_super(geo, grp);
+}
+
+uint32_t sysmap_itable_len(const struct mbfs_geo *geo)
+{
+	return (uint32_t)div_up((uint64_t)geo->inodes_per_grp * geo->inode_bytes, geo->block_bytes);
+}
+
+/* Blocks that a group starts with: superblock, descriptors, reserve. */
+static uint64_t head_len(const struct mbfs_geo *geo, mbfs_grp_t grp)
+{
+	bool super = sysmap_has_super(geo, grp);
+	uint32_t per = desc_per_blk(geo), in_meta = grp % per;
+
+	if (is_meta_part(geo, grp / per))
+		return super + (in_meta == 0 || in_meta == 1 || in_meta == per - 1 ? 1u : 0u);
+	if (!super)
+		return 0;
+	if (geo->features & GEO_META_BG)
+		return 1 + (uint64_t)geo->first_meta_bg;
+	return 1 + (uint64_t)geo->desc_blk_nr + geo->resv_gdt_blks;
+}
+
+static int cmp_start(const void *x, const void *y)
+{
+	const struct sys_range *a = x, *b = y;
+
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+static void range_add(struct sysmap *map, mbfs_grp_t grp, mbfs_blk_t start, uint64_t len)
+{
+	if (len)
+		map->ranges[map->nr++] = (struct sys_range){ start, (uint32_t)len, grp };
+}
+
+static int ranges_collect(struct sysmap *map, const struct gdesc *(*desc)(void *, mbfs_grp_t),
+			  void *ctx, struct mbfs_diag *diag)
+{
+	const struct mbfs_geo *geo = map->geo;
+	const uint32_t itable_len = sysmap_itable_len(geo);
+
+	range_add(map, 0, 0, geo->first_blk);
+	for (mbfs_grp_t grp = 0; grp < geo->grp_nr; grp++) {
+		const struct gdesc *d = desc(ctx, grp);
+		uint64_t head = head_len(geo, grp);
+
+		if (head > geo_grp_len(geo, grp))
+			return diag_set(
+				diag, -EUCLEAN,
+				"group %u is shorter than its own superblock and descriptors; "
+				"run e2fsck -f on the image",
+				grp);
+		range_add(map, grp, geo_grp_start(geo, grp), head);
+		range_add(map, grp, d->block_bitmap, 1);
+		range_add(map, grp, d->inode_bitmap, 1);
+		range_add(map, grp, d->inode_table, itable_len);
+	}
+	return 0;
+}
+
+/* Sort, refuse overlaps, merge neighbours. */
+static int ranges_merge(struct sysmap *map, struct mbfs_diag *diag)
+{
+	struct sys_range *r = map->ranges;
+	uint32_t kept = 0;
+
+	qsort(r, map->nr, sizeof(*r), cmp_start);
+	for (uint32_t i = 1; i < map->nr; i++) {
+		mbfs_blk_t end = r[kept].start + r[kept].len;
+
+		if (r[i].start < end)
+			return diag_set(diag, -EUCLEAN,
+					"block %llu: metadata of groups %u and %u overlap; "
+					"run e2fsck -f on the image",
+					(unsigned long long)r[i].start, r[kept].grp, r[i].grp);
+		if (r[i].start == end && (uint64_t)r[kept].len + r[i].len <= UINT32_MAX) {
+			r[kept].len += r[i].len;
+			r[kept].grp = r[i].grp; /* the one a next overlap is with */
+		} else {
+			r[++kept] = r[i];
+		}
+	}
+	map->nr = kept + 1; /* group 0 has a superblock: never empty */
+	return 0;
+}
+
+static void index_make(struct sysmap *map)
+{
+	uint32_t i = 0;
+
+	for (mbfs_grp_t grp = 0; grp < map->geo->grp_nr; grp++) {
+		mbfs_blk_t start = grp ? geo_grp_start(map->geo, grp) : 0;
+
+		while (i < map->nr && map->ranges[i].start + map->ranges[i].len <= start)
+			i++;
+		map->first[grp] = i;
+	}
+}
+
+int sysmap_open(const struct mbfs_geo *geo, const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp),
+		void *ctx, struct mbfs_diag *diag, struct sysmap **out)
+{
+	struct sysmap *map = rt_zalloc(sizeof(*map));
+	struct sys_range *exact;
+	int err = -ENOMEM;
+
+	if (!map)
+		return -ENOMEM;
+	map->geo = geo;
+	map->ranges = rt_alloc(((uint64_t)geo->grp_nr * RANGES_PER_GRP + 1) * sizeof(*map->ranges));
+	map->first = rt_alloc(geo->grp_nr * sizeof(*map->first));
+	if (!map->ranges || !map->first)
+		goto err_map;
+	err = ranges_collect(map, desc, ctx, diag);
+	if (!err)
+		err = ranges_merge(map, diag);
+	if (err)
+		goto err_map;
+	exact = rt_alloc(map->nr * sizeof(*exact));
+	if (exact) { /* the loose one would do as well */
+		memcpy(exact, map->ranges, map->nr * sizeof(*exact));
+		rt_free(map->ranges);
+		map->ranges = exact;
+	}
+	index_make(map);
+	*out = map;
+	return 0;
+
+err_map:
+	sysmap_close(map);
+	return err;
+}
+
+void sysmap_close(struct sysmap *map)
+{
+	if (!map)
+		return;
+	rt_free(map->ranges);
+	rt_free(map->first);
+	rt_free(map);
+}
+
+bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len)
+{
+	const struct mbfs_geo *geo = map->geo;
+	mbfs_grp_t grp;
+	uint32_t i;
+
+	if (start >= geo->blk_nr || len > geo->blk_nr - start)
+		return true;
+	grp = start < geo->first_blk ? 0
+				     : (mbfs_grp_t)((start - geo->first_blk) / geo->blks_per_grp);
+	for (i = map->first[grp]; i < map->nr; i++)
+		if (map->ranges[i].start + map->ranges[i].len > start)
+			return map->ranges[i].start < start + len;
+	return false;
+}
+
+bool sysmap_next(const struct sysmap *map, mbfs_grp_t grp, uint32_t *iter, mbfs_clu_t *start,
+		 uint32_t *len)
+{
+	const mbfs_blk_t grp_start = geo_grp_start(map->geo, grp);
+	const mbfs_blk_t grp_end = grp_start + geo_grp_len(map->geo, grp);
+	const struct sys_range *r;
+	mbfs_blk_t from, to;
+
+	for (;; ++*iter) {
+		if (map->first[grp] + *iter >= map->nr)
+			return false;
+		r = &map->ranges[map->first[grp] + *iter];
+		if (r->start >= grp_end)
+			return false;
+		from = r->start > grp_start ? r->start : grp_start;
+		to = r->start + r->len < grp_end ? r->start + r->len : grp_end;
+		if (from < to)
+			break; /* else it is the boot block, before group 0 */
+	}
+	++*iter;
+	*start = (mbfs_clu_t)(from - grp_start);
+	*len = (uint32_t)(to - from);
+	return true;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * alloc/sysmap.h - which blocks hold the file system itself: superblocks, descriptor tables and the
+ * blocks reserved for them to grow, bitmaps, inode tables. Made once at mount, constant after; no
+ * locks.
+ */
+#ifndef ALLOC_SYSMAP_H
+#define ALLOC_SYSMAP_H
+
+#include "alloc/alloc.h"
+
+struct sysmap;
+
+/* Does the group start with a superblock, the first one or a copy? */
+bool sysmap_has_super(const struct mbfs_geo *geo, mbfs_grp_t grp);
+/* The block of the descriptor table's part @idx (idx-th block of the table). */
+mbfs_blk_t sysmap_desc_blk(const struct mbfs_geo *geo, uint32_t idx);
+/* Length of every group's inode table, in blocks. */
+uint32_t sysmap_itable_len(const struct mbfs_geo *geo);
+
+/*
+ * sysmap_open - the map from all descriptors
+ * @desc:    [in] answers where a group's bitmaps and table are; already known to be inside the
+ * device Errors: -EUCLEAN two of them overlap, @diag says which group's; -ENOMEM.
+ */
+int sysmap_open(const struct mbfs_geo *geo, const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp),
+		void *ctx, struct mbfs_diag *diag, struct sysmap **out);
+void sysmap_close(struct sysmap *map);
+
+/* True if any block of the range is in the map, or outside the file system. */
+bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len);
+
+/*
+ * The parts of the map inside one group, in order: start with *iter 0, until false.
+ * @start, @len: [out] blocks from the group's start
+ */
+bool sysmap_next(const struct sysmap *map, mbfs_grp_t grp, uint32_t *iter, mbfs_clu_t *start,
+		 uint32_t *len);
+
+#endif
