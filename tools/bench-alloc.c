@@ -3,14 +3,14 @@
  * Allocator benchmarks in memory: no FUSE, no disk, no file system.
  *
  * latency: allocations and frees of n blocks in a steady state (a ring of live runs, the oldest is
- *          freed), on an empty device or on one that is aged: filled with extents of 4 KiB to 2 MiB (log-
- *          uniform) and freed extent by extent down to 90 %. Three kinds of request: "data" appends to
- *          a file and may use preallocations; "run" asks for up to n blocks; "contig" for all in one run.
- *          The median cost of reading the clock is subtracted and printed.
+ *	freed), on an empty device or on one that is aged: filled with extents of 4 KiB to 2 MiB
+ *	(log-uniform) and freed extent by extent down to 90 %. Three kinds of request: "data"
+ *	appends to a file and may use preallocations; "run" asks for up to n blocks; "contig" for
+ *	all in one run. The median cost of reading the clock is subtracted and printed.
  * scaling: each thread does a fixed number of operations on a file of its own.
- * ageing:  Ceph's recipe: fill to 90 %, free to 70 %, three times; how many allocations came in
- *          pieces, and the free-space score (0 best, 1 worst): a chunk of 2X is worth 1.1 times two of X,
- *          score = (ideal - actual) / (ideal - worst).
+ * ageing: Ceph's recipe: fill to 90 %, free to 70 %, three times; how many allocations came in
+ *	pieces, and the free-space score (0 best, 1 worst): a chunk of 2X is worth 1.1 times two
+ *	of X, score = (ideal - actual) / (ideal - worst).
  */
 #include "bench.h"
 #include "race/team.h"
@@ -69,8 +69,8 @@ static int open_alloc(const struct bench_args *args, uint64_t bytes, struct mbfs
 		tune.enospc = args->variant;
 	err = mbfs_alloc_open_mem(&shape, &tune, &diag, out);
 	if (err)
-		fprintf(stderr, "mbfs-bench: cannot open %llu bytes: %s\n", (unsigned long long)bytes,
-			diag.text[0] ? diag.text : strerror(-err));
+		fprintf(stderr, "mbfs-bench: cannot open %llu bytes: %s\n",
+			(unsigned long long)bytes, diag.text[0] ? diag.text : strerror(-err));
 	return err;
 }
 
@@ -228,14 +228,16 @@ static void latency_print(const struct bench_args *args, const char *name, const
 	putchar('\n');
 	fflush(stdout);
 	if (args->json)
-		fprintf(args->json, "{\"bench\":\"alloc\",\"case\":\"%s\",\"p50_ns\":%llu,"
-				    "\"p99_ns\":%llu,\"free_p50_ns\":%llu,\"free_p99_ns\":%llu,"
-				    "\"clock_ns\":%llu,\"no_such_run\":%llu,\"ops\":%u}\n",
+		fprintf(args->json,
+			"{\"bench\":\"alloc\",\"case\":\"%s\",\"p50_ns\":%llu,"
+			"\"p99_ns\":%llu,\"free_p50_ns\":%llu,\"free_p99_ns\":%llu,"
+			"\"clock_ns\":%llu,\"no_such_run\":%llu,\"ops\":%u}\n",
 			name, (unsigned long long)race_hist_at(&l->take, 500),
 			(unsigned long long)race_hist_at(&l->take, 990),
 			(unsigned long long)race_hist_at(&l->give, 500),
 			(unsigned long long)race_hist_at(&l->give, 990),
-			(unsigned long long)l->clock_ns, (unsigned long long)l->failed, LATENCY_OPS);
+			(unsigned long long)l->clock_ns, (unsigned long long)l->failed,
+			LATENCY_OPS);
 }
 
 static int latency_case(const struct bench_args *args, struct mbfs_alloc *a, const char *state,
@@ -277,7 +279,8 @@ static int latency_case(const struct bench_args *args, struct mbfs_alloc *a, con
 	return err;
 }
 
-static int latency_device(const struct bench_args *args, uint64_t bytes, const char *size, bool aged)
+static int latency_device(const struct bench_args *args, uint64_t bytes, const char *size,
+			  bool aged)
 {
 	static const char *const kinds[] = { "data", "run", "contig" };
 	static const uint32_t lens[] = { 1, 16, 256 };
@@ -377,8 +380,8 @@ static void scale_member(void *arg, unsigned idx)
 	s->failed[idx] = err != 0;
 }
 
-static int scale_one(const struct bench_args *args, const char *name, bool falloc2, unsigned threads,
-		     double *first)
+static int scale_one(const struct bench_args *args, const char *name, bool falloc2,
+		     unsigned threads, double *first)
 {
 	double per_thread = falloc2 ? 128.0 * FALLOC2_FILES : SCALE_OPS, ops, best = 0;
 	struct scale s = { .falloc2 = falloc2 };
@@ -493,13 +496,15 @@ static int ageing(const struct bench_args *args)
 	ns = race_now_ns() - ns;
 	if (!err) {
 		score = free_space_score(&live, blk_nr);
-		printf("%-34s in pieces %.2f %%, %.3f pieces each, free-space score %.3f (%.1f s)\n",
+		printf("%-34s in pieces %.2f %%, %.3f pieces each, free-space score %.3f (%.1f "
+		       "s)\n",
 		       name, 100.0 * (double)count[1] / (double)count[0],
 		       (double)count[2] / (double)count[0], score, (double)ns / 1e9);
 		if (args->json)
-			fprintf(args->json, "{\"bench\":\"alloc\",\"case\":\"%s\",\"fragmented\":%.5f,"
-					    "\"fragments\":%.4f,\"score\":%.4f}\n", name,
-				(double)count[1] / (double)count[0],
+			fprintf(args->json,
+				"{\"bench\":\"alloc\",\"case\":\"%s\",\"fragmented\":%.5f,"
+				"\"fragments\":%.4f,\"score\":%.4f}\n",
+				name, (double)count[1] / (double)count[0],
 				(double)count[2] / (double)count[0], score);
 	}
 	mbfs_alloc_close(a);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A mount beside its peers: mbfs, fuse2fs, and the kernel's ext4 on a loop device. In each turn every
- * peer gets a fresh image of the same size and does all the work; turns are repeated (A B C A B C), and
- * medians and ratios are reported, so that a machine that slows down hurts all alike.
+ * A mount beside its peers: mbfs, fuse2fs, and the kernel's ext4 on a loop device. In each turn
+ * every peer gets a fresh image of the same size and does all the work; turns are repeated (A B C A
+ * B C), and medians and ratios are reported, so that a machine that slows down hurts all alike.
  */
 #include "bench.h"
 #include "race/fixture.h"
@@ -168,8 +168,8 @@ static int wait_mounted(struct turn *t, const char *name, struct mbfs_diag *diag
 		if (proc_ended(t->daemon, &status)) {
 			t->daemon = 0;
 			proc_last_line(t->log, last, sizeof(last));
-			snprintf(diag->text, sizeof(diag->text), "%s ended with %d: %s", name, status,
-				 last);
+			snprintf(diag->text, sizeof(diag->text), "%s ended with %d: %s", name,
+				 status, last);
 			return -EIO;
 		}
 		race_sleep_ms(5);
@@ -345,8 +345,8 @@ int bench_mount(const struct bench_args *args)
 			f->nr[p]++;
 		}
 	}
-	printf("%-38s %10s %10s %10s %12s %12s\n", "operations per second, median", "mbfs", "fuse2fs",
-	       "ext4 (loop)", "to fuse2fs", "to ext4");
+	printf("%-38s %10s %10s %10s %12s %12s\n", "operations per second, median", "mbfs",
+	       "fuse2fs", "ext4 (loop)", "to fuse2fs", "to ext4");
 	for (unsigned w = 0; w < WORK_NR; w++)
 		if (bench_wanted(args, works[w].name))
 			print_work(args, f, w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * bench.h - the parts of mbfs-bench. Each prints lines for people to stdout and, with --json, one JSON
- * object a line. Numbers never decide the exit status: 0 measured, 1 could not measure.
+ * bench.h - the parts of mbfs-bench. Each prints lines for people to stdout and, with --json, one
+ * JSON object a line. Numbers never decide the exit status: 0 measured, 1 could not measure.
  */
 #ifndef TOOLS_BENCH_H
 #define TOOLS_BENCH_H

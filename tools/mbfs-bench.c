@@ -21,8 +21,10 @@ static const char usage_text[] =
 	"  alloc             allocation and free in memory on 16 GiB and 1 TiB, empty and aged;\n"
 	"                    scaling with threads; Ceph's ageing recipe and free-space score\n"
 	"  rcu               latency of rt_rcu_barrier() beside 0 to 8 reading threads\n"
-	"  mount             fallocate storms, small files, unlink: mbfs, fuse2fs and the kernel's\n"
-	"                    ext4 on a loop device in turn (needs root for the last; skipped without)\n"
+	"  mount             fallocate storms, small files, unlink: mbfs, fuse2fs and the "
+	"kernel's\n"
+	"                    ext4 on a loop device in turn (needs root for the last; skipped "
+	"without)\n"
 	"\n"
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
@@ -139,9 +141,11 @@ static int parse_opt(struct bench_args *a, int opt, const char *arg)
 			bad_use("--size: 64M or more is wanted, as 1G, not", arg);
 	case OPT_VARIANT:
 		a->variant = arg;
-		return mbfs_alloc_variant_find(arg) ? 0 : bad_use("--variant: no such variant", arg);
+		return mbfs_alloc_variant_find(arg) ? 0
+						    : bad_use("--variant: no such variant", arg);
 	case OPT_SEED:
-		return number(arg, UINT64_MAX, &a->seed) ? 0 : bad_use("--seed: not a number:", arg);
+		return number(arg, UINT64_MAX, &a->seed) ? 0
+							 : bad_use("--seed: not a number:", arg);
 	case OPT_DIR:
 		a->dir = arg;
 		return 0;
@@ -192,8 +196,8 @@ static int run(const char *what, const struct bench_args *a)
 
 static bool is_command(const char *what)
 {
-	return strcmp(what, "alloc") == 0 || strcmp(what, "rcu") == 0 || strcmp(what, "mount") == 0 ||
-	       strcmp(what, "all") == 0;
+	return strcmp(what, "alloc") == 0 || strcmp(what, "rcu") == 0 ||
+	       strcmp(what, "mount") == 0 || strcmp(what, "all") == 0;
 }
 
 int main(int argc, char **argv)

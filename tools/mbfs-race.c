@@ -2,9 +2,9 @@
 /*
  * mbfs-race - run allocator races with real threads, on the library or over a mount.
  *
- * One run per variant and workload, one after the other; a table on stdout, one JSON object a line in
- * --json's file. Exit status: 0 every variant that should hold held, 1 one did not or something broke,
- * 2 bad use.
+ * One run per variant and workload, one after the other; a table on stdout, one JSON object a line
+ * in the file of --json. Exit status: 0 every variant that should hold held, 1 one did not or
+ * something broke, 2 bad use.
  */
 #include "race/race.h"
 
@@ -34,32 +34,40 @@ static const char usage_text[] =
 	"       mbfs-race matrix SCENARIO [OPTIONS]\n"
 	"       mbfs-race --help | --version\n"
 	"\n"
-	"Run allocator races with real concurrent writers. All workloads are sized so that everything\n"
+	"Run allocator races with real concurrent writers. All workloads are sized so that "
+	"everything\n"
 	"fits: any ENOSPC is false.\n"
 	"\n"
 	"  list                   scenarios, workloads, variants and delay points\n"
 	"  run SCENARIO           one run per variant and workload, as a table\n"
-	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as a\n"
+	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as "
+	"a\n"
 	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
 	"\n"
-	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait; matrix: all)\n"
+	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait; matrix: "
+	"all)\n"
 	"  --workload NAME|all    workload, or several (default: the scenario's first)\n"
 	"  --threads N            writers, 1..1024 (default 80)\n"
-	"  --cpus N               virtual CPUs, 1..1024 (default 8; matrix: as many as writers, <= 64)\n"
+	"  --cpus N               virtual CPUs, 1..1024 (default 8; matrix: as many as writers, <= "
+	"64)\n"
 	"  --seconds S            length of a run (default 10; matrix: 2)\n"
 	"  --rounds R             stop after R rounds (files per writer in pairs and mixed)\n"
-	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn after it\n"
+	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn "
+	"after it\n"
 	"  --block-size BYTES     1024, 2048, 4096 or 65536 (default 65536)\n"
 	"  --size BYTES           of the image, with K, M or G (default 240M)\n"
 	"  --widen POINT=USEC     hold threads up at a delay point; may be repeated\n"
-	"  --json FILE            append one JSON object a line (- is stdout, instead of the table)\n"
+	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
+	"table)\n"
 	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
 	"  --grace SECONDS        no call returns for so long: a livelock, the run is killed\n"
 	"                         (default 30)\n"
-	"  --dir DIR              where images and mount points go (default TMPDIR, /dev/shm or /tmp)\n"
+	"  --dir DIR              where images and mount points go (default TMPDIR, /dev/shm or "
+	"/tmp)\n"
 	"  --daemon PATH          mbfs to mount with (default: beside mbfs-race, then PATH)\n"
 	"\n"
-	"Exit status: 0 every variant that should hold held; 1 one did not, or an image was damaged;\n"
+	"Exit status: 0 every variant that should hold held; 1 one did not, or an image was "
+	"damaged;\n"
 	"2 bad use.\n";
 
 static int bad_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -312,7 +320,8 @@ static int check_names(const struct args *a)
 	snprintf(copy, sizeof(copy), "%s", a->variants);
 	while (strcmp(a->variants, "all") != 0 && (word = strsep(&at, ",")))
 		if (!mbfs_alloc_variant_find(word))
-			return bad_use("--variant %s: no such variant; mbfs-race list shows them", word);
+			return bad_use("--variant %s: no such variant; mbfs-race list shows them",
+				       word);
 	at = copy;
 	snprintf(copy, sizeof(copy), "%s", a->workloads);
 	while (strcmp(a->workloads, "all") != 0 && (word = strsep(&at, ",")))
@@ -360,7 +369,8 @@ static int run_one(struct session *s, const struct race_config *cfg)
 
 	if (err) {
 		fprintf(stderr, "mbfs-race: %s, %s, %u writers: %s\n", cfg->variant->name,
-			cfg->workload->name, cfg->threads, diag.text[0] ? diag.text : strerror(-err));
+			cfg->workload->name, cfg->threads,
+			diag.text[0] ? diag.text : strerror(-err));
 		return err == -EINVAL ? EXIT_USE : EXIT_LOST;
 	}
 	if (s->table)
@@ -436,7 +446,8 @@ static int cmd_run(int argc, char **argv, bool matrix)
 	int err;
 
 	if (argc < 2 || argv[1][0] == '-')
-		return bad_use("a scenario is wanted after '%s'; mbfs-race list shows them", argv[0]);
+		return bad_use("a scenario is wanted after '%s'; mbfs-race list shows them",
+			       argv[0]);
 	race_config_default(&a.cfg);
 	a.cfg.scenario = race_scenario_find(argv[1]);
 	if (!a.cfg.scenario)

@@ -9,13 +9,14 @@
  * looked everywhere and found nothing.
  *
  * fill, fill-write: all writers start a file each at a gate, fill it, close it (which discards its
- * inode preallocation while others still search), meet, remove the files, meet, and start again.
- * This is the seed's program. With 64 KiB blocks a locality group's preallocation is 32 MiB, so that
- * 8 virtual CPUs hide more than all of a 240 MB image.
+ *	inode preallocation while others still search), meet, remove the files, meet, and start
+ *	again. This is the seed's program. With 64 KiB blocks a locality group's preallocation is
+ *	32 MiB, so that 8 virtual CPUs hide more than all of a 240 MB image.
  * pairs: no gate; each writer fills and frees its large file again and again, so that frees and
- * searches of large runs overlap (xfstests generic/371). Even writers write, odd ones fallocate.
- * mixed: half of the writers append single blocks, the other half make large files, which need the
- * blocks that the small ones' locality groups hide.
+ *	searches of large runs overlap (xfstests generic/371). Even writers write, odd ones
+ *	fallocate.
+ * mixed: half of the writers append single blocks, the other half make large files, which need
+ *	the blocks that the small ones' locality groups hide.
  *
  * Concurrency: writers share nothing here but the gate and race_shared's atomics.
  */
@@ -72,10 +73,11 @@ int enospc_plan_check(const struct race_config *cfg, uint64_t usable, struct mbf
 {
 	for (unsigned idx = 0; idx < 2 && idx < cfg->threads; idx++)
 		if (file_blks(cfg, usable, idx) == 0)
-			return diag_set(diag, -EINVAL,
-					"%u writers on %llu blocks of %u bytes: not one block for each; "
-					"use fewer --threads or a larger --size",
-					cfg->threads, (unsigned long long)usable, cfg->block_bytes);
+			return diag_set(
+				diag, -EINVAL,
+				"%u writers on %llu blocks of %u bytes: not one block for each; "
+				"use fewer --threads or a larger --size",
+				cfg->threads, (unsigned long long)usable, cfg->block_bytes);
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The mount of a run. The daemon runs in the foreground as our child, so that its death is seen with
- * its reason, and a hung one can be killed: killing it breaks the FUSE connection, every blocked
- * writer gets an error, and the mount point can be detached.
+ * The mount of a run. The daemon runs in the foreground as our child, so that its death is seen
+ * with its reason, and a hung one can be killed: killing it breaks the FUSE connection, every
+ * blocked writer gets an error, and the mount point can be detached.
  */
 #include "race/mount.h"
 #include "race/fixture.h"
@@ -155,8 +155,8 @@ int race_mount_down(struct race_mount *m, bool force, struct race_result *res)
 	if (err) {
 		kill(m->daemon, SIGKILL);
 		race_unmount(m->mnt, true);
-		snprintf(res->note, sizeof(res->note), "cannot unmount %s: %s; daemon killed", m->mnt,
-			 strerror(-err));
+		snprintf(res->note, sizeof(res->note), "cannot unmount %s: %s; daemon killed",
+			 m->mnt, strerror(-err));
 		res->check_ok = false;
 	}
 	if (proc_wait(m->daemon, DAEMON_END_MS, &status) || (status && !force && !err)) {

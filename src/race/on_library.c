@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Writers on the library: a file is an mbfs_alloc_file and the runs it owns. Requests look like those
- * of a file system: appended blocks, the goal after the last run, the file's size so far (which decides
- * between locality group and inode preallocation), the left neighbour.
+ * Writers on the library: a file is an mbfs_alloc_file and the runs it owns. Requests look like
+ * those of a file system: appended blocks, the goal after the last run, the file's size so far
+ * (which decides between locality group and inode preallocation), the left neighbour.
  *
  * An array with the owner of each block catches a block that is given twice, and a free of a block
  * that is not ours, at the moment it happens.
@@ -64,7 +64,8 @@ static int library_start(struct race_worker *workers, unsigned nr, void *ctx)
 		return -ENOMEM;
 	err = mbfs_alloc_open_mem(&shape, &tune, &diag, &lib->a);
 	if (err) {
-		race_broke(&workers[0], diag.text[0] ? diag.text : "cannot open the allocator", err);
+		race_broke(&workers[0], diag.text[0] ? diag.text : "cannot open the allocator",
+			   err);
 		rt_free(lib->owner);
 	}
 	return err;
@@ -193,7 +194,8 @@ static int library_file_grow(struct race_worker *w, struct race_file *f, uint64_
 		if (err)
 			return err;
 		if (got.len == 0 || got.len > blks || !own(lib, w, &got)) {
-			race_broke(w, "a block was given twice, or a run is out of bounds", -EUCLEAN);
+			race_broke(w, "a block was given twice, or a run is out of bounds",
+				   -EUCLEAN);
 			return -EUCLEAN;
 		}
 		append_run(f, &got);

@@ -2,10 +2,11 @@
 /*
  * Writers on a mount: real files, pwrite and fallocate, ftruncate and unlink.
  *
- * The kernel sends RELEASE and FORGET without waiting for them, so the blocks of a file that was only
- * unlinked come back some time after unlink(2) has returned. A writer that goes on at once would meet
- * a *true* ENOSPC: it truncates first, which is answered when the blocks are free. Where all writers
- * meet after removing, half of them only unlink, and the one that leads waits for the free count.
+ * The kernel sends RELEASE and FORGET without waiting for them, so the blocks of a file that was
+ * only unlinked come back some time after unlink(2) has returned. A writer that goes on at once
+ * would meet a *true* ENOSPC: it truncates first, which is answered when the blocks are free. Where
+ * all writers meet after removing, half of them only unlink, and the one that leads waits for the
+ * free count.
  */
 #include "race/mount.h"
 

@@ -14,8 +14,8 @@
  * proc_start - start a program, in a session of its own, so that Ctrl-C does not reach it
  * @argv: [in] ends with NULL
  * @log:  [in] file to which its stdout and stderr are appended; NULL: /dev/null
- * It is killed (SIGTERM) when the caller dies. Errors: as fork(2). A program that cannot be executed
- * ends with status 127.
+ * It is killed (SIGTERM) when the caller dies. Errors: as fork(2). A program that cannot be
+ * executed ends with status 127.
  */
 int proc_start(const char *const argv[], const char *log, pid_t *pid);
 

@@ -3,8 +3,8 @@
  * race.h - scenarios of mbfs-race, their runners, and what the tools need beside them.
  *
  * A scenario is one race: its workloads, its invariant and the variants it applies to. A run is one
- * scenario under one variant with one workload, in processes of its own: a variant that livelocks is
- * killed and reported, and never takes the tool with it.
+ * scenario under one variant with one workload, in processes of its own: a variant that livelocks
+ * is killed and reported, and never takes the tool with it.
  */
 #ifndef RACE_RACE_H
 #define RACE_RACE_H
@@ -90,9 +90,9 @@ struct race_result {
 /*
  * race_run - one run, in child processes
  * @res: [out] always filled
- * Errors: -EINVAL the configuration cannot run (@diag says why); -errno the run could not be set up;
- *         0 also when the variant lost, hung or left a damaged image: @res says so.
- * Context: the caller has no threads.
+ * Errors: -EINVAL the configuration cannot run (@diag says why); -errno the run could not be set
+ * up; 0 also when the variant lost, hung or left a damaged image: @res says so. Context: the caller
+ * has no threads.
  */
 int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs_diag *diag);
 

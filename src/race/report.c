@@ -8,14 +8,44 @@
 #define FIELD(f) { #f, offsetof(struct mbfs_alloc_stats, f) }
 
 static const struct race_stat_field stat_fields[] = {
-	FIELD(blk_nr), FIELD(free_nr), FIELD(claimed_nr), FIELD(pa_nr), FIELD(pa_blks),
-	FIELD(groups_loaded), FIELD(reqs), FIELD(success), FIELD(blocks_allocated), FIELD(frees),
-	FIELD(blocks_freed), FIELD(groups_scanned), FIELD(extents_scanned), FIELD(goal_hits),
-	FIELD(stream_goal_hits), FIELD(len_goal_hits), FIELD(pow2_hits), FIELD(breaks), FIELD(lost),
-	FIELD(buddies_generated), FIELD(preallocated), FIELD(discarded), FIELD(pa_hits_inode),
-	FIELD(pa_hits_group), FIELD(enospc), FIELD(false_enospc), FIELD(claim_failed), FIELD(passes),
-	FIELD(sweeps), FIELD(retries), FIELD(cap_hits), FIELD(seq_mismatches), FIELD(barriers),
-	FIELD(barrier_ns), FIELD(barrier_max_ns), FIELD(waits), FIELD(wait_ns), FIELD(slow_calls),
+	FIELD(blk_nr),
+	FIELD(free_nr),
+	FIELD(claimed_nr),
+	FIELD(pa_nr),
+	FIELD(pa_blks),
+	FIELD(groups_loaded),
+	FIELD(reqs),
+	FIELD(success),
+	FIELD(blocks_allocated),
+	FIELD(frees),
+	FIELD(blocks_freed),
+	FIELD(groups_scanned),
+	FIELD(extents_scanned),
+	FIELD(goal_hits),
+	FIELD(stream_goal_hits),
+	FIELD(len_goal_hits),
+	FIELD(pow2_hits),
+	FIELD(breaks),
+	FIELD(lost),
+	FIELD(buddies_generated),
+	FIELD(preallocated),
+	FIELD(discarded),
+	FIELD(pa_hits_inode),
+	FIELD(pa_hits_group),
+	FIELD(enospc),
+	FIELD(false_enospc),
+	FIELD(claim_failed),
+	FIELD(passes),
+	FIELD(sweeps),
+	FIELD(retries),
+	FIELD(cap_hits),
+	FIELD(seq_mismatches),
+	FIELD(barriers),
+	FIELD(barrier_ns),
+	FIELD(barrier_max_ns),
+	FIELD(waits),
+	FIELD(wait_ns),
+	FIELD(slow_calls),
 	FIELD(slow_max_ns),
 };
 
@@ -63,9 +93,11 @@ static void parse_slow_hist(const char *json, struct mbfs_alloc_stats *out)
 unsigned race_stats_parse(const char *json, struct mbfs_alloc_stats *out)
 {
 	const struct race_stat_field *f;
-	const char *at;
+	const char *at = value_of(json, "alloc"); /* names repeat in other sections */
 	unsigned nr = 0;
 
+	if (at)
+		json = at;
 	memset(out, 0, sizeof(*out));
 	for (unsigned i = 0; (f = race_stat_field_at(i)); i++) {
 		at = value_of(json, f->name);
@@ -141,9 +173,9 @@ static const char *verdict(const struct race_config *cfg, const struct race_resu
 
 void race_table_head(FILE *out)
 {
-	fprintf(out, "%-11s %-10s %-8s %7s %5s %9s %8s %8s %8s %8s %8s %8s %9s %9s %9s %s\n", "variant",
-		"workload", "result", "writers", "cpus", "attempts", "ENOSPC", "false", "retries",
-		"sweeps", "barriers", "calls/s", "p50", "p99", "max", "image");
+	fprintf(out, "%-11s %-10s %-8s %7s %5s %9s %8s %8s %8s %8s %8s %8s %9s %9s %9s %s\n",
+		"variant", "workload", "result", "writers", "cpus", "attempts", "ENOSPC", "false",
+		"retries", "sweeps", "barriers", "calls/s", "p50", "p99", "max", "image");
 	fflush(out);
 }
 
@@ -164,6 +196,7 @@ void race_table_row(FILE *out, const struct race_config *cfg, const struct race_
 		race_human_ns(ns[0], race_hist_at(&res->sum.lat, 500)),
 		race_human_ns(ns[1], race_hist_at(&res->sum.lat, 990)),
 		race_human_ns(ns[2], res->sum.lat.max_ns),
+		res->livelock	  ? "killed" :
 		!res->check_ok	  ? "BAD" :
 		!res->fsck_run	  ? (cfg->mount ? "-" : "checked") :
 		res->fsck_ok	  ? "e2fsck clean" :
@@ -171,8 +204,9 @@ void race_table_row(FILE *out, const struct race_config *cfg, const struct race_
 	if (res->note[0])
 		fprintf(out, "  ^ %s\n", res->note);
 	if (res->counts_differ)
-		fprintf(out, "  ^ the writers saw %" PRIu64 " ENOSPC, the allocator's oracle %" PRIu64
-			     " false ones\n",
+		fprintf(out,
+			"  ^ the writers saw %" PRIu64 " ENOSPC, the allocator's oracle %" PRIu64
+			" false ones\n",
 			res->sum.enospc, s->false_enospc);
 	fflush(out);
 }
@@ -276,7 +310,7 @@ void race_json_line(FILE *out, const struct race_config *cfg, const struct race_
 	json_bool(out, "livelock", res->livelock);
 	json_bool(out, "interrupted", res->interrupted);
 	json_bool(out, "counts_differ", res->counts_differ);
-	json_string(out, "check", res->check_ok ? "ok" : "failed");
+	json_string(out, "check", res->livelock ? "not run" : res->check_ok ? "ok" : "failed");
 	json_string(out, "fsck", !res->fsck_run ? "not run" : res->fsck_ok ? "clean" : "damaged");
 	json_string(out, "result", verdict(cfg, res));
 	json_string(out, "note", res->note);

@@ -3,9 +3,10 @@
  * One run: a parent that watches, and processes with the writers.
  *
  * The parent has one thread and never calls the allocator. It forks the writers' processes (one for
- * the library, whose allocator lives in it; up to RACE_PROCS_MAX for a mount), sets sh->stop when the
- * time is up, and kills them when nobody has made progress for grace_ms: that is a livelock or a
- * deadlock of the variant. Signals are blocked and asked for, so that Ctrl-C unmounts and cleans up.
+ * the library, whose allocator lives in it; up to RACE_PROCS_MAX for a mount), sets sh->stop when
+ * the time is up, and kills them when nobody has made progress for grace_ms: that is a livelock or
+ * a deadlock of the variant. Signals are blocked and asked for, so that Ctrl-C unmounts and cleans
+ * up.
  *
  * Order: everything in sh that is not atomic is written before the fork or by one process at a time
  * between two passages of the gate; the parent reads results after waitpid().
@@ -231,7 +232,7 @@ static unsigned children_reap(struct run *r, struct race_result *res)
 			continue;
 		}
 		r->pid[p] = 0;
-		if (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_SUCCESS)
+		if (res->livelock || (WIFEXITED(st) && WEXITSTATUS(st) == EXIT_SUCCESS))
 			continue;
 		res->check_ok = false;
 		rt_u32_set(&r->sh->stop, 1);
@@ -386,7 +387,8 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 	MBFS_ASSERT(cfg->run_ms > 0 || cfg->rounds > 0);
 	memset(res, 0, sizeof(*res));
 	r.shared_bytes = sizeof(*r.sh) + cfg->threads * sizeof(r.sh->slot[0]);
-	r.sh = mmap(NULL, r.shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	r.sh = mmap(NULL, r.shared_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		    0);
 	if (r.sh == MAP_FAILED)
 		return diag_set(diag, -ENOMEM, "no memory for %u writers", cfg->threads);
 	sigemptyset(&set);

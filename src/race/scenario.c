@@ -4,7 +4,8 @@
 #include <string.h>
 
 static const struct race_scenario scenarios[] = {
-	{ "enospc", "ENOSPC although there is room: preallocations discarded by several writers at once",
+	{ "enospc",
+	  "ENOSPC although there is room: preallocations discarded by several writers at once",
 	  enospc_workloads },
 };
 

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "support/t.h"
+
+#include "race/race.h"
+#include "race/race_priv.h"
+
+#include <string.h>
+
+/* Goal: percentiles are right to one sixteenth. Method: 1..n, for n in the table, against n * p. */
+START_TEST(percentile_is_within_a_sixteenth)
+{
+	static const uint64_t sizes[] = { 1, 2, 15, 16, 17, 1000, 100000 };
+	static const unsigned marks[] = { 1, 500, 990, 1000 };
+	struct race_hist h;
+	uint64_t n = sizes[_i], exact, got;
+
+	memset(&h, 0, sizeof(h));
+	for (uint64_t v = 1; v <= n; v++)
+		race_hist_add(&h, v);
+	for (unsigned m = 0; m < MBFS_ARRAY_SIZE(marks); m++) {
+		exact = (n * marks[m] + 999) / 1000;
+		got = race_hist_at(&h, marks[m]);
+		ck_assert_uint_ge(got, exact);
+		ck_assert_uint_le(got, exact + exact / 16 + 1);
+	}
+	ck_assert_uint_eq(race_hist_at(&h, 1000), n);
+}
+END_TEST
+
+/* Goal: every time has a bucket. Method: the ends of each power of two, up to the largest. */
+START_TEST(every_time_has_a_bucket)
+{
+	struct race_hist h;
+
+	memset(&h, 0, sizeof(h));
+	ck_assert_uint_eq(race_hist_at(&h, 500), 0);
+	for (unsigned i = 0; i < 64; i++) {
+		race_hist_add(&h, 1ull << i);
+		race_hist_add(&h, (1ull << i) - 1);
+	}
+	race_hist_add(&h, UINT64_MAX);
+	ck_assert_uint_eq(h.nr, 129);
+	ck_assert_uint_eq(race_hist_at(&h, 1000), UINT64_MAX);
+}
+END_TEST
+
+/* Goal: merging is adding. Method: two halves against the whole. */
+START_TEST(merge_adds)
+{
+	struct race_hist whole, half;
+
+	memset(&whole, 0, sizeof(whole));
+	memset(&half, 0, sizeof(half));
+	race_hist_add(&whole, 5);
+	race_hist_add(&half, 700);
+	race_hist_merge(&whole, &half);
+	ck_assert_uint_eq(whole.nr, 2);
+	ck_assert_uint_eq(whole.max_ns, 700);
+	ck_assert_uint_eq(race_hist_at(&whole, 500), 5);
+}
+END_TEST
+
+/*
+ * Goal: the daemon's statistics are read by name from its "alloc" section, whatever else is there.
+ * Method: an object with a key of the same name before it, an array, an unknown key, and one missing.
+ */
+START_TEST(stats_are_read_by_name)
+{
+	static const char json[] = "{\"mount\":{\"enospc\":\"claim-wait\"},\"alloc\":{\"enospc\": 7,"
+				   "\"news\":1,\"false_enospc\":3,\"slow_hist\":[0,4,9],"
+				   "\"slow_max_ns\":18446744073709551615}}";
+	struct mbfs_alloc_stats s;
+
+	ck_assert_uint_eq(race_stats_parse(json, &s), 3);
+	ck_assert_uint_eq(s.enospc, 7);
+	ck_assert_uint_eq(s.false_enospc, 3);
+	ck_assert_uint_eq(s.sweeps, 0);
+	ck_assert_uint_eq(s.slow_hist[1], 4);
+	ck_assert_uint_eq(s.slow_hist[2], 9);
+	ck_assert_uint_eq(s.slow_max_ns, UINT64_MAX);
+	ck_assert_uint_eq(race_stats_parse("", &s), 0);
+	ck_assert_uint_eq(race_stats_parse("{\"alloc\":", &s), 0);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("race_hist");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_loop_test(tc, percentile_is_within_a_sixteenth, 0, 7);
+	tcase_add_test(tc, every_time_has_a_bucket);
+	tcase_add_test(tc, merge_adds);
+	tcase_add_test(tc, stats_are_read_by_name);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+T_MAIN(suite)
