@@ -307,7 +307,7 @@ static void print_work(const struct bench_args *args, const struct figures *f, u
 	for (unsigned p = 0; p < PEER_NR; p++)
 		printf(" %10s", m[p] > 0 ? race_human_nr(nr[p], m[p]) : "-");
 	for (unsigned p = 1; p < PEER_NR; p++)
-		if (m[p] > 0)
+		if (m[0] > 0 && m[p] > 0)
 			printf(" %11.2fx", m[0] / m[p]);
 		else
 			printf(" %12s", "-");

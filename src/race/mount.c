@@ -27,7 +27,9 @@ static void daemon_options(const struct race_config *cfg, char *buf, size_t byte
 {
 	size_t at;
 
-	at = (size_t)snprintf(buf, bytes, "enospc=%s,cpus=%u", cfg->variant->name, cfg->cpus);
+	/* As many requests at once as there are writers, and room for the kernel's own. */
+	at = (size_t)snprintf(buf, bytes, "enospc=%s,cpus=%u,max_threads=%u", cfg->variant->name,
+			      cfg->cpus, cfg->threads + 16);
 	for (unsigned i = 0; i < MBFS_POINT_NR && at < bytes; i++)
 		if (cfg->widen_us[i])
 			at += (size_t)snprintf(buf + at, bytes - at, ",widen=%s:%u",

@@ -85,8 +85,9 @@ int race_team_run(unsigned nr, void (*fn)(void *arg, unsigned idx), void *arg, u
 
 /* ---- rcu ---- */
 struct rcu_bench {
-	unsigned times;
-	rt_u32 stop;
+	unsigned times, readers;
+	rt_u32 reading; /* [atomic] readers that have been in a section */
+	rt_u32 stop;	/* [atomic] */
 	struct race_hist *lat;
 };
 
@@ -102,10 +103,14 @@ static void rcu_member(void *arg, unsigned idx)
 	struct rt_rcu_head head;
 	uint64_t from;
 
-	while (idx > 0 && !rt_u32_read(&b->stop)) {
+	for (bool first = true; idx > 0 && !rt_u32_read(&b->stop); first = false) {
 		rt_rcu_read_lock();
 		rt_rcu_read_unlock();
+		if (first)
+			rt_u32_add_return(&b->reading, 1);
 	}
+	while (idx == 0 && rt_u32_read_acquire(&b->reading) < b->readers)
+		rt_yield();
 	for (unsigned i = 0; idx == 0 && i < b->times; i++) {
 		rt_rcu_call(&head, rcu_nothing);
 		from = rt_now_ns();
@@ -118,7 +123,7 @@ static void rcu_member(void *arg, unsigned idx)
 
 int race_rcu_measure(unsigned readers, unsigned times, struct race_hist *lat)
 {
-	struct rcu_bench b = { .times = times, .lat = lat };
+	struct rcu_bench b = { .times = times, .readers = readers, .lat = lat };
 	uint64_t elapsed;
 
 	return race_team_run(readers + 1, rcu_member, &b, &elapsed);

@@ -62,13 +62,15 @@ END_TEST
 
 /*
  * Goal: the daemon's statistics are read by name from its "alloc" section, whatever else is there.
- * Method: an object with a key of the same name before it, an array, an unknown key, and one missing.
+ * Method: an object with a key of the same name before it, an array, an unknown key, and one
+ * missing.
  */
 START_TEST(stats_are_read_by_name)
 {
-	static const char json[] = "{\"mount\":{\"enospc\":\"claim-wait\"},\"alloc\":{\"enospc\": 7,"
-				   "\"news\":1,\"false_enospc\":3,\"slow_hist\":[0,4,9],"
-				   "\"slow_max_ns\":18446744073709551615}}";
+	static const char json[] =
+		"{\"mount\":{\"enospc\":\"claim-wait\"},\"alloc\":{\"enospc\": 7,"
+		"\"news\":1,\"false_enospc\":3,\"slow_hist\":[0,4,9],"
+		"\"slow_max_ns\":18446744073709551615}}";
 	struct mbfs_alloc_stats s;
 
 	ck_assert_uint_eq(race_stats_parse(json, &s), 3);
