@@ -40,12 +40,13 @@ static int open_image(struct daemon *d, bool *read_only)
 	struct mbfs_diag diag = { "" }, notes = { "" };
 	int err;
 
-	err = mbfs_bdev_open_file(o->image, o->offset_bytes, o->read_only ? MBFS_BDEV_RDONLY : 0, &diag,
-				  &d->dev);
+	err = mbfs_bdev_open_file(o->image, o->offset_bytes, o->read_only ? MBFS_BDEV_RDONLY : 0,
+				  &diag, &d->dev);
 	if (!err)
 		err = mbfs_fs_probe(d->dev, &o->fs, &diag, &notes, read_only);
 	if (err)
-		return fail(EXIT_MOUNT, "%s: %s", o->image, diag.text[0] ? diag.text : strerror(-err));
+		return fail(EXIT_MOUNT, "%s: %s", o->image,
+			    diag.text[0] ? diag.text : strerror(-err));
 	if (notes.text[0])
 		fail(0, "%s: %s", o->image, notes.text);
 	return 0;
@@ -77,7 +78,10 @@ static struct fuse_session *session_open(struct daemon *d, bool read_only)
 		return NULL;
 	snprintf(list, OPTION_BYTES, "%s%s%s%s,subtype=mbfs%s", read_only ? "ro" : "rw",
 		 o->fakeroot ? "" : ",default_permissions", o->allow_other ? ",allow_other" : "",
-		 user ? "" : o->suid ? ",suid" : ",nosuid", o->kernel);
+		 user      ? ""
+		 : o->suid ? ",suid"
+			   : ",nosuid",
+		 o->kernel);
 	if (!user)
 		strcat(list, o->dev ? ",dev" : ",nodev");
 	add_fsname(list, OPTION_BYTES, o->image);
@@ -154,7 +158,8 @@ static int run_here(struct daemon *d)
 	bool read_only;
 	int code;
 
-	/* Requests from memory reclaim must not wait for memory that waits for us. Root only: a hint. */
+	/* Requests from memory reclaim must not wait for memory that waits for us. Root only: a
+	 * hint. */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	code = open_image(d, &read_only);
 	if (!code)

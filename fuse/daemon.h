@@ -23,11 +23,11 @@ struct options {
 	const char *image, *mountpoint; /* as given */
 	bool foreground, debug;
 	bool read_only, allow_other, fakeroot, writeback;
-	bool suid, dev;		 /* asked for: else the kernel is told nosuid, nodev */
+	bool suid, dev; /* asked for: else the kernel is told nosuid, nodev */
 	uint64_t offset_bytes;
 	unsigned max_threads;
-	unsigned timeout_s;	 /* of --wait */
-	char kernel[512];	 /* ",opt,opt": mount options that libfuse and the kernel deal with */
+	unsigned timeout_s; /* of --wait */
+	char kernel[512];   /* ",opt,opt": mount options that libfuse and the kernel deal with */
 	struct mbfs_mount_opts fs;
 };
 
@@ -55,7 +55,8 @@ extern const struct fuse_lowlevel_ops daemon_ops;
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
-void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi);
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi);
@@ -76,7 +77,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* ---- replies: reply.c ---- */
-/* FUSE calls the root 1, ext4 calls it 2; ext4's inode 1 is never shown, so the others keep their numbers. */
+/* FUSE calls the root 1, ext4 calls it 2; ext4's inode 1 is never shown, so the others keep their
+ * numbers. */
 static inline mbfs_ino_t ino_of(fuse_ino_t node)
 {
 	return node == FUSE_ROOT_ID ? MBFS_ROOT_INO : (mbfs_ino_t)node;

@@ -2,16 +2,17 @@
 /*
  * mbfs: mounts an ext4 image through FUSE.
  *
- * main.c takes the command line to daemon.c, which runs one mount; ops*.c turn requests into calls of
- * <mbfs/fs.h>, reply.c turns results into replies. There is no state here but struct daemon, constant
- * while requests run: what they share is the library's, which is safe from many threads.
+ * main.c takes the command line to daemon.c, which runs one mount; ops*.c turn requests into calls
+ * of <mbfs/fs.h>, reply.c turns results into replies. There is no state here but struct daemon,
+ * constant while requests run: what they share is the library's, which is safe from many threads.
  *
- * The process forks before anything is opened or started: the library's threads and locks, RCU and the
- * image's lock exist in the child only, and the parent does nothing but wait for the child's word.
+ * The process forks before anything is opened or started: the library's threads and locks, RCU and
+ * the image's lock exist in the child only, and the parent does nothing but wait for the child's
+ * word.
  *
- * The kernel checks permissions (default_permissions), caches names, attributes and pages without limit,
- * because nobody else changes the image, and writes through, so that "no space" is the answer to the
- * write that met it.
+ * The kernel checks permissions (default_permissions), caches names, attributes and pages without
+ * limit, because nobody else changes the image, and writes through, so that "no space" is the
+ * answer to the write that met it.
  */
 #include "daemon.h"
 
@@ -84,7 +85,8 @@ int main(int argc, char **argv)
 	code = resolve(&o, image, mountpoint);
 	if (code)
 		return code;
-	/* Request buffers of up to 1 MiB come and go: keep them in the heap instead of mmap and munmap. */
+	/* Request buffers of up to 1 MiB come and go: keep them in the heap instead of mmap and
+	 * munmap. */
 	mallopt(M_MMAP_THRESHOLD, 8 * REQUEST_BYTES_MAX);
 	mallopt(M_TRIM_THRESHOLD, 64 * REQUEST_BYTES_MAX);
 	return daemon_run(&o);

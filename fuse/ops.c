@@ -12,8 +12,8 @@
 enum { LINK_BYTES = 4097 };
 
 /*
- * No cache invalidation by mtime and no truncation inside open: mbfs is the only writer, so the kernel's
- * pages stay right, and a separate SETATTR of the size is what clears setuid bits.
+ * No cache invalidation by mtime and no truncation inside open: mbfs is the only writer, so the
+ * kernel's pages stay right, and a separate SETATTR of the size is what clears setuid bits.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -23,9 +23,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_readahead = REQUEST_BYTES_MAX;
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
-	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
-				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-				  FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL);
+	conn->want &=
+		~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
+			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+			    FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL);
 	conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
 	if (d->opts->writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
@@ -82,9 +83,12 @@ static const struct {
 	int fuse;
 	unsigned mbfs;
 } set_bits[] = {
-	{ FUSE_SET_ATTR_MODE, MBFS_SET_MODE },	   { FUSE_SET_ATTR_UID, MBFS_SET_UID },
-	{ FUSE_SET_ATTR_GID, MBFS_SET_GID },	   { FUSE_SET_ATTR_SIZE, MBFS_SET_SIZE },
-	{ FUSE_SET_ATTR_ATIME, MBFS_SET_ATIME },   { FUSE_SET_ATTR_MTIME, MBFS_SET_MTIME },
+	{ FUSE_SET_ATTR_MODE, MBFS_SET_MODE },
+	{ FUSE_SET_ATTR_UID, MBFS_SET_UID },
+	{ FUSE_SET_ATTR_GID, MBFS_SET_GID },
+	{ FUSE_SET_ATTR_SIZE, MBFS_SET_SIZE },
+	{ FUSE_SET_ATTR_ATIME, MBFS_SET_ATIME },
+	{ FUSE_SET_ATTR_MTIME, MBFS_SET_MTIME },
 	{ FUSE_SET_ATTR_ATIME_NOW, MBFS_SET_ATIME_NOW },
 	{ FUSE_SET_ATTR_MTIME_NOW, MBFS_SET_MTIME_NOW },
 	{ FUSE_SET_ATTR_CTIME, MBFS_SET_CTIME },
@@ -94,8 +98,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		       struct fuse_file_info *fi)
 {
 	struct mbfs_attr want = {
-		.mode = st->st_mode, .uid = st->st_uid, .gid = st->st_gid,
-		.size_bytes = (uint64_t)st->st_size, .atime = st->st_atim, .mtime = st->st_mtim,
+		.mode = st->st_mode,
+		.uid = st->st_uid,
+		.gid = st->st_gid,
+		.size_bytes = (uint64_t)st->st_size,
+		.atime = st->st_atim,
+		.mtime = st->st_mtim,
 		.ctime = st->st_ctim,
 	};
 	struct mbfs_attr attr;
@@ -129,7 +137,8 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct mbfs_cred cred = cred_of(req);
 	struct mbfs_attr attr;
 
-	reply_entry(req, mbfs_fs_mknod(fs_of(req), &cred, ino_of(parent), name, mode, rdev, &attr), &attr);
+	reply_entry(req, mbfs_fs_mknod(fs_of(req), &cred, ino_of(parent), name, mode, rdev, &attr),
+		    &attr);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -137,7 +146,8 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	struct mbfs_cred cred = cred_of(req);
 	struct mbfs_attr attr;
 
-	reply_entry(req, mbfs_fs_mkdir(fs_of(req), &cred, ino_of(parent), name, mode, &attr), &attr);
+	reply_entry(req, mbfs_fs_mkdir(fs_of(req), &cred, ino_of(parent), name, mode, &attr),
+		    &attr);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -145,7 +155,8 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 	struct mbfs_cred cred = cred_of(req);
 	struct mbfs_attr attr;
 
-	reply_entry(req, mbfs_fs_symlink(fs_of(req), &cred, ino_of(parent), name, target, &attr), &attr);
+	reply_entry(req, mbfs_fs_symlink(fs_of(req), &cred, ino_of(parent), name, target, &attr),
+		    &attr);
 }
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -168,8 +179,8 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned int flags)
 {
-	reply_err(req, mbfs_fs_rename(fs_of(req), ino_of(parent), name, ino_of(new_parent), new_name,
-				      flags));
+	reply_err(req, mbfs_fs_rename(fs_of(req), ino_of(parent), name, ino_of(new_parent),
+				      new_name, flags));
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -193,8 +204,9 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /* Tools believe a 0: everything unknown is refused. */
-static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi,
-		     unsigned flags, const void *in_buf, size_t in_bytes, size_t out_bytes)
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+		     struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bytes,
+		     size_t out_bytes)
 {
 	(void)ino, (void)cmd, (void)arg, (void)fi, (void)flags, (void)in_buf, (void)in_bytes;
 	(void)out_bytes;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Directory listings. A plain one goes straight from the library's callback into the reply. One with
- * attributes is taken in two steps, because the callback runs with the directory locked and a lookup
- * needs that lock: names first, as many as the reply has room for, then a lookup of each. The kernel
- * counts one lookup for every entry it is sent, so what was not sent is forgotten again.
+ * Directory listings. A plain one goes straight from the library's callback into the reply. One
+ * with attributes is taken in two steps, because the callback runs with the directory locked and a
+ * lookup needs that lock: names first, as many as the reply has room for, then a lookup of each.
+ * The kernel counts one lookup for every entry it is sent, so what was not sent is forgotten again.
  */
 #include "daemon.h"
 
@@ -119,7 +119,8 @@ static bool plus_emit(void *arg, const char *name, size_t len, mbfs_ino_t ino, u
 static void plus_add(struct plus_listing *l, mbfs_ino_t dir, struct plus_entry *e)
 {
 	struct listing *r = &l->reply;
-	struct fuse_entry_param p = { .attr = { .st_ino = e->ino, .st_mode = (mode_t)e->d_type << 12 } };
+	struct fuse_entry_param p = { .attr = { .st_ino = e->ino,
+						.st_mode = (mode_t)e->d_type << 12 } };
 	struct mbfs_attr attr;
 	int err;
 
@@ -149,7 +150,8 @@ static void plus_reply(struct plus_listing *l)
 			mbfs_fs_forget(fs, l->entries[i].ino, 1);
 }
 
-void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
 {
 	struct plus_listing l = { .reply = { .req = req, .room = size } };
 	uint64_t cookie = (uint64_t)off;

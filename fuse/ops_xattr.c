@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Extended attributes, and the two virtual ones through which a live mount is inspected (mbfs-stat):
- * on the root directory, readable by whoever may read it, never listed, never stored:
+ * Extended attributes, and the two virtual ones through which a live mount is inspected
+ *(mbfs-stat): on the root directory, readable by whoever may read it, never listed, never stored:
  *
  *	user.mbfs.stats		one JSON object: mbfs_fs_stats_json()
  *	user.mbfs.groups.N	{"groups":[...],"next":M}: block groups from N on, as many as fit;
@@ -77,8 +77,9 @@ static char *groups_text(struct mbfs_fs *fs, const char *from)
 	}
 	len = (size_t)snprintf(text, room, "{\"groups\":[");
 	for (bool first = true; len + GROUP_BYTES_MAX + 64 < room; first = false, grp++) {
-		err = grp > UINT32_MAX ? -ERANGE :
-					 mbfs_alloc_group_info(mbfs_fs_alloc(fs), (mbfs_grp_t)grp, &info);
+		err = grp > UINT32_MAX
+			      ? -ERANGE
+			      : mbfs_alloc_group_info(mbfs_fs_alloc(fs), (mbfs_grp_t)grp, &info);
 		if (err)
 			break;
 		if (!first)
@@ -126,8 +127,8 @@ static void xattr_read(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 		reply_err(req, -ENOMEM);
 		return;
 	}
-	got = list ? mbfs_fs_listxattr(fs_of(req), ino_of(ino), buf, size) :
-		     mbfs_fs_getxattr(fs_of(req), ino_of(ino), name, buf, size);
+	got = list ? mbfs_fs_listxattr(fs_of(req), ino_of(ino), buf, size)
+		   : mbfs_fs_getxattr(fs_of(req), ino_of(ino), name, buf, size);
 	if (got < 0)
 		reply_err(req, (int)got);
 	else if (!size)

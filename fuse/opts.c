@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The command line. Every -o option is a row of one table: a name, whether it takes a value, and the
- * function that takes it. What mount(8) adds for all file systems is accepted; an unknown name or a bad
- * value is refused by name.
+ * The command line. Every -o option is a row of one table: a name, whether it takes a value, and
+ * the function that takes it. What mount(8) adds for all file systems is accepted; an unknown name
+ * or a bad value is refused by name.
  */
 #include "daemon.h"
 
@@ -196,7 +196,8 @@ static int take_discard(struct options *o, const struct option_row *row, const c
 {
 	(void)o, (void)value;
 	return refuse("option %s is not supported: trim the unmounted image with "
-		      "\"e2fsck -f -E discard IMAGE\"", row->name);
+		      "\"e2fsck -f -E discard IMAGE\"",
+		      row->name);
 }
 
 #define FIELD(member) offsetof(struct options, member)
@@ -315,7 +316,8 @@ static int take_list(struct options *o, char *list)
 static int take_operands(struct options *o, int nr, char **operands)
 {
 	static const char *const usage[] = {
-		[COMMAND_MOUNT] = "it takes an image and a mount point: mbfs [OPTIONS] IMAGE MOUNTPOINT",
+		[COMMAND_MOUNT] =
+			"it takes an image and a mount point: mbfs [OPTIONS] IMAGE MOUNTPOINT",
 		[COMMAND_WAIT] = "it takes an image: mbfs --wait IMAGE [--timeout SECONDS]",
 	};
 
@@ -352,23 +354,42 @@ int options_parse(int argc, char **argv, struct options *out)
 	opterr = 0;
 	while (!err && (c = getopt_long(argc, argv, ":fdrwvnho:V", longs, NULL)) != -1) {
 		switch (c) {
-		case 'f': out->foreground = true; break;
-		case 'd': out->debug = out->foreground = true; break;
-		case 'r': out->read_only = true; break;
-		case 'w': out->read_only = false; break;
+		case 'f':
+			out->foreground = true;
+			break;
+		case 'd':
+			out->debug = out->foreground = true;
+			break;
+		case 'r':
+			out->read_only = true;
+			break;
+		case 'w':
+			out->read_only = false;
+			break;
 		case 'v':
-		case 'n': break; /* mount(8) passes them on */
-		case 'o': err = take_list(out, optarg); break;
-		case 'h': out->command = COMMAND_HELP; break;
-		case 'V': out->command = COMMAND_VERSION; break;
-		case 'W': out->command = COMMAND_WAIT; break;
+		case 'n':
+			break; /* mount(8) passes them on */
+		case 'o':
+			err = take_list(out, optarg);
+			break;
+		case 'h':
+			out->command = COMMAND_HELP;
+			break;
+		case 'V':
+			out->command = COMMAND_VERSION;
+			break;
+		case 'W':
+			out->command = COMMAND_WAIT;
+			break;
 		case 'T':
 			if (!number(optarg, 0, UINT32_MAX, &timeout_s))
 				return refuse("--timeout %s: not a number of seconds", optarg);
 			out->timeout_s = (unsigned)timeout_s;
 			break;
-		case ':': return refuse("%s needs an argument", argv[optind - 1]);
-		default: return refuse("%s is not known", argv[optind - 1]);
+		case ':':
+			return refuse("%s needs an argument", argv[optind - 1]);
+		default:
+			return refuse("%s is not known", argv[optind - 1]);
 		}
 	}
 	if (!err)

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /*
- * How long the kernel may believe names and attributes. Nobody else changes the image and the kernel drops
- * what its own requests change, so this is for ever in practice.
+ * How long the kernel may believe names and attributes. Nobody else changes the image and the
+ * kernel drops what its own requests change, so this is for ever in practice.
  */
 #define CACHE_SECONDS 3600.0
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mbfs-stat: statistics of a live mount, from the virtual attributes of its root (fuse/ops_xattr.c).
+ * mbfs-stat: statistics of a live mount, from the virtual attributes of its root
+ * (fuse/ops_xattr.c).
  *
  * Without an option the JSON object is flattened into a table, one line a counter; the reader knows
  * only what that object is made of: objects, arrays, numbers and strings without escapes.
@@ -16,17 +17,20 @@
 enum { ATTR_BYTES = 65536, PATH_BYTES = 128, EXIT_USAGE = 1, EXIT_NO_MOUNT = 2 };
 
 static const char help[] =
-"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
-"\n"
-"Prints what the daemon of a live mbfs mount has counted: mount, allocator, metadata cache.\n"
-"\n"
-"  --json    one JSON object, as the daemon gives it\n"
-"  --groups  the block groups instead: free blocks, fragments, first free block, and how many free\n"
-"            chunks of each order the buddy has (of groups that were used; the others are not loaded)\n"
-"  --help, --version\n"
-"\n"
-"The same by other tools: getfattr --only-values -n user.mbfs.stats MOUNTPOINT\n"
-"Exit status: 0, 1 bad use, 2 no mbfs mount or not readable.\n";
+	"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
+	"\n"
+	"Prints what the daemon of a live mbfs mount has counted: mount, allocator, metadata "
+	"cache.\n"
+	"\n"
+	"  --json    one JSON object, as the daemon gives it\n"
+	"  --groups  the block groups instead: free blocks, fragments, first free block, and how "
+	"many free\n"
+	"            chunks of each order the buddy has (of groups that were used; the others are "
+	"not loaded)\n"
+	"  --help, --version\n"
+	"\n"
+	"The same by other tools: getfattr --only-values -n user.mbfs.stats MOUNTPOINT\n"
+	"Exit status: 0, 1 bad use, 2 no mbfs mount or not readable.\n";
 
 static bool attr_read(const char *mnt, const char *name, char *text)
 {
@@ -34,15 +38,16 @@ static bool attr_read(const char *mnt, const char *name, char *text)
 
 	if (got < 0) {
 		fprintf(stderr, "mbfs-stat: %s: %s\n", mnt,
-			errno == ENODATA || errno == ENOTSUP ? "not the root of an mbfs mount" :
-							       strerror(errno));
+			errno == ENODATA || errno == ENOTSUP ? "not the root of an mbfs mount"
+							     : strerror(errno));
 		return false;
 	}
 	text[got] = 0;
 	return true;
 }
 
-/* The name of a member, which starts at @s after its quote: appended to @path. Returns what follows. */
+/* The name of a member, which starts at @s after its quote: appended to @path. Returns what
+ * follows. */
 static const char *take_name(const char *s, char *path, size_t len)
 {
 	const char *end = strchr(s, '"');
@@ -135,8 +140,8 @@ static int print_groups(const char *mnt, char *text, bool json)
 	char name[48];
 
 	if (!json)
-		printf("%8s %9s %9s %9s  free chunks of order 0, 1 ...\n", "group", "free", "fragments",
-		       "first");
+		printf("%8s %9s %9s %9s  free chunks of order 0, 1 ...\n", "group", "free",
+		       "fragments", "first");
 	do {
 		const char *object, *tail;
 
@@ -157,8 +162,10 @@ static int print_groups(const char *mnt, char *text, bool json)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "json", no_argument, NULL, 'j' },    { "groups", no_argument, NULL, 'g' },
-		{ "help", no_argument, NULL, 'h' },    { "version", no_argument, NULL, 'V' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "groups", no_argument, NULL, 'g' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	bool json = false, groups = false;
@@ -167,11 +174,20 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "jghV", longs, NULL)) != -1) {
 		switch (c) {
-		case 'j': json = true; break;
-		case 'g': groups = true; break;
-		case 'h': fputs(help, stdout); return 0;
-		case 'V': printf("mbfs-stat %s %s\n", MBFS_VERSION, MBFS_COMMIT); return 0;
-		default: return EXIT_USAGE;
+		case 'j':
+			json = true;
+			break;
+		case 'g':
+			groups = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return 0;
+		case 'V':
+			printf("mbfs-stat %s %s\n", MBFS_VERSION, MBFS_COMMIT);
+			return 0;
+		default:
+			return EXIT_USAGE;
 		}
 	}
 	if (argc - optind != 1) {

@@ -18,17 +18,6 @@ int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_attr *attr)
 	return 0;
 }
 
-/* Times may be touched on an append-only file ("now" only), nothing else. */
-static int setattr_check(struct inode *in, unsigned set)
-{
-	const unsigned now = MBFS_SET_ATIME | MBFS_SET_MTIME | MBFS_SET_ATIME_NOW | MBFS_SET_MTIME_NOW |
-			     MBFS_SET_CTIME;
-
-	if ((set & MBFS_SET_SIZE) && !inode_is_reg(in))
-		return inode_is_dir(in) ? -EISDIR : -EINVAL;
-	return fs_change_check(in, !(set & ~now));
-}
-
 int mbfs_fs_setattr(struct mbfs_fs *fs, mbfs_ino_t ino, unsigned set, const struct mbfs_attr *want,
 		    struct mbfs_attr *attr)
 {
@@ -39,16 +28,15 @@ int mbfs_fs_setattr(struct mbfs_fs *fs, mbfs_ino_t ino, unsigned set, const stru
 		err = inode_get(&fs->env, ino, &in);
 	if (err)
 		return fs_seen(fs, err);
-	err = setattr_check(in, set);
-	if (!err)
-		err = namei_setattr(in, set, want);
+	err = namei_setattr(in, set, want);
 	if (!err)
 		inode_attr(in, attr);
 	inode_put(in);
 	return fs_seen(fs, err);
 }
 
-ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, void *buf, size_t bytes)
+ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, void *buf,
+			 size_t bytes)
 {
 	struct inode *in;
 	ssize_t got = inode_get(&fs->env, ino, &in);
@@ -101,8 +89,8 @@ out_inode:
 	return fs_seen(fs, err);
 }
 
-int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value, size_t bytes,
-		     unsigned flags)
+int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value,
+		     size_t bytes, unsigned flags)
 {
 	if (flags & ~(unsigned)(MBFS_XATTR_CREATE | MBFS_XATTR_REPLACE))
 		return -EINVAL;

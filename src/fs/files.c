@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Open files and directories. A file holds a reference on its inode, so an unlinked one lives until its
- * last release. The list of open files serves one purpose: an unmount that comes while files are open
- * (a daemon told to end) releases them, so that unlinked inodes are freed and the image is left clean.
+ * Open files and directories. A file holds a reference on its inode, so an unlinked one lives until
+ * its last release. The list of open files serves one purpose: an unmount that comes while files
+ * are open (a daemon told to end) releases them, so that unlinked inodes are freed and the image is
+ * left clean.
  */
 #include "fs/fs_priv.h"
 
@@ -122,8 +123,8 @@ static int change_check(struct mbfs_file *f)
 	return fs_writable(f->fs);
 }
 
-ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf, size_t bytes,
-			uint64_t off)
+ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
+			size_t bytes, uint64_t off)
 {
 	ssize_t put = change_check(f);
 

@@ -17,10 +17,10 @@
 #include "rt/work.h"
 
 struct mbfs_fs {
-	struct mbfs_bdev *dev;	     /* [const] the caller's */
+	struct mbfs_bdev *dev;       /* [const] the caller's */
 	struct mbfs_mount_opts opts; /* [const] */
-	bool read_only;		     /* [const] asked for, or all that the image allows */
-	bool live;		     /* [const] marked not clean: unmount writes */
+	bool read_only;              /* [const] asked for, or all that the image allows */
+	bool live;                   /* [const] marked not clean: unmount writes */
 
 	/* The rooms, in the order in which they are opened; NULL: not open. [const] */
 	struct buf_cache *bufs;
@@ -32,35 +32,35 @@ struct mbfs_fs {
 	struct txlog_hook seal;
 	uint64_t overhead_blks; /* what statfs takes off the size */
 
-	struct super super;	     /* raw [super_lock]; the rest as found [const] */
-	uint16_t state;		     /* [super_lock] MBFS_STATE_* as in raw now */
-	mbfs_ino_t orphan_head;	     /* [super_lock] as in raw now */
-	bool super_dirty;	     /* [super_lock] */
-	struct rt_mutex super_lock;  /* RANK_SUPER */
-	rt_u32 damaged;		     /* [atomic] corruption was found while mounted */
+	struct super super;         /* raw [super_lock]; the rest as found [const] */
+	uint16_t state;             /* [super_lock] MBFS_STATE_* as in raw now */
+	mbfs_ino_t orphan_head;     /* [super_lock] as in raw now */
+	bool super_dirty;           /* [super_lock] */
+	struct rt_mutex super_lock; /* RANK_SUPER */
+	rt_u32 damaged;             /* [atomic] corruption was found while mounted */
 
-	struct rt_mutex sync_lock;   /* RANK_FS_STATE: one write-out of everything at a time */
-	rt_u64 sync_begun;	     /* [atomic] write-outs started; rises under sync_lock */
-	int sync_err;		     /* [sync_lock] how the last one ended */
+	struct rt_mutex sync_lock; /* RANK_FS_STATE: one write-out of everything at a time */
+	rt_u64 sync_begun;         /* [atomic] write-outs started; rises under sync_lock */
+	int sync_err;              /* [sync_lock] how the last one ended */
 
 	struct rt_mutex rename_lock; /* RANK_RENAME */
 
-	struct rt_mutex files_lock;  /* RANK_FS_FILES */
+	struct rt_mutex files_lock;            /* RANK_FS_FILES */
 	LIST_HEAD(file_list, mbfs_file) files; /* [files_lock] open files, for a forced unmount */
 
 	struct rt_thread *writer;    /* [const] the write-out thread */
-	bool rcu_worker;	     /* [const] */
+	bool rcu_worker;             /* [const] */
 	struct rt_mutex writer_lock; /* RANK_FS_WRITER */
 	struct rt_cond writer_cond;
-	bool writer_stop;	     /* [writer_lock] */
+	bool writer_stop; /* [writer_lock] */
 };
 
 /* An open file or directory. Private to its opener but for the list; freed by release. */
 struct mbfs_file {
-	struct mbfs_fs *fs;	     /* [const] */
-	struct inode *in;	     /* [const] referenced */
-	int flags;		     /* [const] open(2)'s */
-	LIST_ENTRY(mbfs_file) link;  /* [files_lock] */
+	struct mbfs_fs *fs;         /* [const] */
+	struct inode *in;           /* [const] referenced */
+	int flags;                  /* [const] open(2)'s */
+	LIST_ENTRY(mbfs_file) link; /* [files_lock] */
 };
 
 /* Passes @err on, and remembers that the image needs e2fsck if it means damage. */
@@ -79,10 +79,6 @@ static inline int fs_writable(struct mbfs_fs *fs)
 	return 0;
 }
 
-/* 1..255 bytes without '/': 0, -ENAMETOOLONG, -EINVAL. */
-int fs_name_check(const char *name);
-/* i_flags now; takes fields. */
-uint32_t fs_inode_flags(struct inode *in);
 /* 0, or -EPERM: immutable, or append-only and @append_ok is not given. */
 int fs_change_check(struct inode *in, bool append_ok);
 

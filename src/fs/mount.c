@@ -4,26 +4,27 @@
  *
  * A mount has two halves. fs_assemble() reads and checks: superblock, what the user may do with it,
  * descriptors, allocator, root inode. It changes nothing, so mbfs_fs_probe() is that half and a
- * dismantling. Then a writable mount goes live: threads start, the superblock is marked not clean and
- * flushed *before* anything else may reach the image, and what a crash left on the orphan list is
- * freed. If that last step fails before any block was written the old superblock is put back.
+ * dismantling. Then a writable mount goes live: threads start, the superblock is marked not clean
+ *and flushed *before* anything else may reach the image, and what a crash left on the orphan list
+ *is freed. If that last step fails before any block was written the old superblock is put back.
  *
- *	opened		superblock -> buffers -> handles -> descriptors -> store -> allocator -> inodes
- *	closed		the other way round
+ *	opened		superblock -> buffers -> handles -> descriptors -> store -> allocator ->
+ *inodes closed		the other way round
  *
  * Unmount: the write-out thread stops; open files are released; the inode cache is dropped, which
  * frees unlinked inodes; the allocator gives its preallocations back (memory only); then everything
  * dirty is written and flushed, with the descriptors sealed by the pre-write hook; only then the
  * superblock, with recomputed totals, is marked clean, written and flushed. Any error on this way
- * leaves the mark "not clean", and damage found while mounted leaves the mark "has errors": e2fsck is
- * asked for either way.
+ * leaves the mark "not clean", and damage found while mounted leaves the mark "has errors": e2fsck
+ *is asked for either way.
  *
- * The journal of an image that has one stays empty and unused: mbfs keeps no journal yet, and the not
- * clean mark stands for it. A kernel or e2fsck that sees the mark after a crash checks the image.
+ * The journal of an image that has one stays empty and unused: mbfs keeps no journal yet, and the
+ *not clean mark stands for it. A kernel or e2fsck that sees the mark after a crash checks the
+ *image.
  *
- * What runs concurrently: all calls of the API with each other and with the write-out thread; nothing
- * with mount and unmount. Lock paths: sync_lock -> (all of write-out's); rename_lock -> inodes;
- * super_lock is a leaf taken under the orphan list's lock.
+ * What runs concurrently: all calls of the API with each other and with the write-out thread;
+ *nothing with mount and unmount. Lock paths: sync_lock -> (all of write-out's); rename_lock ->
+ *inodes; super_lock is a leaf taken under the orphan list's lock.
  */
 #include "fs/fs_priv.h"
 
@@ -105,7 +106,8 @@ static int open_alloc(struct mbfs_fs *fs, struct mbfs_diag *diag)
 		.resv_blk_nr = geo->resv_blk_nr,
 	};
 
-	return mbfs_alloc_open(&shape, &fs->opts.tune, &store_disk_ops, fs->store, diag, &fs->alloc);
+	return mbfs_alloc_open(&shape, &fs->opts.tune, &store_disk_ops, fs->store, diag,
+			       &fs->alloc);
 }
 
 static int open_inodes(struct mbfs_fs *fs, struct mbfs_diag *diag)
@@ -197,8 +199,8 @@ static int open_rooms(struct mbfs_fs *fs, struct mbfs_diag *diag)
 }
 
 /* All that a mount checks; nothing is written. */
-static int fs_assemble(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts, struct mbfs_diag *diag,
-		       struct mbfs_diag *notes, struct mbfs_fs **out)
+static int fs_assemble(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
+		       struct mbfs_diag *diag, struct mbfs_diag *notes, struct mbfs_fs **out)
 {
 	struct mbfs_fs *fs = rt_zalloc(sizeof(*fs));
 	int err;
@@ -308,7 +310,8 @@ int mbfs_fs_mount(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts, str
 			goto err_dismantle;
 		err = fs_writer_start(fs);
 		if (err)
-			log_warn("no write-out thread (%s): metadata is written at fsync and unmount",
+			log_warn("no write-out thread (%s): metadata is written at fsync and "
+				 "unmount",
 				 strerror(-err));
 	}
 	*out = fs;
@@ -331,8 +334,8 @@ static int mark_clean(struct mbfs_fs *fs)
 	super_set_free(&fs->super, blks, inodes);
 	rt_wall(&now_s, &nsec);
 	super_set_write_time(&fs->super, now_s);
-	fs_super_state(fs, fs->state |
-			    (rt_u32_read(&fs->damaged) ? MBFS_STATE_ERROR : MBFS_STATE_VALID));
+	fs_super_state(
+		fs, fs->state | (rt_u32_read(&fs->damaged) ? MBFS_STATE_ERROR : MBFS_STATE_VALID));
 	err = fs_super_write(fs);
 	return err ? err : mbfs_bdev_flush(fs->dev);
 }

@@ -1,63 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations on names: inode numbers become references, references become pins. Every call that fills
- * an mbfs_attr pins the inode while it still holds its reference, so the number stays good for the caller.
+ * Operations on names: inode numbers become references, references become pins. Every call that
+ * fills an mbfs_attr pins the inode while it still holds its reference, so the number stays good
+ * for the caller.
  */
 #include "fs/fs_priv.h"
 
 #include <string.h>
 
-#include "base/check.h"
-#include "rt/mem.h"
+enum { SYMLINK_BYTES_MAX = 4095 };
 
-enum { NAME_BYTES_MAX = 255, SYMLINK_BYTES_MAX = 4095 };
-
-int fs_name_check(const char *name)
-{
-	size_t len = strnlen(name, NAME_BYTES_MAX + 1);
-
-	if (len > NAME_BYTES_MAX)
-		return -ENAMETOOLONG;
-	if (!len || memchr(name, '/', len))
-		return -EINVAL;
-	return 0;
-}
-
-uint32_t fs_inode_flags(struct inode *in)
+int fs_change_check(struct inode *in, bool append_ok)
 {
 	uint32_t flags;
 
 	rt_mutex_lock(&in->fields);
 	flags = in->flags;
 	rt_mutex_unlock(&in->fields);
-	return flags;
-}
-
-int fs_change_check(struct inode *in, bool append_ok)
-{
-	uint32_t flags = fs_inode_flags(in);
-
 	if (flags & INODE_FL_IMMUTABLE)
 		return -EPERM;
 	return (flags & INODE_FL_APPEND) && !append_ok ? -EPERM : 0;
 }
 
-/* A directory that may get (append_ok) or lose names: referenced. */
-static int dir_for_change(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, bool append_ok,
-			  struct inode **out)
+/* The directory of a change: referenced. The rules about names and flags are namei's. */
+static int dir_for_change(struct mbfs_fs *fs, mbfs_ino_t ino, struct inode **out)
 {
 	int err = fs_writable(fs);
 
-	if (!err)
-		err = fs_name_check(name);
-	if (!err)
-		err = inode_get(&fs->env, ino, out);
-	if (err)
-		return err;
-	err = inode_is_dir(*out) ? fs_change_check(*out, append_ok) : -ENOTDIR;
-	if (err)
-		inode_put(*out);
-	return err;
+	return err ? err : inode_get(&fs->env, ino, out);
 }
 
 /* Hand an inode out: pinned and described; the reference is given up. */
@@ -91,10 +61,8 @@ static int lookup(struct mbfs_fs *fs, struct inode *dir, const char *name, struc
 int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
-	int err = fs_name_check(name);
+	int err = inode_get(&fs->env, dir_ino, &dir);
 
-	if (!err)
-		err = inode_get(&fs->env, dir_ino, &dir);
 	if (err)
 		return fs_seen(fs, err);
 	err = lookup(fs, dir, name, &in);
@@ -109,11 +77,12 @@ void mbfs_fs_forget(struct mbfs_fs *fs, mbfs_ino_t ino, uint64_t nlookup)
 	inode_unpin(&fs->env, ino, nlookup);
 }
 
-static int create(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir_ino, const char *name,
-		  mode_t mode, dev_t rdev, const char *target, struct mbfs_attr *attr)
+static int create(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir_ino,
+		  const char *name, mode_t mode, dev_t rdev, const char *target,
+		  struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
-	int err = dir_for_change(fs, dir_ino, name, true, &dir);
+	int err = dir_for_change(fs, dir_ino, &dir);
 
 	if (err)
 		return fs_seen(fs, err);
@@ -124,8 +93,8 @@ static int create(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t d
 	return fs_seen(fs, err);
 }
 
-int mbfs_fs_mknod(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir, const char *name,
-		  mode_t mode, dev_t rdev, struct mbfs_attr *attr)
+int mbfs_fs_mknod(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
+		  const char *name, mode_t mode, dev_t rdev, struct mbfs_attr *attr)
 {
 	mode_t type = mode & S_IFMT;
 
@@ -137,14 +106,14 @@ int mbfs_fs_mknod(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t d
 	return create(fs, cred, dir, name, mode, rdev, NULL, attr);
 }
 
-int mbfs_fs_mkdir(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir, const char *name,
-		  mode_t mode, struct mbfs_attr *attr)
+int mbfs_fs_mkdir(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
+		  const char *name, mode_t mode, struct mbfs_attr *attr)
 {
 	return create(fs, cred, dir, name, (mode & ~(mode_t)S_IFMT) | S_IFDIR, 0, NULL, attr);
 }
 
-int mbfs_fs_symlink(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir, const char *name,
-		    const char *target, struct mbfs_attr *attr)
+int mbfs_fs_symlink(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
+		    const char *name, const char *target, struct mbfs_attr *attr)
 {
 	size_t len = strnlen(target, SYMLINK_BYTES_MAX + 1);
 
@@ -159,16 +128,14 @@ int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir_ino, const c
 		 struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
-	int err = dir_for_change(fs, dir_ino, name, true, &dir);
+	int err = dir_for_change(fs, dir_ino, &dir);
 
 	if (err)
 		return fs_seen(fs, err);
 	err = inode_get(&fs->env, ino, &in);
 	if (err)
 		goto out_dir;
-	err = inode_is_dir(in) ? -EPERM : fs_change_check(in, false);
-	if (!err)
-		err = namei_link(in, dir, name);
+	err = namei_link(in, dir, name);
 	if (!err)
 		give(in, attr);
 	else
@@ -178,29 +145,14 @@ out_dir:
 	return fs_seen(fs, err);
 }
 
-/* May the name be taken away from its inode? A hint before the locks: the flags change rarely. */
-static int victim_check(struct inode *dir, const char *name)
-{
-	struct inode *in;
-	int err = namei_lookup(dir, name, &in);
-
-	if (err)
-		return err;
-	err = fs_change_check(in, false);
-	inode_put(in);
-	return err;
-}
-
 static int remove_name(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, bool is_dir)
 {
 	struct inode *dir;
-	int err = dir_for_change(fs, dir_ino, name, false, &dir);
+	int err = dir_for_change(fs, dir_ino, &dir);
 
 	if (err)
 		return fs_seen(fs, err);
-	err = victim_check(dir, name);
-	if (!err)
-		err = is_dir ? namei_rmdir(dir, name) : namei_unlink(dir, name);
+	err = is_dir ? namei_rmdir(dir, name) : namei_unlink(dir, name);
 	inode_put(dir);
 	return fs_seen(fs, err);
 }
@@ -212,31 +164,7 @@ int mbfs_fs_unlink(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name)
 
 int mbfs_fs_rmdir(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name)
 {
-	if (!strcmp(name, "."))
-		return -EINVAL;
-	if (!strcmp(name, ".."))
-		return -ENOTEMPTY;
 	return remove_name(fs, dir, name, true);
-}
-
-static int rename_checked(struct mbfs_fs *fs, struct inode *dir, const char *name, struct inode *new_dir,
-			  const char *new_name, unsigned flags)
-{
-	int err = victim_check(dir, name);
-
-	if (!err && !(flags & MBFS_RENAME_NOREPLACE)) {
-		err = victim_check(new_dir, new_name);
-		if (err == -ENOENT && !(flags & MBFS_RENAME_EXCHANGE))
-			err = 0;
-	}
-	if (err)
-		return err;
-	if (dir == new_dir)
-		return namei_rename(dir, name, new_dir, new_name, flags);
-	rt_mutex_lock(&fs->rename_lock);
-	err = namei_rename(dir, name, new_dir, new_name, flags);
-	rt_mutex_unlock(&fs->rename_lock);
-	return err;
 }
 
 int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, mbfs_ino_t new_dir_ino,
@@ -245,16 +173,18 @@ int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, mbf
 	struct inode *dir, *new_dir;
 	int err;
 
-	if (flags & ~(unsigned)(MBFS_RENAME_NOREPLACE | MBFS_RENAME_EXCHANGE) ||
-	    flags == (MBFS_RENAME_NOREPLACE | MBFS_RENAME_EXCHANGE))
-		return -EINVAL;
-	err = dir_for_change(fs, dir_ino, name, false, &dir);
+	err = dir_for_change(fs, dir_ino, &dir);
 	if (err)
 		return fs_seen(fs, err);
-	err = dir_for_change(fs, new_dir_ino, new_name, true, &new_dir);
+	err = dir_for_change(fs, new_dir_ino, &new_dir);
 	if (err)
 		goto out_dir;
-	err = rename_checked(fs, dir, name, new_dir, new_name, flags);
+	/* A rename between directories may move a tree: the tree's shape holds still meanwhile. */
+	if (dir != new_dir)
+		rt_mutex_lock(&fs->rename_lock);
+	err = namei_rename(dir, name, new_dir, new_name, flags);
+	if (dir != new_dir)
+		rt_mutex_unlock(&fs->rename_lock);
 	inode_put(new_dir);
 out_dir:
 	inode_put(dir);
@@ -268,7 +198,7 @@ int mbfs_fs_readlink(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes
 
 	if (err)
 		return fs_seen(fs, err);
-	err = S_ISLNK(in->mode) ? namei_readlink(in, buf, bytes) : -EINVAL;
+	err = namei_readlink(in, buf, bytes);
 	inode_put(in);
 	return fs_seen(fs, err);
 }

@@ -32,7 +32,8 @@ static bool has_super(const struct mbfs_geo *geo, mbfs_grp_t grp)
 uint64_t fs_overhead(const struct super *s)
 {
 	const struct mbfs_geo *geo = &s->geo;
-	uint64_t itable_blks = div_up((uint64_t)geo->inodes_per_grp * geo->inode_bytes, geo->block_bytes);
+	uint64_t itable_blks =
+		div_up((uint64_t)geo->inodes_per_grp * geo->inode_bytes, geo->block_bytes);
 	uint64_t blks = geo->first_blk;
 
 	if (super_overhead_blks(s) && super_overhead_blks(s) < geo->blk_nr)
@@ -78,11 +79,13 @@ int mbfs_fs_check(struct mbfs_fs *fs, struct mbfs_diag *diag)
 	free_nr = mbfs_alloc_free_nr(fs->alloc);
 	if (free_nr != blks)
 		return diag_set(diag, -EUCLEAN,
-				"the allocator counts %" PRIu64 " free blocks, the descriptors %" PRIu64,
+				"the allocator counts %" PRIu64
+				" free blocks, the descriptors %" PRIu64,
 				free_nr, blks);
 	if (inodes + dirs > fs->super.geo.inode_nr)
 		return diag_set(diag, -EUCLEAN,
-				"%" PRIu64 " free inodes and %" PRIu64 " directories are more than the "
+				"%" PRIu64 " free inodes and %" PRIu64
+				" directories are more than the "
 				"%" PRIu32 " inodes there are",
 				inodes, dirs, fs->super.geo.inode_nr);
 	return 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"buffers":{...}}. Counters
- * are read one by one, not as a snapshot. The allocator's names are those of struct mbfs_alloc_stats.
+ * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"buffers":{...}}.
+ * Counters are read one by one, not as a snapshot. The allocator's names are those of struct
+ * mbfs_alloc_stats.
  */
 #include "fs/fs_priv.h"
 
@@ -95,27 +96,63 @@ static void put_mount(struct json *j, struct mbfs_fs *fs)
 	json_close(j);
 }
 
-#define ALLOC_FIELD(name) { #name, offsetof(struct mbfs_alloc_stats, name), 1 }
-#define ALLOC_ARRAY(name, nr) { #name, offsetof(struct mbfs_alloc_stats, name), nr }
+#define ALLOC_FIELD(name)                                         \
+	{                                                         \
+#name, offsetof(struct mbfs_alloc_stats, name), 1 \
+	}
+#define ALLOC_ARRAY(name, nr)                                      \
+	{                                                          \
+#name, offsetof(struct mbfs_alloc_stats, name), nr \
+	}
 
 static const struct {
 	const char *name;
 	size_t off;
 	unsigned nr;
 } alloc_fields[] = {
-	ALLOC_FIELD(blk_nr), ALLOC_FIELD(free_nr), ALLOC_FIELD(claimed_nr), ALLOC_FIELD(pa_nr),
-	ALLOC_FIELD(pa_blks), ALLOC_FIELD(groups_loaded), ALLOC_FIELD(reqs), ALLOC_FIELD(success),
-	ALLOC_FIELD(blocks_allocated), ALLOC_FIELD(frees), ALLOC_FIELD(blocks_freed),
-	ALLOC_FIELD(groups_scanned), ALLOC_ARRAY(groups_considered, MBFS_CR_NR),
-	ALLOC_ARRAY(cr_hits, MBFS_CR_NR), ALLOC_ARRAY(cr_useless, MBFS_CR_NR),
-	ALLOC_FIELD(extents_scanned), ALLOC_FIELD(goal_hits), ALLOC_FIELD(stream_goal_hits),
-	ALLOC_FIELD(len_goal_hits), ALLOC_FIELD(pow2_hits), ALLOC_FIELD(breaks), ALLOC_FIELD(lost),
-	ALLOC_FIELD(buddies_generated), ALLOC_FIELD(preallocated), ALLOC_FIELD(discarded),
-	ALLOC_FIELD(pa_hits_inode), ALLOC_FIELD(pa_hits_group), ALLOC_FIELD(enospc),
-	ALLOC_FIELD(false_enospc), ALLOC_FIELD(claim_failed), ALLOC_FIELD(passes), ALLOC_FIELD(sweeps),
-	ALLOC_FIELD(retries), ALLOC_FIELD(cap_hits), ALLOC_FIELD(seq_mismatches), ALLOC_FIELD(barriers),
-	ALLOC_FIELD(barrier_ns), ALLOC_FIELD(barrier_max_ns), ALLOC_FIELD(waits), ALLOC_FIELD(wait_ns),
-	ALLOC_FIELD(slow_calls), ALLOC_FIELD(slow_max_ns), ALLOC_ARRAY(slow_hist, MBFS_HIST_NR),
+	ALLOC_FIELD(blk_nr),
+	ALLOC_FIELD(free_nr),
+	ALLOC_FIELD(claimed_nr),
+	ALLOC_FIELD(pa_nr),
+	ALLOC_FIELD(pa_blks),
+	ALLOC_FIELD(groups_loaded),
+	ALLOC_FIELD(reqs),
+	ALLOC_FIELD(success),
+	ALLOC_FIELD(blocks_allocated),
+	ALLOC_FIELD(frees),
+	ALLOC_FIELD(blocks_freed),
+	ALLOC_FIELD(groups_scanned),
+	ALLOC_ARRAY(groups_considered, MBFS_CR_NR),
+	ALLOC_ARRAY(cr_hits, MBFS_CR_NR),
+	ALLOC_ARRAY(cr_useless, MBFS_CR_NR),
+	ALLOC_FIELD(extents_scanned),
+	ALLOC_FIELD(goal_hits),
+	ALLOC_FIELD(stream_goal_hits),
+	ALLOC_FIELD(len_goal_hits),
+	ALLOC_FIELD(pow2_hits),
+	ALLOC_FIELD(breaks),
+	ALLOC_FIELD(lost),
+	ALLOC_FIELD(buddies_generated),
+	ALLOC_FIELD(preallocated),
+	ALLOC_FIELD(discarded),
+	ALLOC_FIELD(pa_hits_inode),
+	ALLOC_FIELD(pa_hits_group),
+	ALLOC_FIELD(enospc),
+	ALLOC_FIELD(false_enospc),
+	ALLOC_FIELD(claim_failed),
+	ALLOC_FIELD(passes),
+	ALLOC_FIELD(sweeps),
+	ALLOC_FIELD(retries),
+	ALLOC_FIELD(cap_hits),
+	ALLOC_FIELD(seq_mismatches),
+	ALLOC_FIELD(barriers),
+	ALLOC_FIELD(barrier_ns),
+	ALLOC_FIELD(barrier_max_ns),
+	ALLOC_FIELD(waits),
+	ALLOC_FIELD(wait_ns),
+	ALLOC_FIELD(slow_calls),
+	ALLOC_FIELD(slow_max_ns),
+	ALLOC_ARRAY(slow_hist, MBFS_HIST_NR),
 };
 
 static void put_alloc(struct json *j, struct mbfs_fs *fs)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Write-out: the superblock's changing fields, sync, and the thread that writes what has been dirty for
- * a while. The order and its reasons are in mount.c's essay.
+ * Write-out: the superblock's changing fields, sync, and the thread that writes what has been dirty
+ * for a while. The order and its reasons are in mount.c's essay.
  */
 #include "fs/fs_priv.h"
 
@@ -95,9 +95,9 @@ static int sync_locked(struct mbfs_fs *fs)
 }
 
 /*
- * Callers that arrive while a write-out runs share the next one: a write-out that began after the call
- * covers all that the caller did before it. The fence pairs with the seq_cst increment: either the
- * write-out sees our dirty buffers or we do not count it.
+ * Callers that arrive while a write-out runs share the next one: a write-out that began after the
+ * call covers all that the caller did before it. The fence pairs with the seq_cst increment: either
+ * the write-out sees our dirty buffers or we do not count it.
  */
 int fs_sync(struct mbfs_fs *fs)
 {
