@@ -137,6 +137,8 @@ static void batch_sort(struct iter_batch *b)
 {
 	uint32_t rank = 0;
 
+	if (!b->nr)
+		return;
 	qsort(b->item, b->nr, sizeof(*b->item), iter_item_cmp);
 	for (uint32_t i = 1; i < b->nr; i++) {
 		bool same = b->item[i].pos == (b->item[i - 1].pos & ~(uint64_t)RANK_MAX);

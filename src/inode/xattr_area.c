@@ -150,7 +150,7 @@ void xattr_area_write(const struct xattr_area *a, struct xattr_list *list)
 	uint32_t off = a->first, values = a->bytes;
 
 	MBFS_ASSERT(xattr_area_fits(a, list));
-	if (a->in_block)
+	if (a->in_block && list->nr)
 		qsort(list->entry, list->nr, sizeof(*list->entry), entry_cmp);
 	memset(a->base + off, 0, a->bytes - off);
 	for (uint32_t i = 0; i < list->nr; i++) {
