@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-only
 mbfs_test(test_dirhash unit unit/test_dirhash.c)
 mbfs_test(test_dir unit unit/test_dir.c support/t_bed.c)
+mbfs_test(test_xattr unit unit/test_xattr.c support/t_bed.c)
