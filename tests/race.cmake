@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-add_executable(test_race_hist unit/test_race_hist.c)
-target_include_directories(test_race_hist PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests
+add_executable(test_race unit/test_race.c)
+target_include_directories(test_race PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests
 			   ${CMAKE_SOURCE_DIR}/src/rt/native)
-target_link_libraries(test_race_hist PRIVATE mbfs_race PkgConfig::CHECK)
-add_test(NAME unit/test_race_hist COMMAND test_race_hist)
-set_tests_properties(unit/test_race_hist PROPERTIES LABELS unit TIMEOUT 60)
+target_link_libraries(test_race PRIVATE mbfs_race PkgConfig::CHECK)
+add_test(NAME unit/test_race COMMAND test_race)
+set_tests_properties(unit/test_race PROPERTIES LABELS unit TIMEOUT 60)
 
 mbfs_script_test(race_cli race race/test_cli.sh)
 mbfs_script_test(race_json race race/test_json.sh)

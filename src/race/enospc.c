@@ -48,8 +48,7 @@ static bool is_small(const struct race_config *cfg, unsigned idx)
 	return workload_of(cfg) == MIXED && cfg->threads > 1 && idx % 2 == 0;
 }
 
-/* Blocks of one file of writer @idx. */
-static uint64_t file_blks(const struct race_config *cfg, uint64_t usable, unsigned idx)
+uint64_t enospc_file_blks(const struct race_config *cfg, uint64_t usable, unsigned idx)
 {
 	unsigned small_nr = cfg->threads > 1 ? (cfg->threads + 1) / 2 : 0;
 	uint64_t blks;
@@ -72,7 +71,7 @@ static uint64_t file_blks(const struct race_config *cfg, uint64_t usable, unsign
 int enospc_plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
 {
 	for (unsigned idx = 0; idx < 2 && idx < cfg->threads; idx++)
-		if (file_blks(cfg, usable, idx) == 0)
+		if (enospc_file_blks(cfg, usable, idx) == 0)
 			return diag_set(
 				diag, -EINVAL,
 				"%u writers on %llu blocks of %u bytes: not one block for each; "
@@ -139,7 +138,7 @@ static int fill_file(struct race_worker *w, struct race_file *f, uint64_t whole)
 /* One file from open to close; it stays for the caller to remove. NULL if there is none. */
 static void make_file(struct race_worker *w, struct race_file **out)
 {
-	uint64_t whole = file_blks(w->cfg, w->sh->usable_blks, w->idx);
+	uint64_t whole = enospc_file_blks(w->cfg, w->sh->usable_blks, w->idx);
 	struct race_tally *t = &w->slot->tally;
 	struct race_file *f;
 	int err, err_settle;

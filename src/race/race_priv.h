@@ -91,6 +91,8 @@ struct race_worker {
 extern const struct race_workload enospc_workloads[];
 /* -EINVAL when the size is too small for so many writers. */
 int enospc_plan_check(const struct race_config *cfg, uint64_t usable_blks, struct mbfs_diag *diag);
+/* Blocks of one file of writer @idx; of all writers together at most 80 % of @usable. */
+uint64_t enospc_file_blks(const struct race_config *cfg, uint64_t usable, unsigned idx);
 /* The life of one writer. */
 void enospc_worker(struct race_worker *w);
 

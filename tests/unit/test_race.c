@@ -85,15 +85,41 @@ START_TEST(stats_are_read_by_name)
 }
 END_TEST
 
+/*
+ * Goal: everything fits, or the run is refused: an ENOSPC is always false. Method: each workload
+ * with every number of writers on images from tiny to large; a file of each at the same time.
+ */
+START_TEST(files_of_all_writers_fit)
+{
+	static const uint64_t usable[] = { 1, 16, 256, 3840, 61440, 1u << 28 };
+	struct race_config cfg;
+	uint64_t sum;
+
+	race_config_default(&cfg);
+	cfg.workload = &enospc_workloads[_i];
+	for (cfg.threads = 1; cfg.threads <= RACE_THREADS_MAX; cfg.threads++) {
+		for (unsigned u = 0; u < MBFS_ARRAY_SIZE(usable); u++) {
+			sum = 0;
+			for (unsigned i = 0; i < cfg.threads; i++)
+				sum += enospc_file_blks(&cfg, usable[u], i);
+			ck_assert_uint_le(sum * 100, usable[u] * 80);
+			if (enospc_plan_check(&cfg, usable[u], NULL) == 0)
+				ck_assert_uint_ge(sum, cfg.threads);
+		}
+	}
+}
+END_TEST
+
 static Suite *suite(void)
 {
-	Suite *s = suite_create("race_hist");
+	Suite *s = suite_create("race");
 	TCase *tc = tcase_create("all");
 
 	tcase_add_loop_test(tc, percentile_is_within_a_sixteenth, 0, 7);
 	tcase_add_test(tc, every_time_has_a_bucket);
 	tcase_add_test(tc, merge_adds);
 	tcase_add_test(tc, stats_are_read_by_name);
+	tcase_add_loop_test(tc, files_of_all_writers_fit, 0, 4);
 	suite_add_tcase(s, tc);
 	return s;
 }
