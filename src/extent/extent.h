@@ -30,6 +30,7 @@ struct extent_tree {
 	mbfs_ino_t ino;		      /* [const] */
 	uint32_t gen;		      /* [const] */
 	bool mapped;		      /* [const] true: extents; false: indirect blocks */
+	bool is_data;		      /* [const] its blocks are file data; a directory's have buffers */
 	mbfs_blk_t goal;	      /* [const] where an empty file's first block is wanted */
 	struct rt_rwlock lock;
 	uint8_t root[EXTENT_ROOT_BYTES]; /* i_block as on disk [lock] */

@@ -159,7 +159,7 @@ static int blk_free(struct extent_tree *t, struct mbfs_tx *tx, uint32_t blk, boo
 	struct mbfs_run run = { .start = blk, .len = 1 };
 
 	/* A directory's data blocks have buffers too. */
-	if (meta || !t->file)
+	if (meta || !t->is_data)
 		buf_forget(t->env->bufs, tx, blk, 1);
 	if (meta)
 		t->meta_blks--;

@@ -495,7 +495,7 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 	*next = f;
 	run.start = e.pblk + (s - e.lblk);
 	run.len = (uint32_t)(f - s);
-	if (!t->file) /* a directory's blocks have buffers */
+	if (!t->is_data)
 		buf_forget(t->env->bufs, tx, run.start, run.len);
 	*freed_blks += run.len;
 	return mbfs_alloc_free(t->env->alloc, tx, &run);

@@ -113,6 +113,7 @@ static void fast_symlink(struct create *c, size_t len)
 	memset(in->tree.root, 0, EXTENT_ROOT_BYTES);
 	memcpy(in->tree.root, c->target, len);
 	in->tree.root_dirty = true;
+	in->tree.mapped = false; /* nobody else knows the inode yet */
 	rt_write_unlock(&in->tree.lock);
 	rt_mutex_lock(&in->fields);
 	in->flags &= ~(uint32_t)INODE_FL_EXTENTS;

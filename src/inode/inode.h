@@ -82,9 +82,10 @@ struct inode {
 	 * survives. inode_bytes of them. [fields] */
 	uint8_t *raw;
 	/* the cache's */
-	struct inode *lru_next, *lru_prev;
-	rt_u32 state;
-	struct rt_mutex load_lock;
+	TAILQ_ENTRY(inode) lru;	   /* [cache lock] */
+	TAILQ_ENTRY(inode) orphan; /* [RANK_ORPHAN] */
+	rt_u32 state;		   /* [atomic] */
+	struct rt_mutex load_lock; /* RANK_INODE_LOAD, held across the first read */
 	uint64_t dir_goal;	/* [racy: hint for linear directories: where the last free space was] */
 };
 

@@ -206,11 +206,8 @@ static int check_replaced(const struct rename *r)
 {
 	const struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	bool empty;
-	int err;
+	int err = namei_linkable(new->in);
 
-	if (r->flags & MBFS_RENAME_NOREPLACE)
-		return -EEXIST;
-	err = namei_linkable(new->in);
 	if (err || (r->flags & MBFS_RENAME_EXCHANGE))
 		return err;
 	if (inode_is_dir(old->in) != inode_is_dir(new->in))
@@ -231,8 +228,6 @@ static int check(const struct rename *r)
 		err = namei_dir_writable(new->dir, new->in != NULL);
 	if (!err)
 		err = namei_linkable(old->in);
-	if (!err && exchange && !new->in)
-		err = -ENOENT;
 	if (!err && new->in)
 		err = check_replaced(r);
 	if (!err && r->cross && inode_is_dir(old->in) && !(new->in && inode_is_dir(new->in)))
@@ -371,9 +366,20 @@ out:
 	return err;
 }
 
-/* The directories must not be what is in them: only a damaged image can say so in one directory. */
-static int check_circle(const struct rename *r)
+/*
+ * What can be said before the walks, as long as the names lead where they led. The directories must not be
+ * what is in them: in one directory only a damaged image can say so.
+ */
+static int check_early(const struct rename *r)
 {
+	const struct inode *target = r->side[SIDE_NEW].in;
+
+	if (target && (r->flags & MBFS_RENAME_NOREPLACE))
+		return -EEXIST;
+	if (!target && (r->flags & MBFS_RENAME_EXCHANGE))
+		return -ENOENT;
+	if (r->cross)
+		return 0;
 	for (unsigned i = 0; i < SIDE_NR; i++) {
 		const struct side *s = &r->side[i];
 
@@ -392,9 +398,9 @@ static int rename_once(struct rename *r)
 		return err;
 	err = side_peek(new, true);
 	if (!err)
-		err = walk(r);
+		err = check_early(r);
 	if (!err)
-		err = check_circle(r);
+		err = walk(r);
 	if (!err) {
 		rename_lock(r);
 		err = rename_locked(r);

@@ -14,6 +14,7 @@ enum lock_rank {
 	RANK_RENAME = 6,	 /* fs: one cross-directory rename at a time */
 	RANK_INODE = 10,	 /* inode: names, size, data writes; parent before child (_nested) */
 	RANK_XATTR = 14,	 /* inode: extended attributes */
+	RANK_INODE_LOAD = 16,	 /* inode: loading one inode; spans a device read */
 	RANK_ORPHAN = 18,	 /* inode: on-disk orphan list */
 	RANK_EXTENT = 20,	 /* extent: mapping of one inode */
 	RANK_IALLOC = 24,	 /* inode: inode bitmap of one group */
