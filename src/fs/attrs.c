@@ -9,7 +9,7 @@
 int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_attr *attr)
 {
 	struct inode *in;
-	int err = inode_get(&fs->env, ino, &in);
+	int err = fs_inode_get(fs, ino, &in);
 
 	if (err)
 		return fs_seen(fs, err);
@@ -25,7 +25,7 @@ int mbfs_fs_setattr(struct mbfs_fs *fs, mbfs_ino_t ino, unsigned set, const stru
 	int err = fs_writable(fs);
 
 	if (!err)
-		err = inode_get(&fs->env, ino, &in);
+		err = fs_inode_get(fs, ino, &in);
 	if (err)
 		return fs_seen(fs, err);
 	err = namei_setattr(in, set, want);
@@ -39,7 +39,7 @@ ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, v
 			 size_t bytes)
 {
 	struct inode *in;
-	ssize_t got = inode_get(&fs->env, ino, &in);
+	ssize_t got = fs_inode_get(fs, ino, &in);
 
 	if (got)
 		return fs_seen(fs, (int)got);
@@ -53,7 +53,7 @@ ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, v
 ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes)
 {
 	struct inode *in;
-	ssize_t got = inode_get(&fs->env, ino, &in);
+	ssize_t got = fs_inode_get(fs, ino, &in);
 
 	if (got)
 		return fs_seen(fs, (int)got);
@@ -73,7 +73,7 @@ static int change_xattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, co
 	int err = fs_writable(fs);
 
 	if (!err)
-		err = inode_get(&fs->env, ino, &in);
+		err = fs_inode_get(fs, ino, &in);
 	if (err)
 		return fs_seen(fs, err);
 	err = fs_change_check(in, false);

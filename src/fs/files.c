@@ -44,7 +44,7 @@ int mbfs_file_open(struct mbfs_fs *fs, mbfs_ino_t ino, int flags, struct mbfs_fi
 		return -ENOMEM;
 	f->fs = fs;
 	f->flags = flags;
-	err = inode_get(&fs->env, ino, &f->in);
+	err = fs_inode_get(fs, ino, &f->in);
 	if (err)
 		goto err_free;
 	err = open_check(fs, f->in, flags);

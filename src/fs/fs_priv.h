@@ -79,6 +79,8 @@ static inline int fs_writable(struct mbfs_fs *fs)
 	return 0;
 }
 
+/* inode_get() for numbers that callers give: one that no file can have is -ESTALE, not damage. */
+int fs_inode_get(struct mbfs_fs *fs, mbfs_ino_t ino, struct inode **out);
 /* 0, or -EPERM: immutable, or append-only and @append_ok is not given. */
 int fs_change_check(struct inode *in, bool append_ok);
 

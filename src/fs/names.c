@@ -10,6 +10,15 @@
 
 enum { SYMLINK_BYTES_MAX = 4095 };
 
+int fs_inode_get(struct mbfs_fs *fs, mbfs_ino_t ino, struct inode **out)
+{
+	const struct mbfs_geo *geo = &fs->super.geo;
+
+	if (ino != MBFS_ROOT_INO && (ino < geo->first_ino || ino > geo->inode_nr))
+		return -ESTALE;
+	return inode_get(&fs->env, ino, out);
+}
+
 int fs_change_check(struct inode *in, bool append_ok)
 {
 	uint32_t flags;
@@ -27,7 +36,7 @@ static int dir_for_change(struct mbfs_fs *fs, mbfs_ino_t ino, struct inode **out
 {
 	int err = fs_writable(fs);
 
-	return err ? err : inode_get(&fs->env, ino, out);
+	return err ? err : fs_inode_get(fs, ino, out);
 }
 
 /* Hand an inode out: pinned and described; the reference is given up. */
@@ -55,13 +64,13 @@ static int lookup(struct mbfs_fs *fs, struct inode *dir, const char *name, struc
 	rt_read_lock(&dir->rw);
 	err = dir_parent(dir, &parent);
 	rt_read_unlock(&dir->rw);
-	return err ? err : inode_get(&fs->env, parent, out);
+	return err ? err : fs_inode_get(fs, parent, out);
 }
 
 int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
-	int err = inode_get(&fs->env, dir_ino, &dir);
+	int err = fs_inode_get(fs, dir_ino, &dir);
 
 	if (err)
 		return fs_seen(fs, err);
@@ -132,7 +141,7 @@ int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir_ino, const c
 
 	if (err)
 		return fs_seen(fs, err);
-	err = inode_get(&fs->env, ino, &in);
+	err = fs_inode_get(fs, ino, &in);
 	if (err)
 		goto out_dir;
 	err = namei_link(in, dir, name);
@@ -194,7 +203,7 @@ out_dir:
 int mbfs_fs_readlink(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes)
 {
 	struct inode *in;
-	int err = inode_get(&fs->env, ino, &in);
+	int err = fs_inode_get(fs, ino, &in);
 
 	if (err)
 		return fs_seen(fs, err);
