@@ -2,3 +2,4 @@
 mbfs_test(test_dirhash unit unit/test_dirhash.c)
 mbfs_test(test_dir unit unit/test_dir.c support/t_bed.c)
 mbfs_test(test_xattr unit unit/test_xattr.c support/t_bed.c)
+mbfs_test(test_namei unit unit/test_namei.c support/t_bed.c support/t_tree.c)

@@ -345,11 +345,11 @@ static int rename_locked(struct rename *r)
 
 	if (!err)
 		err = side_find(new);
-	if (!err)
-		err = check(r);
 	/* Two names of one file: nothing to do, says POSIX. */
 	if (!err && old->in == new->in)
 		goto out;
+	if (!err)
+		err = check(r);
 	if (!err)
 		err = tx_start(old->dir->env->log, 2 * DIR_CREDITS, &r->tx);
 	if (err)
@@ -366,20 +366,19 @@ out:
 	return err;
 }
 
-/*
- * What can be said before the walks, as long as the names lead where they led. The directories must not be
- * what is in them: in one directory only a damaged image can say so.
- */
+/* What can be said before the walks, as long as the names lead where they led. */
 static int check_early(const struct rename *r)
 {
 	const struct inode *target = r->side[SIDE_NEW].in;
 
 	if (target && (r->flags & MBFS_RENAME_NOREPLACE))
 		return -EEXIST;
-	if (!target && (r->flags & MBFS_RENAME_EXCHANGE))
-		return -ENOENT;
-	if (r->cross)
-		return 0;
+	return !target && (r->flags & MBFS_RENAME_EXCHANGE) ? -ENOENT : 0;
+}
+
+/* After the walks, only a damaged image can have one of the directories in one of them. */
+static int check_circle(const struct rename *r)
+{
 	for (unsigned i = 0; i < SIDE_NR; i++) {
 		const struct side *s = &r->side[i];
 
@@ -401,6 +400,8 @@ static int rename_once(struct rename *r)
 		err = check_early(r);
 	if (!err)
 		err = walk(r);
+	if (!err)
+		err = check_circle(r);
 	if (!err) {
 		rename_lock(r);
 		err = rename_locked(r);

@@ -310,11 +310,13 @@ void inode_put(struct inode *in)
 
 	if (rt_u32_add_return(&in->ref, UINT32_MAX) || in->nlink)
 		return;
-	/* What frees an unlinked inode is not under test. */
+	/* What frees an unlinked inode is not under test; a planned fault strikes it once at most. */
 	fail_countdown = 0;
-	ck_assert_int_eq(tx_start(bed.env.log, 50, &tx), 0);
+	if (tx_start(bed.env.log, 50, &tx))
+		ck_assert_int_eq(tx_start(bed.env.log, 50, &tx), 0);
 	ck_assert_int_eq(extent_remove(&in->tree, tx, 0, 1ull << 32, &next, &freed), 0);
-	ck_assert_int_eq(xattr_free_all(in, tx), 0);
+	if (xattr_free_all(in, tx))
+		ck_assert_int_eq(xattr_free_all(in, tx), 0);
 	tx_stop(tx);
 	inode_free(in);
 	fail_countdown = countdown;
@@ -394,7 +396,9 @@ static void caches_close(void)
 
 void t_bed_reopen(const struct mbfs_fault_plan *plan)
 {
-	ck_assert_int_eq(tx_writeout(bed.env.log), 0);
+	/* A planned fault that nothing has hit yet may hit this; it strikes once. */
+	if (tx_writeout(bed.env.log))
+		ck_assert_int_eq(tx_writeout(bed.env.log), 0);
 	caches_close();
 	caches_open(plan);
 }

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Operations on names, on twins of the rooms below (t_bed): results, attributes, faults. */
+#include "support/t.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "inode/namei_priv.h"
+#include "rt/mem.h"
+#include "support/t_bed.h"
+#include "support/t_tree.h"
+
+enum { TYPED = GEO_FILETYPE | GEO_EXT_ATTR | GEO_DIR_NLINK | GEO_DIR_INDEX | GEO_CSUM };
+
+static const struct t_bed_opts small = { 1024, 16384, TYPED, 256 };
+static const struct mbfs_cred user = { 1000, 100, 022 };
+
+static struct inode *root(void)
+{
+	return t_bed_inode(MBFS_ROOT_INO);
+}
+
+static struct inode *make(struct inode *dir, const char *name, mode_t mode)
+{
+	struct inode *in;
+
+	ck_assert_int_eq(namei_create(dir, &user, name, mode, 0, S_ISLNK(mode) ? "target" : NULL, &in), 0);
+	return in;
+}
+
+/* ---- results ---- */
+
+/* Goal: every refusal of every operation. Method: a small tree, one table. */
+START_TEST(each_operation_refuses_what_it_should)
+{
+	enum { CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, LOOKUP };
+	static char long_name[300];
+	static const struct {
+		int op;
+		const char *name, *new_name;
+		unsigned flags;
+		int err;
+	} table[] = {
+		{ CREATE, "file", NULL, 0, -EEXIST },
+		{ CREATE, "", NULL, 0, -ENOENT },
+		{ CREATE, "a/b", NULL, 0, -EINVAL },
+		{ CREATE, ".", NULL, 0, -EEXIST },
+		{ CREATE, long_name, NULL, 0, -ENAMETOOLONG },
+		{ MKDIR, "..", NULL, 0, -EEXIST },
+		{ MKDIR, "file", NULL, 0, -EEXIST },
+		{ LINK, "file", NULL, 0, -EEXIST },
+		{ LINK, ".", NULL, 0, -EEXIST },
+		{ UNLINK, "none", NULL, 0, -ENOENT },
+		{ UNLINK, "full", NULL, 0, -EISDIR },
+		{ UNLINK, "..", NULL, 0, -EISDIR },
+		{ RMDIR, "file", NULL, 0, -ENOTDIR },
+		{ RMDIR, "full", NULL, 0, -ENOTEMPTY },
+		{ RMDIR, ".", NULL, 0, -EINVAL },
+		{ RMDIR, "..", NULL, 0, -ENOTEMPTY },
+		{ RMDIR, "none", NULL, 0, -ENOENT },
+		{ RENAME, "none", "x", 0, -ENOENT },
+		{ RENAME, "file", "full", 0, -EISDIR },
+		{ RENAME, "empty", "file", 0, -ENOTDIR },
+		{ RENAME, "empty", "full", 0, -ENOTEMPTY },
+		{ RENAME, "file", "file2", MBFS_RENAME_NOREPLACE, -EEXIST },
+		{ RENAME, "file", "none", MBFS_RENAME_EXCHANGE, -ENOENT },
+		{ RENAME, "file", "x", 3, -EINVAL },
+		{ RENAME, "file", "x", 4, -EINVAL },
+		{ RENAME, ".", "x", 0, -EBUSY },
+		{ RENAME, "file", "..", 0, -EBUSY },
+		{ RENAME, "file", long_name, 0, -ENAMETOOLONG },
+		{ RENAME, "file", "file", 0, 0 },
+		{ RENAME, "file", "hard", 0, 0 },
+		{ LOOKUP, "none", NULL, 0, -ENOENT },
+		{ LOOKUP, "file", NULL, 0, 0 },
+		{ LOOKUP, "hard", NULL, 0, 0 },
+		{ LOOKUP, "..", NULL, 0, 0 },
+		{ LOOKUP, long_name, NULL, 0, -ENAMETOOLONG },
+	};
+	struct inode *file, *full, *in;
+
+	memset(long_name, 'n', 256);
+	t_bed_open(&small);
+	file = make(root(), "file", S_IFREG | 0644);
+	make(root(), "file2", S_IFREG | 0644);
+	make(root(), "empty", S_IFDIR | 0755);
+	full = make(root(), "full", S_IFDIR | 0755);
+	make(full, "x", S_IFREG | 0644);
+	ck_assert_int_eq(namei_link(file, root(), "hard"), 0);
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(table); i++) {
+		const char *n = table[i].name;
+		int err;
+
+		switch (table[i].op) {
+		case CREATE:
+		case MKDIR:
+			err = namei_create(root(), &user, n, table[i].op == MKDIR ? S_IFDIR : S_IFREG, 0, NULL, &in);
+			break;
+		case LINK:
+			err = namei_link(file, root(), n);
+			break;
+		case UNLINK:
+			err = namei_unlink(root(), n);
+			break;
+		case RMDIR:
+			err = namei_rmdir(root(), n);
+			break;
+		case LOOKUP:
+			err = namei_lookup(root(), n, &in);
+			break;
+		default:
+			err = namei_rename(root(), n, root(), table[i].new_name, table[i].flags);
+		}
+		ck_assert_msg(err == table[i].err, "row %u: %d", i, err);
+		t_bed_check();
+	}
+	ck_assert_int_eq(namei_link(full, root(), "l"), -EPERM);
+	ck_assert_int_eq(namei_rename(root(), "full", full, "in", 0), -EINVAL);
+	ck_assert_int_eq(namei_rename(full, "x", root(), "full", 0), -ENOTEMPTY);
+	ck_assert_int_eq(namei_rename(full, "x", root(), "full", MBFS_RENAME_EXCHANGE), -EINVAL);
+	ck_assert_uint_eq(file->nlink, 2);
+	t_bed_close();
+}
+END_TEST
+
+/* Goal: limits and flags of inodes. Method: set the fields by hand. */
+START_TEST(counts_flags_and_states_are_respected)
+{
+	struct inode *file, *dir, *in;
+	char target[1025];
+
+	t_bed_open(&small);
+	file = make(root(), "file", S_IFREG | 0644);
+	dir = make(root(), "dir", S_IFDIR | 0755);
+	file->nlink = 65000;
+	ck_assert_int_eq(namei_link(file, root(), "l"), -EMLINK);
+	file->nlink = 1;
+	dir->nlink = 65000;
+	make(dir, "sub", S_IFDIR | 0755);
+	ck_assert_uint_eq(dir->nlink, 1);
+	ck_assert_int_eq(namei_rmdir(dir, "sub"), 0);
+	ck_assert_uint_eq(dir->nlink, 1);
+	bed.geo.features &= ~(uint32_t)GEO_DIR_NLINK;
+	dir->nlink = 65000;
+	ck_assert_int_eq(namei_create(dir, &user, "sub", S_IFDIR, 0, NULL, &in), -EMLINK);
+	dir->nlink = 2;
+	file->flags |= INODE_FL_IMMUTABLE;
+	ck_assert_int_eq(namei_unlink(root(), "file"), -EPERM);
+	ck_assert_int_eq(namei_link(file, root(), "l"), -EPERM);
+	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0), -EPERM);
+	file->flags &= ~(uint32_t)INODE_FL_IMMUTABLE;
+	dir->flags |= INODE_FL_APPEND;
+	make(dir, "more", S_IFREG | 0644);
+	ck_assert_int_eq(namei_unlink(dir, "more"), -EPERM);
+	dir->flags &= ~(uint32_t)INODE_FL_APPEND;
+	ck_assert_int_eq(namei_unlink(dir, "more"), 0);
+	inode_hold(dir);
+	ck_assert_int_eq(namei_rmdir(root(), "dir"), 0);
+	ck_assert_int_eq(namei_create(dir, &user, "x", S_IFREG, 0, NULL, &in), -ENOENT);
+	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0), -ENOENT);
+	memset(target, 't', 1024);
+	target[1024] = 0;
+	ck_assert_int_eq(namei_create(root(), &user, "s", S_IFLNK, 0, target, &in), -ENAMETOOLONG);
+	ck_assert_int_eq(namei_create(root(), &user, "s", S_IFLNK, 0, "", &in), -ENOENT);
+	bed.env.read_only = true;
+	ck_assert_int_eq(namei_create(root(), &user, "x", S_IFREG, 0, NULL, &in), -EROFS);
+	bed.env.read_only = false;
+	t_bed_check();
+	t_bed_close();
+}
+END_TEST
+
+/* ---- attributes ---- */
+
+/* Goal: owner, mode, times and links of new and changed files. Method: look at the fields. */
+START_TEST(new_files_get_the_attributes_they_should)
+{
+	struct inode *dir, *sub, *file;
+	struct timespec before;
+	struct mbfs_attr want = { .mode = 06711, .uid = 70000, .gid = 80000, .mtime = { 5, 6 } };
+
+	t_bed_open(&small);
+	dir = make(root(), "dir", S_IFDIR | 0777);
+	ck_assert_uint_eq(dir->mode, S_IFDIR | 0755);
+	ck_assert_uint_eq(dir->uid, 1000);
+	ck_assert_uint_eq(dir->gid, 100);
+	ck_assert_uint_eq(dir->nlink, 2);
+	ck_assert_uint_eq(root()->nlink, 3);
+	dir->mode |= S_ISGID;
+	dir->gid = 555;
+	sub = make(dir, "sub", S_IFDIR | 0777);
+	ck_assert_uint_eq(sub->mode, S_IFDIR | S_ISGID | 0755);
+	ck_assert_uint_eq(sub->gid, 555);
+	dir->mtime = dir->ctime = (struct timespec){ 1, 1 };
+	inode_now(&before);
+	file = make(dir, "file", S_IFREG | 0666);
+	ck_assert_uint_eq(file->mode, S_IFREG | 0644);
+	ck_assert_uint_eq(file->gid, 555);
+	ck_assert_int_ge(dir->mtime.tv_sec, before.tv_sec);
+	ck_assert_int_ge(dir->ctime.tv_sec, before.tv_sec);
+	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MODE | MBFS_SET_UID | MBFS_SET_GID | MBFS_SET_MTIME, &want), 0);
+	ck_assert_uint_eq(file->mode, S_IFREG | 06711);
+	ck_assert_uint_eq(file->uid, 70000);
+	ck_assert_uint_eq(file->gid, 80000);
+	ck_assert_int_eq(file->mtime.tv_sec, 5);
+	ck_assert_int_eq(namei_setattr(dir, MBFS_SET_SIZE, &want), -EISDIR);
+	ck_assert_uint_eq(make(root(), "l", S_IFLNK)->mode, S_IFLNK | 0777);
+	t_bed_check();
+	t_bed_close();
+}
+END_TEST
+
+/* ---- random ---- */
+
+/* Goal: any sequence of operations gives what a naive tree gives. Method: see t_tree. */
+START_TEST(random_operations_agree_with_a_naive_tree)
+{
+	struct rt_rand r = { t_seed() };
+	struct t_tree *t;
+
+	t_bed_open(&small);
+	t = t_tree_new(root());
+	for (unsigned i = 0; i < 6000; i++) {
+		t_tree_step(t, &r);
+		if (i % 500 == 0) {
+			t_bed_reopen(NULL);
+			t_tree_check(t);
+			t_bed_check();
+		}
+	}
+	t_tree_check(t);
+	t_tree_free(t);
+	t_bed_close();
+}
+END_TEST
+
+/* ---- faults ---- */
+
+enum fault { FAULT_MEMORY, FAULT_TWIN, FAULT_READ, FAULT_WRITE, FAULT_NR };
+struct arm {
+	enum fault f;
+	uint64_t n;
+};
+
+static void arm_fault(void *arg)
+{
+	const struct arm *a = arg;
+	struct mbfs_fault_plan plan = { .fail_read_at = a->f == FAULT_READ ? a->n : 0,
+					.fail_write_at = a->f == FAULT_WRITE ? a->n : 0 };
+
+	t_bed_reopen(&plan);
+	rt_mem_fail_at(a->f == FAULT_MEMORY ? a->n : 0);
+	t_bed_fail_at(a->f == FAULT_TWIN ? a->n : 0, -EIO);
+}
+
+static bool disarm_fault(void *arg)
+{
+	const struct arm *a = arg;
+	struct mbfs_fault_counts counts;
+	bool struck;
+
+	mbfs_bdev_fault_counts(bed.dev, &counts);
+	struck = a->f == FAULT_MEMORY ? rt_mem_fail_struck() :
+		 a->f == FAULT_TWIN   ? t_bed_fail_struck() :
+					counts.faults > 0;
+	rt_mem_fail_at(0);
+	t_bed_fail_at(0, 0);
+	return struck;
+}
+
+/* Goal: an operation that fails leaves the tree as it was. Method: random operations, each with one failing
+ * allocation, twin call, read or write somewhere in it; both trees are compared after each. */
+START_TEST(a_failing_operation_changes_nothing)
+{
+	struct rt_rand r = { t_seed() };
+	struct t_tree *t;
+
+	t_bed_open(&small);
+	t = t_tree_new(root());
+	for (unsigned i = 0; i < 1500; i++) {
+		struct arm a = { (enum fault)rt_rand_below(&r, FAULT_NR), 1 + rt_rand_below(&r, 12) };
+
+		if (i < 200) {
+			t_tree_step(t, &r);
+			continue;
+		}
+		t_tree_step_faulty(t, &r, arm_fault, disarm_fault, &a);
+		t_bed_reopen(NULL);
+		t_tree_check(t);
+		t_bed_check();
+	}
+	t_tree_free(t);
+	t_bed_close();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("namei");
+	TCase *tc = tcase_create("namei");
+
+	tcase_set_timeout(tc, 240);
+	tcase_add_test(tc, each_operation_refuses_what_it_should);
+	tcase_add_test(tc, counts_flags_and_states_are_respected);
+	tcase_add_test(tc, new_files_get_the_attributes_they_should);
+	tcase_add_test(tc, random_operations_agree_with_a_naive_tree);
+	tcase_add_test(tc, a_failing_operation_changes_nothing);
+	suite_add_tcase(s, tc);
+	return s;
+}
+T_MAIN(suite)
