@@ -3,6 +3,7 @@
  * t.h - what every Check program shares.
  *
  *   T_MAIN(suite_fn)   main() that runs one suite; CK_FORK=no for gdb
+ *   T_MAIN_IF(suite_fn, cond, why)   the same; skips (exit status 77), saying why, unless cond
  *   t_seed()           the seed of this run: MBFS_TEST_SEED or a fresh one, printed once
  */
 #ifndef TESTS_SUPPORT_T_H
@@ -25,12 +26,19 @@ static inline uint64_t t_seed(void)
 	return seed;
 }
 
-#define T_MAIN(suite_fn)                                                                           \
+#define T_MAIN(suite_fn) T_MAIN_IF(suite_fn, true, "")
+
+#define T_MAIN_IF(suite_fn, cond, why)                                                             \
 	int main(void)                                                                             \
 	{                                                                                          \
-		SRunner *runner = srunner_create(suite_fn());                                      \
+		SRunner *runner;                                                                   \
 		int failed;                                                                        \
                                                                                                    \
+		if (!(cond)) {                                                                     \
+			printf("skipped: %s\n", why);                                              \
+			return 77;                                                                 \
+		}                                                                                  \
+		runner = srunner_create(suite_fn());                                               \
 		srunner_run_all(runner, CK_NORMAL);                                                \
 		failed = srunner_ntests_failed(runner);                                            \
 		srunner_free(runner);                                                              \

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+mbfs_test(test_image unit unit/test_image.c)
