@@ -23,7 +23,7 @@ enum {
 	XATTR_HEAD_BYTES = 32, /* the header of a block */
 	XATTR_ENTRY_BYTES = 16,
 	XATTR_END_BYTES = 4,
-	XATTR_NAME_MAX = 255,
+	XATTR_SUFFIX_MAX = 255,
 };
 
 enum xattr_index {

@@ -215,7 +215,7 @@ int xattr_name_parse(const char *name, uint8_t *index, const char **rest, size_t
 		*index = prefixes[i].index;
 		*rest = name + n;
 		*len = strlen(name + n);
-		return *len > XATTR_NAME_MAX ? -ERANGE : 0;
+		return *len > XATTR_SUFFIX_MAX ? -ERANGE : 0;
 	}
 	return -EOPNOTSUPP;
 }

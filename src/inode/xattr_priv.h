@@ -24,8 +24,7 @@ struct xattr_area {
 	bool in_block;
 };
 
-/* Entries in memory. No area of 64 KiB holds more. */
-enum { XATTR_LIST_MAX = 65536 / XATTR_ENTRY_BYTES };
+/* Entries in memory. */
 struct xattr_list {
 	uint32_t nr, room;
 	struct xattr_entry *entry;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "support/t_bed.h"
 
-#include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "rt/mem.h"
@@ -22,6 +22,15 @@ static uint8_t *used; /* a byte per block */
 static uint64_t fail_countdown;
 static int fail_err;
 static bool fail_struck;
+
+/* Fuzz targets run without Check: a failure is an abort everywhere. */
+#define must(cond) ((cond) ? (void)0 : must_failed(#cond, __LINE__))
+
+static _Noreturn void must_failed(const char *cond, int line)
+{
+	fprintf(stderr, "t_bed.c:%d: not so: %s\n", line, cond);
+	abort();
+}
 
 static int may_fail(void)
 {
@@ -313,10 +322,10 @@ void inode_put(struct inode *in)
 	/* What frees an unlinked inode is not under test; a planned fault strikes it once at most. */
 	fail_countdown = 0;
 	if (tx_start(bed.env.log, 50, &tx))
-		ck_assert_int_eq(tx_start(bed.env.log, 50, &tx), 0);
-	ck_assert_int_eq(extent_remove(&in->tree, tx, 0, 1ull << 32, &next, &freed), 0);
+		must(!tx_start(bed.env.log, 50, &tx));
+	must(!extent_remove(&in->tree, tx, 0, 1ull << 32, &next, &freed));
 	if (xattr_free_all(in, tx))
-		ck_assert_int_eq(xattr_free_all(in, tx), 0);
+		must(!xattr_free_all(in, tx));
 	tx_stop(tx);
 	inode_free(in);
 	fail_countdown = countdown;
@@ -381,9 +390,9 @@ static void caches_open(const struct mbfs_fault_plan *plan)
 {
 	static const struct mbfs_fault_plan none;
 
-	ck_assert_int_eq(mbfs_bdev_open_fault(bed.mem, plan ? plan : &none, &bed.dev), 0);
-	ck_assert_int_eq(buf_cache_open(bed.dev, bed.geo.block_bytes, &bed.geo, 4 << 20, &bed.env.bufs), 0);
-	ck_assert_int_eq(txlog_open(bed.env.bufs, &bed.env.log), 0);
+	must(!mbfs_bdev_open_fault(bed.mem, plan ? plan : &none, &bed.dev));
+	must(!buf_cache_open(bed.dev, bed.geo.block_bytes, &bed.geo, 4 << 20, &bed.env.bufs));
+	must(!txlog_open(bed.env.bufs, &bed.env.log));
 	bed.env.dev = bed.dev;
 }
 
@@ -398,7 +407,7 @@ void t_bed_reopen(const struct mbfs_fault_plan *plan)
 {
 	/* A planned fault that nothing has hit yet may hit this; it strikes once. */
 	if (tx_writeout(bed.env.log))
-		ck_assert_int_eq(tx_writeout(bed.env.log), 0);
+		must(!tx_writeout(bed.env.log));
 	caches_close();
 	caches_open(plan);
 }
@@ -408,8 +417,8 @@ struct inode *t_bed_make(mode_t mode)
 	struct inode *in;
 	mbfs_ino_t ino;
 
-	ck_assert_int_eq(ialloc_new(&bed.env, NULL, NULL, mode, &ino), 0);
-	ck_assert_int_eq(inode_new(&bed.env, ino, mode, &in), 0);
+	must(!ialloc_new(&bed.env, NULL, NULL, mode, &ino));
+	must(!inode_new(&bed.env, ino, mode, &in));
 	in->nlink = S_ISDIR(mode) ? 2 : 1;
 	return in;
 }
@@ -427,12 +436,12 @@ void t_bed_open(const struct t_bed_opts *opts)
 	};
 	bed.env = (struct inode_env){ .geo = &bed.geo };
 	used = calloc(1, opts->blk_nr);
-	ck_assert_int_eq(mbfs_bdev_open_mem((uint64_t)opts->blk_nr * opts->block_bytes, &bed.mem), 0);
+	must(!mbfs_bdev_open_mem((uint64_t)opts->blk_nr * opts->block_bytes, &bed.mem));
 	caches_open(NULL);
-	ck_assert_int_eq(inode_new(&bed.env, MBFS_ROOT_INO, S_IFDIR | 0755, &root), 0);
+	must(!inode_new(&bed.env, MBFS_ROOT_INO, S_IFDIR | 0755, &root));
 	root->nlink = 2;
-	ck_assert_int_eq(tx_start(bed.env.log, 100, &tx), 0);
-	ck_assert_int_eq(dir_init(root, tx, MBFS_ROOT_INO, 0), 0);
+	must(!tx_start(bed.env.log, 100, &tx));
+	must(!dir_init(root, tx, MBFS_ROOT_INO, 0));
 	tx_stop(tx);
 }
 
@@ -465,8 +474,8 @@ void t_bed_check(void)
 			held++;
 		held += mine;
 		mine += b->in->xattr_blk != 0;
-		ck_assert_uint_eq(b->in->blocks_512, mine * (bed.geo.block_bytes / 512));
+		must(b->in->blocks_512 == mine * (bed.geo.block_bytes / 512));
 	}
 	free(seen);
-	ck_assert_uint_eq(bed.geo.blk_nr - 16 - t_bed_free_blks(), held);
+	must(bed.geo.blk_nr - 16 - t_bed_free_blks() == held);
 }
