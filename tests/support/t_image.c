@@ -281,7 +281,7 @@ static void add_xattrs(FILE *script)
 static void add_names(FILE *script, const char *empty)
 {
 	fprintf(script, "mkdir /big\n");
-	for (unsigned i = 0; i < 1500; i++)
+	for (unsigned i = 0; i < 2500; i++)
 		fprintf(script, "write %s /big/a-name-of-some-length-%05u\n", empty, i);
 }
 

@@ -40,7 +40,7 @@ enum t_image_content {
 	T_IMAGE_LINKS = 1u << 1,   /* /fast and /slow: symbolic links; /hard: a second name of /d0/f1 */
 	T_IMAGE_XATTRS = 1u << 2,  /* /d0/f1: user.small in the inode; /d0/f2: user.big in a block */
 	T_IMAGE_EXTENTS = 1u << 3, /* /sparse: one block in three of 2400, deeper than the inode's four */
-	T_IMAGE_HTREE = 1u << 4,   /* /big: a hashed directory of 1500 empty files */
+	T_IMAGE_HTREE = 1u << 4,   /* /big: a hashed directory of 2500 empty files */
 	T_IMAGE_ALL = (1u << 5) - 1,
 };
 void t_image_populate(struct mbfs_bdev *mem, unsigned content);

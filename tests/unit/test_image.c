@@ -19,7 +19,8 @@ START_TEST(populated_image_is_clean)
 	free(out);
 	out = t_image_ask(dev, "ex /sparse");
 	/* "level/depth" of a tree deeper than the inode; blocks of 64 KiB have no holes of 8 KiB. */
-	ck_assert_msg(strstr(rows[_i], "65536") || strstr(out, " 0/ 1 ") || strstr(out, " 0/ 2 "), "%s", out);
+	ck_assert_msg(strstr(rows[_i], "65536") || strstr(out, " 0/ 1 ") || strstr(out, " 0/ 2 "),
+		      "%s", out);
 	free(out);
 	mbfs_bdev_close(dev);
 }
