@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * disk/dirent_codec.h - bytes of directory blocks: entries, and the index (htree) of large directories.
+ * disk/dirent_codec.h - bytes of directory blocks: entries, and the index (htree) of large ones.
  *
- * Entry:      inode le32, rec_len le16, name_len u8, file type u8, name; rec_len reaches the next entry.
- * Leaf:       entries that fill the block; with metadata_csum up to a 12-byte tail that looks like an entry
- *             of inode 0 and type 0xDE.
- * Index root: "." and "..", then at 24: reserved le32, hash version, info length 8, levels, flags; at 32 the
- *             index. Index node: an empty entry of the whole block, then at 8 the index.
- * Index:      slot 0 holds limit le16, count le16, block le32; the others hash le32, block le32. After limit
- *             slots, with metadata_csum: reserved le32, checksum le32.
+ * Entry: inode le32, rec_len le16, name_len u8, file type u8, name; rec_len reaches the next entry.
+ * Leaf:  entries that fill the block; with metadata_csum up to a 12-byte tail that looks like an
+ *        entry of inode 0 and type 0xDE.
+ * Root:  "." and "..", then at 24: reserved le32, hash version, info length 8, levels, flags; at 32
+ *        the index.
+ * Node:  an empty entry of the whole block, then at 8 the index.
+ * Index: slot 0 holds limit le16, count le16, block le32; the others hash le32, block le32. After
+ *        limit slots, with metadata_csum: reserved le32, checksum le32.
+ *
  * Nothing here checks anything: dir_block.c does, before a block is used.
  * Source: Documentation/filesystems/ext4/directory.rst.
  */
@@ -78,7 +80,8 @@ static inline mbfs_ino_t dirent_ino(const uint8_t *d)
 	return dirent_get32(d);
 }
 
-/* A record of 65536 bytes does not fit its 16 bits: 65535 or 0 stand for it, in 64 KiB blocks only. */
+/* A record of 65536 bytes does not fit its 16 bits: 65535 or 0 stand for it, in 64 KiB blocks only.
+ */
 static inline uint32_t dirent_rec_len(const uint8_t *d, uint32_t block_bytes)
 {
 	uint32_t raw = dirent_get16(d + 4);
@@ -121,7 +124,8 @@ static inline void dirent_set_type(uint8_t *d, uint8_t type)
 }
 
 /* All of an entry but its record length. */
-static inline void dirent_fill(uint8_t *d, mbfs_ino_t ino, uint8_t type, const void *name, uint8_t len)
+static inline void dirent_fill(uint8_t *d, mbfs_ino_t ino, uint8_t type, const void *name,
+			       uint8_t len)
 {
 	dirent_put32(d, ino);
 	d[6] = len;

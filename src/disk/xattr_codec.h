@@ -2,11 +2,12 @@
 /*
  * disk/xattr_codec.h - bytes of extended attributes.
  *
- * Entry: name_len u8, name_index u8, value_off le16, value_inum le32, value_bytes le32, hash le32, name, padded
- * to 4. Entries follow one another up to 4 bytes of zero; values lie behind, from the end of the area down.
- * In an attribute block: a 32-byte header, then sorted entries; value_off counts from the block's start.
- * In an inode: from 128 + extra_isize on a magic number, then entries in any order; value_off counts from the
- * first entry.
+ * Entry: name_len u8, name_index u8, value_off le16, value_inum le32, value_bytes le32, hash le32,
+ *        name, padded to 4. Entries follow one another up to 4 bytes of zero; values lie behind,
+ *        from the end of the area down.
+ * In a block: a 32-byte header, then sorted entries; value_off counts from the block's start.
+ * In an inode: from 128 + extra_isize on a magic number, then entries in any order; value_off counts
+ *        from the first entry.
  * Source: Documentation/filesystems/ext4/attributes.rst.
  */
 #ifndef DISK_XATTR_CODEC_H
@@ -106,7 +107,8 @@ static inline void xattr_entry_put(uint8_t *p, const struct xattr_entry *e, uint
 	memcpy(p + XATTR_ENTRY_BYTES, e->name, e->name_len);
 }
 
-/* The block's header: magic, number of inodes that share it, 1 block, hash of all entries, checksum. */
+/* The block's header: magic, number of inodes that share it, 1 block, hash of all entries,
+ * checksum. */
 static inline uint32_t xattr_head_refs(const uint8_t *block)
 {
 	return xattr_get32(block + 4);

@@ -2,8 +2,9 @@
 /*
  * New files, directories, symbolic links and devices.
  *
- * The inode is made and filled first, with a link count of 0: if anything after that fails, dropping the last
- * reference frees it with all it has. Its name comes last of what can fail; then counts and times.
+ * The inode is made and filled first, with a link count of 0: if anything after that fails,
+ * dropping the last reference frees it with all it has. Its name comes last of what can fail; then
+ * counts and times.
  */
 #include "inode/namei_priv.h"
 
@@ -13,9 +14,14 @@
 #include "base/log.h"
 #include "rt/mem.h"
 
-/* i_flags that a new inode has from its directory, and those of them that make sense for any kind. */
+/* i_flags that a new inode has from its directory, and those of them that make sense for any kind.
+ */
 enum {
-	FL_SYNC = 0x8, FL_NODUMP = 0x40, FL_NOATIME = 0x80, FL_NOTAIL = 0x8000, FL_DIRSYNC = 0x10000,
+	FL_SYNC = 0x8,
+	FL_NODUMP = 0x40,
+	FL_NOATIME = 0x80,
+	FL_NOTAIL = 0x8000,
+	FL_DIRSYNC = 0x10000,
 	FL_INHERITED = FL_SYNC | FL_NODUMP | FL_NOATIME | FL_NOTAIL | FL_DIRSYNC,
 	FL_ANY_KIND = FL_NODUMP | FL_NOATIME,
 };
@@ -92,7 +98,8 @@ static int slow_symlink(struct create *c, size_t len)
 	if (!block)
 		return -ENOMEM;
 	memcpy(block, c->target, len);
-	err = extent_allocate(&in->tree, c->tx, 0, 1, 1, alloc_flags(c) | MBFS_ALLOC_NO_PREALLOC, &map, &blks);
+	err = extent_allocate(&in->tree, c->tx, 0, 1, 1, alloc_flags(c) | MBFS_ALLOC_NO_PREALLOC,
+			      &map, &blks);
 	if (err)
 		goto out;
 	inode_add_blocks(in, blks);
@@ -171,7 +178,8 @@ static int name_inode(struct create *c)
 	if (!err)
 		err = table_hold(c->dir, &dir_table);
 	if (!err)
-		err = dir_add(c->dir, c->tx, c->name, c->len, c->in->ino, IFTODT(c->in->mode), alloc_flags(c));
+		err = dir_add(c->dir, c->tx, c->name, c->len, c->in->ino, IFTODT(c->in->mode),
+			      alloc_flags(c));
 	if (!err) {
 		rt_mutex_lock(&c->in->fields);
 		c->in->nlink = is_dir ? 2 : 1;
@@ -216,8 +224,8 @@ static int create_locked(struct create *c)
 	return err;
 }
 
-int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode, dev_t rdev,
-		 const char *symlink_target, struct inode **out)
+int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode,
+		 dev_t rdev, const char *symlink_target, struct inode **out)
 {
 	struct create c = { .dir = dir, .cred = cred, .name = name, .mode = mode, .rdev = rdev,
 			    .target = symlink_target };

@@ -3,26 +3,29 @@
  * Directories.
  *
  * A directory is a file of blocks; every block below its size is mapped and written. Three shapes:
- *   small   one block. Searched from end to end.
- *   indexed INDEX flag: block 0 is the root of an index from hashes of names to leaves (htree.c). A small
- *           directory becomes this when it outgrows its block (with dir_index); it never goes back.
- *   linear  more blocks and no index (made without dir_index, or by other programs). Stays as it is.
+ *   small    one block. Searched from end to end.
+ *   indexed  INDEX flag: block 0 is the root of an index from hashes of names to leaves (htree.c).
+ *            A small directory becomes this when it outgrows its block (with dir_index); it never
+ *            goes back.
+ *   linear   more blocks and no index (made without dir_index, or by other programs). Stays so.
  * In all of them a name is in exactly one leaf, at most once. A leaf's room is its records' slack.
  *
- * Effects: find and iterate change nothing. del and set change one leaf. add changes one leaf, or adds one
- * block (linear, leaf split), or two (the index itself splits, small becomes indexed). All that can fail
- * - memory, blocks, the inode's table block - is got first, by dir_grow() and dir_scratch_get(); then the
- * bytes change, which cannot fail. A growth that cannot be finished is undone; blocks that even the undo
- * could not give back lie beyond the size and are used by the next growth.
+ * Effects: find and iterate change nothing. del and set change one leaf. add changes one leaf, or
+ * adds one block (linear, leaf split), or two (the index itself splits, small becomes indexed). All
+ * that can fail (memory, blocks, the inode's table block) is got first, by dir_grow() and
+ * dir_scratch_get(); then the bytes change, which cannot fail. A growth that cannot be finished is
+ * undone; blocks that even the undo could not give back lie beyond the size and are used by the
+ * next growth.
  *
- * Concurrency: find and iterate hold dir->rw shared, all others exclusive, so directory blocks are read
- * without the buffer's lock. Writers take it, one at a time, around each change against the write-out's copy;
- * what takes longer than a copy (packing, splitting) is done in scratch memory first.
+ * Concurrency: find and iterate hold dir->rw shared, all others exclusive, so directory blocks are
+ * read without the buffer's lock. Writers take it, one at a time, around each change against the
+ * write-out's copy; what takes longer than a copy (packing, splitting) is done in scratch memory
+ * first.
  * Lock path: rw (10) -> extent tree (20) -> allocator -> fields (28) -> buffers (64, 66).
  *
- * Cookies: an entry keeps its cookie as long as it exists. Indexed and small: from the hash of the name,
- * so entries may move (dir_iter.c). Linear: from the offset, so entries never move. Small directories of
- * images without dir_index count as linear: they will be.
+ * Cookies: an entry keeps its cookie as long as it exists. Indexed and small: from the hash of the
+ * name, so entries may move (dir_iter.c). Linear: from the offset, so entries never move. Small
+ * directories of images without dir_index count as linear: they will be.
  */
 #include "inode/dir_priv.h"
 
@@ -35,7 +38,8 @@
 
 int dir_damaged(const struct inode *dir, mbfs_lblk_t lblk, const char *what)
 {
-	log_err("directory inode %u, block %u: %s; run e2fsck -f on the image", dir->ino, lblk, what);
+	log_err("directory inode %u, block %u: %s; run e2fsck -f on the image", dir->ino, lblk,
+		what);
 	return -EUCLEAN;
 }
 
@@ -180,7 +184,7 @@ int dir_grow(struct inode *dir, struct mbfs_tx *tx, unsigned alloc_flags, uint32
 	set_size(dir, old_size, old_flags);
 err_undo:
 	grow_undo(dir, tx, out);
-	/* The tree's root may have changed and back. If this fails too, nothing of it was written before. */
+	/* The root may have changed and back. If this fails, nothing of it was written before. */
 	(void)inode_dirty(dir, tx);
 	return err;
 }
@@ -222,7 +226,7 @@ void dir_buf_fill(struct mbfs_tx *tx, struct buf *b, const uint8_t *from, uint32
 	buf_unlock(b);
 }
 
-/* The leaf has the room, but not in one piece: bring it together in scratch memory, insert, copy back. */
+/* The leaf has the room, but not in one piece: pack it in scratch memory, insert, copy back. */
 static int pack_insert(const struct dir_insert *ins, struct buf *leaf)
 {
 	const struct mbfs_geo *geo = ins->dir->env->geo;
@@ -351,8 +355,8 @@ int dir_find(struct inode *dir, const char *name, size_t len, mbfs_ino_t *ino, u
 	return 0;
 }
 
-int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
-	    unsigned alloc_flags)
+int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino,
+	    uint8_t d_type, unsigned alloc_flags)
 {
 	struct dir_insert ins = { dir, tx, alloc_flags, name, len, ino,
 				  dirent_type_of(dir->env->geo, d_type) };
@@ -383,7 +387,8 @@ void dir_pos_del(struct inode *dir, struct mbfs_tx *tx, const struct dir_pos *po
 		dir->dir_goal = pos->lblk;
 }
 
-void dir_pos_set(struct inode *dir, struct mbfs_tx *tx, const struct dir_pos *pos, mbfs_ino_t ino, uint8_t d_type)
+void dir_pos_set(struct inode *dir, struct mbfs_tx *tx, const struct dir_pos *pos, mbfs_ino_t ino,
+		 uint8_t d_type)
 {
 	uint8_t *d = pos->buf->data + pos->at.off;
 
@@ -409,7 +414,8 @@ int dir_del(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len)
 	return 0;
 }
 
-int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type)
+int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino,
+	    uint8_t d_type)
 {
 	struct dir_pos pos;
 	int err = dir_locate(dir, name, len, &pos);

@@ -2,9 +2,9 @@
 /*
  * The bytes of one directory block. Pure functions: no buffers, no locks, no memory of their own.
  *
- * A leaf is a chain of records that covers it exactly. A record is in use when its inode is not 0, and may
- * be longer than its name needs: the rest is free room that the next insert can cut off. So inserting
- * and deleting never move an entry; only leaf_pack() and leaf_split() do.
+ * A leaf is a chain of records that covers it exactly. A record is in use when its inode is not 0,
+ * and may be longer than its name needs: the rest is free room that the next insert can cut off. So
+ * inserting and deleting never move an entry; only leaf_pack() and leaf_split() do.
  */
 #include "inode/dir_priv.h"
 
@@ -22,8 +22,10 @@ static bool name_is_sound(const uint8_t *name, uint32_t len)
 	return len && !memchr(name, '/', len) && !memchr(name, 0, len);
 }
 
-/* The record at @off is sound, and what is left of the block after it is nothing or room for a record. */
-static bool record_is_sound(const struct mbfs_geo *geo, const uint8_t *block, uint32_t off, uint32_t end)
+/* The record at @off is sound, and what is left of the block after it is nothing or room for a
+ * record. */
+static bool record_is_sound(const struct mbfs_geo *geo, const uint8_t *block, uint32_t off,
+			    uint32_t end)
 {
 	const uint8_t *d = block + off;
 	uint32_t rec, left;
@@ -31,7 +33,8 @@ static bool record_is_sound(const struct mbfs_geo *geo, const uint8_t *block, ui
 	if (end - off < DIRENT_MIN_BYTES)
 		return false;
 	rec = dirent_rec_len(d, geo->block_bytes);
-	if (rec < DIRENT_MIN_BYTES || rec % 4 || rec > end - off || rec < dirent_bytes(dirent_name_len(d)))
+	if (rec < DIRENT_MIN_BYTES || rec % 4 || rec > end - off ||
+	    rec < dirent_bytes(dirent_name_len(d)))
 		return false;
 	left = end - off - rec;
 	if (left && left < DIRENT_MIN_BYTES)
@@ -129,8 +132,8 @@ static int leaf_kind_verify(const void *ctx, const struct buf_owner *owner, mbfs
 	return leaf_verify(geo, data);
 }
 
-static void leaf_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, uint8_t *data,
-			   uint32_t bytes)
+static void leaf_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+			   uint8_t *data, uint32_t bytes)
 {
 	const struct mbfs_geo *geo = ctx;
 
@@ -152,13 +155,14 @@ static int root_kind_verify(const void *ctx, const struct buf_owner *owner, mbfs
 			  DX_ROOT_SLOTS_OFF) ? 0 : -EBADMSG;
 }
 
-static void root_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, uint8_t *data,
-			   uint32_t bytes)
+static void root_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+			   uint8_t *data, uint32_t bytes)
 {
 	const struct mbfs_geo *geo = ctx;
 
 	(void)blk;
-	csum_dx_set(geo, csum_inode_seed(geo, owner->ino, owner->gen), data, bytes, DX_ROOT_SLOTS_OFF);
+	csum_dx_set(geo, csum_inode_seed(geo, owner->ino, owner->gen), data, bytes,
+		    DX_ROOT_SLOTS_OFF);
 }
 
 static int node_kind_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
@@ -174,13 +178,14 @@ static int node_kind_verify(const void *ctx, const struct buf_owner *owner, mbfs
 			  DX_NODE_SLOTS_OFF) ? 0 : -EBADMSG;
 }
 
-static void node_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, uint8_t *data,
-			   uint32_t bytes)
+static void node_kind_seal(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+			   uint8_t *data, uint32_t bytes)
 {
 	const struct mbfs_geo *geo = ctx;
 
 	(void)blk;
-	csum_dx_set(geo, csum_inode_seed(geo, owner->ino, owner->gen), data, bytes, DX_NODE_SLOTS_OFF);
+	csum_dx_set(geo, csum_inode_seed(geo, owner->ino, owner->gen), data, bytes,
+		    DX_NODE_SLOTS_OFF);
 }
 
 const struct buf_kind dir_leaf_kind = { "directory block", leaf_kind_verify, leaf_kind_seal };
@@ -209,7 +214,8 @@ bool leaf_find(const struct mbfs_geo *geo, const uint8_t *block, const char *nam
 	for (uint32_t off = 0; off < end; prev = off, off = leaf_next(geo, block, off)) {
 		const uint8_t *d = block + off;
 
-		if (dirent_name_len(d) == len && dirent_ino(d) && !memcmp(dirent_name(d), name, len)) {
+		if (dirent_name_len(d) == len && dirent_ino(d) &&
+		    !memcmp(dirent_name(d), name, len)) {
 			*out = (struct leaf_pos){ off, prev };
 			return true;
 		}
@@ -292,7 +298,8 @@ void leaf_delete(const struct mbfs_geo *geo, uint8_t *block, const struct leaf_p
 		dirent_set_rec_len(prev, pos->off - pos->prev_off + rec);
 		memset(d, 0, dirent_bytes(dirent_name_len(d)));
 	} else {
-		/* The first record has nobody to give its room to. The name goes too: it may be a secret. */
+		/* The first record has nobody to give its room to. The name goes too: it may be a
+		 * secret. */
 		memset(d + DIRENT_HEAD_BYTES, 0, dirent_name_len(d));
 		dirent_fill(d, 0, 0, "", 0);
 	}
@@ -356,8 +363,9 @@ static int item_cmp(const void *a, const void *b)
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, const uint8_t *from,
-		    uint32_t start, uint8_t *low, uint8_t *high, struct leaf_item *items)
+uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher,
+		    const uint8_t *from, uint32_t start, uint8_t *low, uint8_t *high,
+		    struct leaf_item *items)
 {
 	uint32_t end = dirent_leaf_end(geo), nr = 0, keep = 0, sum = 0, half = 0;
 
@@ -445,7 +453,8 @@ uint32_t dx_search(const uint8_t *slots, uint32_t hash)
 
 /* ---- file types ---- */
 
-static const uint8_t d_types[] = { DT_UNKNOWN, DT_REG, DT_DIR, DT_CHR, DT_BLK, DT_FIFO, DT_SOCK, DT_LNK };
+static const uint8_t d_types[] = { DT_UNKNOWN, DT_REG,  DT_DIR,  DT_CHR,
+				   DT_BLK,     DT_FIFO, DT_SOCK, DT_LNK };
 
 uint8_t dirent_type_of(const struct mbfs_geo *geo, uint8_t d_type)
 {

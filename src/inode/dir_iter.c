@@ -2,17 +2,19 @@
 /*
  * Reading a directory in an order that stays while names come and go.
  *
- * The caller may stop after any entry and come back, through any number of calls, with the cookie of the next.
- * An entry that exists all the time must be seen exactly once, though the index splits leaves meanwhile.
+ * The caller may stop after any entry and come back, through any number of calls, with the cookie
+ * of the next. An entry that exists all the time must be seen exactly once, though the index splits
+ * leaves meanwhile.
  *
  * Linear directories: entries never move, the cookie is the offset in bytes of the directory.
  *
  * Hashed ones (indexed, or one block that will be): cookies 0 and 1 are "." and "..", then
  *	2 + (major hash >> 1) << 32 | key << 8 | rank
- * in ascending order. key is 24 bits of a checksum of the name, rank numbers the entries that agree in both,
- * by name: only if names agree in 55 bits can a delete among them shift a rank. An entry's "next" is its own
- * cookie + 1. One leaf at a time is read and sorted, together with those that continue its last hash, so
- * that equal hashes are always ranked together. (ext4 uses the hash's minor word as key; legacy has none.)
+ * in ascending order. key is 24 bits of a checksum of the name, rank numbers the entries that agree
+ * in both, by name: only if names agree in 55 bits can a delete among them shift a rank. An entry's
+ * "next" is its own cookie + 1. One leaf at a time is read and sorted, together with those that
+ * continue its last hash, so that equal hashes are always ranked together. (ext4 uses the hash's
+ * minor word as key; legacy has none.)
  */
 #include "inode/dir_priv.h"
 
@@ -27,7 +29,8 @@ enum {
 	COOKIE_DOT = 0,
 	COOKIE_DOTDOT = 1,
 	COOKIE_FIRST = 2,
-	RANK_MAX = 255, /* the entries past it share it: 256 names that agree in 55 bits are an attack */
+	RANK_MAX = 255, /* the entries past it share it: 256 names that agree in 55 bits are an
+			   attack */
 	BATCH_LEAVES_MAX = 64,
 };
 
@@ -91,11 +94,11 @@ static uint64_t entry_pos(const struct dir_hasher *hasher, const uint8_t *d, uin
 }
 
 /*
- * Add the entries of @leaf, whose reference the batch takes over. Their hashes must be in [low, high]: an
- * entry outside would be seen twice or never, for ever.
+ * Add the entries of @leaf, whose reference the batch takes over. Their hashes must be in [low,
+ * high]: an entry outside would be seen twice or never, for ever.
  */
-static int batch_add(struct inode *dir, struct iter_batch *b, const struct dir_hasher *hasher, mbfs_lblk_t lblk,
-		     struct buf *leaf, uint32_t low, uint32_t high)
+static int batch_add(struct inode *dir, struct iter_batch *b, const struct dir_hasher *hasher,
+		     mbfs_lblk_t lblk, struct buf *leaf, uint32_t low, uint32_t high)
 {
 	const struct mbfs_geo *geo = dir->env->geo;
 	uint32_t end = dirent_leaf_end(geo), off, nr = 0, hash;
@@ -160,7 +163,8 @@ static bool iter_emit(const struct iter *it, const uint8_t *d, uint64_t next)
 {
 	uint8_t d_type = dirent_type_to_d(it->dir->env->geo, dirent_type(d));
 
-	return it->emit(it->arg, (const char *)dirent_name(d), dirent_name_len(d), dirent_ino(d), d_type, next);
+	return it->emit(it->arg, (const char *)dirent_name(d), dirent_name_len(d), dirent_ino(d),
+			d_type, next);
 }
 
 /* False: the caller wants no more. */
@@ -216,10 +220,11 @@ static int small_iterate(const struct iter *it, struct iter_batch *b)
 }
 
 /*
- * The leaf at @path, and those after it that continue its last hash. The path stays at the last leaf read;
- * *next, *more: the hash after it, if there is one.
+ * The leaf at @path, and those after it that continue its last hash. The path stays at the last
+ * leaf read; *next, *more: the hash after it, if there is one.
  */
-static int batch_load(struct inode *dir, struct dx_path *path, struct iter_batch *b, uint32_t *next, bool *more)
+static int batch_load(struct inode *dir, struct dx_path *path, struct iter_batch *b, uint32_t *next,
+		      bool *more)
 {
 	for (;;) {
 		uint32_t low = dx_path_hash(path) & ~1u;

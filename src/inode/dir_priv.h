@@ -13,7 +13,7 @@
 #include "inode/dirhash.h"
 #include "inode/inode.h"
 
-/* ---- dir_block.c: leaves ---- @block has passed leaf_verify(); all else is a bug of the caller. */
+/* ---- dir_block.c: leaves ---- @block has passed leaf_verify(). */
 
 extern const struct buf_kind dir_leaf_kind, dir_root_kind, dir_node_kind;
 
@@ -67,8 +67,9 @@ static inline uint32_t leaf_items_max(const struct mbfs_geo *geo)
  * @items:     [in] scratch, leaf_items_max()
  * Returns the lowest hash in @high, with bit 0 set when @low has an entry of that hash too.
  */
-uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher, const uint8_t *from,
-		    uint32_t start, uint8_t *low, uint8_t *high, struct leaf_item *items);
+uint32_t leaf_split(const struct mbfs_geo *geo, const struct dir_hasher *hasher,
+		    const uint8_t *from, uint32_t start, uint8_t *low, uint8_t *high,
+		    struct leaf_item *items);
 
 /* ---- dir_block.c: index blocks ---- */
 
@@ -130,7 +131,8 @@ struct dir_pos {
 	struct leaf_pos at;
 };
 
-/* Find a name, or ".."; then change what was found, which cannot fail. Release with buf_put(out->buf). */
+/* Find a name, or ".."; then change what was found, which cannot fail. Release with
+ * buf_put(out->buf). */
 int dir_locate(struct inode *dir, const char *name, size_t len, struct dir_pos *out);
 int dir_locate_parent(struct inode *dir, struct dir_pos *out);
 void dir_pos_del(struct inode *dir, struct mbfs_tx *tx, const struct dir_pos *pos);
@@ -148,8 +150,8 @@ struct dir_growth {
 };
 
 /*
- * dir_grow - add @nr (1 or 2) blocks and count them in the inode; the caller then fills them, which cannot
- * fail, and calls dir_grow_done()
+ * dir_grow - add @nr (1 or 2) blocks and count them in the inode; the caller then fills them, which
+ * cannot fail, and calls dir_grow_done()
  * @flags_add: [in] inode flags set at the same time
  * Errors: -ENOSPC, -EOPNOTSUPP not mapped by extents, -EIO, -ENOMEM, -EUCLEAN. As before on error.
  */
@@ -170,7 +172,8 @@ struct dir_insert {
 
 /* Overwrite a whole block. */
 void dir_buf_fill(struct mbfs_tx *tx, struct buf *b, const uint8_t *from, uint32_t bytes);
-/* Insert into this leaf if it has room. @may_pack: entries may be moved. -ENOSPC: no room; -ENOMEM. */
+/* Insert into this leaf if it has room. @may_pack: entries may be moved. -ENOSPC: no room; -ENOMEM.
+ */
 int dir_insert_into(const struct dir_insert *ins, struct buf *leaf, bool may_pack);
 
 /* ---- htree.c ---- */

@@ -2,10 +2,11 @@
 /*
  * Hashes of directory names.
  *
- * half_md4 and tea take the name in chunks (32 and 16 bytes). A chunk becomes big-endian words of its
- * characters; what the name does not fill is filled with its remaining length, in every byte. The legacy
- * hash goes character by character. A "signed" character above 127 is negative and borrows from the bytes
- * before it: a slip of the first implementation, on a machine with signed char, that became format.
+ * half_md4 and tea take the name in chunks (32 and 16 bytes). A chunk becomes big-endian words of
+ * its characters; what the name does not fill is filled with its remaining length, in every byte.
+ * The legacy hash goes character by character. A "signed" character above 127 is negative and
+ * borrows from the bytes before it: a slip of the first implementation, on a machine with signed
+ * char, that became format.
  */
 #include "inode/dirhash.h"
 

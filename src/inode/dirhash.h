@@ -20,8 +20,8 @@ struct dir_hasher {
  * dir_hash - the major hash of a name: even, and never 0xfffffffe (which means the end)
  * @name:  [in] @len bytes, 0..255
  * @minor: [out] the second word, 0 for legacy; may be NULL
- * Source: Documentation/filesystems/ext4/directory.rst; MD4: RFC 1320, the first two words of half as
- *         much input; TEA: Wheeler and Needham, 16 rounds.
+ * Source: Documentation/filesystems/ext4/directory.rst; MD4: RFC 1320, the first two words of half
+ * as much input; TEA: Wheeler and Needham, 16 rounds.
  */
 uint32_t dir_hash(const struct dir_hasher *h, const void *name, size_t len, uint32_t *minor);
 

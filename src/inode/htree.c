@@ -2,13 +2,13 @@
 /*
  * Hashed directories: an index of one or two levels (no largedir) from hashes to leaves.
  *
- * A slot's hash is the lowest of its leaf; the next slot's hash is above all of the leaf's, or equal with bit
- * 0 set: then names of that hash are on both sides of the border. So a search goes to the last slot <= hash
- * and on while the next slot's hash, bit 0 aside, is the one searched for.
+ * A slot's hash is the lowest of its leaf; the next slot's hash is above all of the leaf's, or
+ * equal with bit 0 set: then names of that hash are on both sides of the border. So a search goes
+ * to the last slot <= hash and on while the next slot's hash, bit 0 aside, is the one searched for.
  *
- * Insert into a full leaf: the leaf splits in two by hash, one more slot is needed. If the slot's block is
- * full, it splits in two and the root gets a slot; if it is the root itself, its slots move down into a
- * node of their own. If both levels are full: -ENOSPC, as ext4.
+ * Insert into a full leaf: the leaf splits in two by hash, one more slot is needed. If the slot's
+ * block is full, it splits in two and the root gets a slot; if it is the root itself, its slots
+ * move down into a node of their own. If both levels are full: -ENOSPC, as ext4.
  */
 #include "inode/dir_priv.h"
 
@@ -177,7 +177,8 @@ static void node_fill(const struct mbfs_geo *geo, struct mbfs_tx *tx, struct buf
 	buf_lock(node);
 	dx_node_format(geo, node->data);
 	MBFS_ASSERT(nr <= dx_limit(s));
-	memcpy(s + DX_SLOT_BYTES, from + (first + 1) * DX_SLOT_BYTES, (size_t)(nr - 1) * DX_SLOT_BYTES);
+	memcpy(s + DX_SLOT_BYTES, from + (first + 1) * DX_SLOT_BYTES,
+	       (size_t)(nr - 1) * DX_SLOT_BYTES);
 	dx_set_count(s, nr);
 	dx_set_block(s, 0, dx_block(from, first));
 	tx_dirty(tx, node);
@@ -226,17 +227,18 @@ static void node_split(const struct mbfs_geo *geo, struct mbfs_tx *tx, struct dx
 }
 
 /*
- * Split @from (its entries from @start on) into the buffers @low, which may be @from's, and @high, with the
- * new entry where it belongs. Returns the hash that starts @high.
+ * Split @from (its entries from @start on) into the buffers @low, which may be @from's, and @high,
+ * with the new entry where it belongs. Returns the hash that starts @high.
  */
-static uint32_t split_insert(const struct dir_insert *ins, const struct dir_hasher *hasher, const uint8_t *from,
-			     uint32_t start, struct buf *low, struct buf *high, const struct dir_scratch *s)
+static uint32_t split_insert(const struct dir_insert *ins, const struct dir_hasher *hasher,
+			     const uint8_t *from, uint32_t start, struct buf *low, struct buf *high,
+			     const struct dir_scratch *s)
 {
 	const struct mbfs_geo *geo = ins->dir->env->geo;
 	uint32_t hash = dir_hash(hasher, ins->name, ins->len, NULL);
 	uint32_t border = leaf_split(geo, hasher, from, start, s->low, s->high, s->items);
-	bool ok = leaf_insert(geo, hash >= (border & ~1u) ? s->high : s->low, ins->name, ins->len, ins->ino,
-			      ins->type);
+	bool ok = leaf_insert(geo, hash >= (border & ~1u) ? s->high : s->low, ins->name, ins->len,
+			      ins->ino, ins->type);
 
 	MBFS_ASSERT(ok);
 	dir_buf_fill(ins->tx, low, s->low, geo->block_bytes);
@@ -319,8 +321,8 @@ int dx_make(const struct dir_insert *ins, struct buf *block0)
 	err = dir_grow(ins->dir, ins->tx, ins->alloc_flags, 2, kinds, INODE_FL_INDEX, &g);
 	if (err)
 		goto out_scratch;
-	border = split_insert(ins, &hasher, block0->data, leaf_next(geo, block0->data, dotdot), g.buf[0],
-			      g.buf[1], &scratch);
+	border = split_insert(ins, &hasher, block0->data, leaf_next(geo, block0->data, dotdot),
+			      g.buf[0], g.buf[1], &scratch);
 	buf_lock(block0);
 	block0->kind = &dir_root_kind;
 	dx_root_format(geo, block0->data, self, parent, hasher.version, g.lblk);

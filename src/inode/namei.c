@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whole operations on names: find, link, unlink, rmdir, and on attributes. create.c and rename.c have the
- * others; namei_priv.h says how they are built.
+ * Whole operations on names: find, link, unlink, rmdir, and on attributes. create.c and rename.c
+ * have the others; namei_priv.h says how they are built.
  *
- * Equation: the link count of a file = its entries; of a directory = 2 + its subdirectories, or 1 when those
- * were more than 65000 once. A count of 0 is on the orphan list before it is 0.
+ * Equation: the link count of a file = its entries; of a directory = 2 + its subdirectories, or 1
+ * when those were more than 65000 once. A count of 0 is on the orphan list before it is 0.
  *
- * Locks: directories before what is in them, exclusively (rw, 10), then the handle. A file that gets or loses
- * a name is locked too, so that link and unlink from two directories see each other. Lookup takes the
- * directory shared and keeps it while the inode is read: a number found is a number in use.
- * inode_put() may free an inode, with a handle of its own: always after the handle and all locks.
+ * Locks: directories before what is in them, exclusively (rw, 10), then the handle. A file that
+ * gets or loses a name is locked too, so that link and unlink from two directories see each other.
+ * Lookup takes the directory shared and keeps it while the inode is read: a number found is a
+ * number in use. inode_put() may free an inode, with a handle of its own: always after the handle
+ * and all locks.
  */
 #include "inode/namei_priv.h"
 
@@ -48,7 +49,8 @@ int namei_subdir_room(const struct inode *dir)
 	return counted && dir->nlink >= LINKS_MAX ? -EMLINK : 0;
 }
 
-int namei_get(struct inode *dir, const char *name, size_t len, struct dir_pos *pos, struct inode **out)
+int namei_get(struct inode *dir, const char *name, size_t len, struct dir_pos *pos,
+	      struct inode **out)
 {
 	struct dir_pos found;
 	mbfs_ino_t ino;
@@ -59,8 +61,10 @@ int namei_get(struct inode *dir, const char *name, size_t len, struct dir_pos *p
 	ino = dirent_ino(found.buf->data + found.at.off);
 	err = inode_get(dir->env, ino, out);
 	if (err == -ESTALE) {
-		log_err("directory inode %u: an entry leads to inode %u, which is not in use; run e2fsck -f on "
-			"the image", dir->ino, ino);
+		log_err("directory inode %u: an entry leads to inode %u, which is not in use; run "
+			"e2fsck -f on "
+			"the image",
+			dir->ino, ino);
 		err = -EUCLEAN;
 	}
 	if (err || !pos)
@@ -141,7 +145,8 @@ static int link_check(const struct inode *in)
 	return in->nlink >= LINKS_MAX ? -EMLINK : namei_linkable(in);
 }
 
-static int link_locked(struct inode *in, struct inode *dir, const char *name, size_t len, struct mbfs_tx *tx)
+static int link_locked(struct inode *in, struct inode *dir, const char *name, size_t len,
+		       struct mbfs_tx *tx)
 {
 	unsigned flags = dir->env->fakeroot ? MBFS_ALLOC_ROOT : 0;
 	struct buf *table = NULL, *dir_table = NULL;
@@ -203,7 +208,8 @@ static int victim_check(struct inode *victim, bool want_dir)
 }
 
 /* Both are locked. An entry of an inode without links is damage; the entry can still be removed. */
-static int remove_locked(struct inode *dir, const struct dir_pos *pos, struct inode *victim, struct mbfs_tx *tx)
+static int remove_locked(struct inode *dir, const struct dir_pos *pos, struct inode *victim,
+			 struct mbfs_tx *tx)
 {
 	bool is_dir = inode_is_dir(victim), last = is_dir || victim->nlink == 1;
 	struct buf *table = NULL, *dir_table = NULL;
@@ -325,7 +331,9 @@ int namei_readlink(struct inode *in, char *buf, size_t bytes)
 		return -EINVAL;
 	rt_read_lock(&in->rw);
 	if (!in->size_bytes || in->size_bytes > in->env->geo->block_bytes) {
-		log_err("inode %u: impossible length of a symbolic link; run e2fsck -f on the image", in->ino);
+		log_err("inode %u: impossible length of a symbolic link; run e2fsck -f on the "
+			"image",
+			in->ino);
 		err = -EUCLEAN;
 	} else if (in->size_bytes >= bytes) {
 		err = -ERANGE;

@@ -2,18 +2,18 @@
 /*
  * Rename: one entry goes, another comes or changes, in one step.
  *
- * Between directories the caller holds the rename lock (6): only such renames change who is above whom, so
- * what the walks up find stays true until the end. The walks answer: is the moved directory above the
- * directory it goes to (-EINVAL)? is the replaced one above the directory it comes from (-ENOTEMPTY)? which
- * of the two directories is above the other?
+ * Between directories the caller holds the rename lock (6): only such renames change who is above
+ * whom, so what the walks up find stays true until the end. The walks answer: is the moved
+ * directory above the directory it goes to (-EINVAL)? is the replaced one above the directory it
+ * comes from (-ENOTEMPTY)? which of the two directories is above the other?
  *
- * Order of locks: the directory that is above the other first, else the one with the lower number; then the
- * files, by number. The names are looked up before the locks (for the walks) and again under them; if they
- * lead elsewhere now, all begins anew.
+ * Order of locks: the directory that is above the other first, else the one with the lower number;
+ * then the files, by number. The names are looked up before the locks (for the walks) and again
+ * under them; if they lead elsewhere now, all begins anew.
  *
- * Prepare and commit (namei_priv.h): with a target, both entries only change in place, which cannot fail.
- * Without one, the new name is added, then the old one is found anew (adding may have moved it); if that
- * fails, the new name is removed again.
+ * Prepare and commit (namei_priv.h): with a target, both entries only change in place, which cannot
+ * fail. Without one, the new name is added, then the old one is found anew (adding may have moved
+ * it); if that fails, the new name is removed again.
  */
 #include "inode/namei_priv.h"
 
@@ -57,8 +57,8 @@ static int parent_of(struct inode *dir, mbfs_ino_t *out)
 }
 
 /*
- * Is @what above @from, or itself? No lock of rank RANK_INODE is held. A damaged image may have a circle
- * of parents: the walk compares each with one that it passed, ever farther back (Brent).
+ * Is @what above @from, or itself? No lock of rank RANK_INODE is held. A damaged image may have a
+ * circle of parents: the walk compares each with one that it passed, ever farther back (Brent).
  */
 static int is_above(struct inode *from, mbfs_ino_t what, bool *out)
 {
@@ -257,7 +257,8 @@ static bool target_goes(const struct rename *r)
 {
 	const struct inode *target = r->side[SIDE_NEW].in;
 
-	return target && !(r->flags & MBFS_RENAME_EXCHANGE) && (inode_is_dir(target) || target->nlink == 1);
+	return target && !(r->flags & MBFS_RENAME_EXCHANGE) &&
+	       (inode_is_dir(target) || target->nlink == 1);
 }
 
 /* The new name, and the old one's place anew. */
@@ -265,7 +266,8 @@ static int add_target(struct rename *r)
 {
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	unsigned flags = new->dir->env->fakeroot ? MBFS_ALLOC_ROOT : 0;
-	int err = dir_add(new->dir, r->tx, new->name, new->len, old->in->ino, IFTODT(old->in->mode), flags);
+	int err = dir_add(new->dir, r->tx, new->name, new->len, old->in->ino, IFTODT(old->in->mode),
+			  flags);
 
 	if (err || r->cross)
 		return err;
@@ -275,7 +277,8 @@ static int add_target(struct rename *r)
 		return 0;
 	old->pos.buf = NULL;
 	if (dir_del(new->dir, r->tx, new->name, new->len))
-		log_err("directory inode %u: an entry could not be taken back; run e2fsck -f on the image",
+		log_err("directory inode %u: an entry could not be taken back; run e2fsck -f on "
+			"the image",
 			new->dir->ino);
 	return err;
 }
@@ -310,7 +313,8 @@ static void commit_exchange(struct rename *r)
 		dir_pos_set(new->in, r->tx, &new->dotdot, old->dir->ino, DT_DIR);
 	namei_commit(old->in, r->tx, 0, NAMEI_CTIME);
 	namei_commit(new->in, r->tx, 0, NAMEI_CTIME);
-	namei_commit(old->dir, r->tx, r->cross ? new_dirs - old_dirs : 0, NAMEI_CTIME | NAMEI_MTIME);
+	namei_commit(old->dir, r->tx, r->cross ? new_dirs - old_dirs : 0,
+		     NAMEI_CTIME | NAMEI_MTIME);
 	if (r->cross)
 		namei_commit(new->dir, r->tx, old_dirs - new_dirs, NAMEI_CTIME | NAMEI_MTIME);
 }
@@ -334,7 +338,8 @@ static void commit_move(struct rename *r)
 	namei_commit(old->dir, r->tx, is_dir && (r->cross || replaces_dir) ? -1 : 0,
 		     NAMEI_CTIME | NAMEI_MTIME);
 	if (r->cross)
-		namei_commit(new->dir, r->tx, is_dir && !replaces_dir ? 1 : 0, NAMEI_CTIME | NAMEI_MTIME);
+		namei_commit(new->dir, r->tx, is_dir && !replaces_dir ? 1 : 0,
+			     NAMEI_CTIME | NAMEI_MTIME);
 }
 
 /* All locks are held. */
@@ -416,8 +421,10 @@ static int rename_once(struct rename *r)
 int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, const char *new_name,
 		 unsigned flags)
 {
-	struct rename r = { .side = { { .dir = dir, .name = name }, { .dir = new_dir, .name = new_name } },
-			    .flags = flags, .cross = dir != new_dir };
+	struct rename r = { .side = { { .dir = dir, .name = name },
+				      { .dir = new_dir, .name = new_name } },
+			    .flags = flags,
+			    .cross = dir != new_dir };
 	int err = namei_name(name, &r.side[SIDE_OLD].len);
 
 	if (!err)
@@ -427,7 +434,8 @@ int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, con
 	if (flags & ~(unsigned)(MBFS_RENAME_NOREPLACE | MBFS_RENAME_EXCHANGE) ||
 	    flags == (MBFS_RENAME_NOREPLACE | MBFS_RENAME_EXCHANGE))
 		return -EINVAL;
-	if (namei_is_dots(name, r.side[SIDE_OLD].len) || namei_is_dots(new_name, r.side[SIDE_NEW].len))
+	if (namei_is_dots(name, r.side[SIDE_OLD].len) ||
+	    namei_is_dots(new_name, r.side[SIDE_NEW].len))
 		return -EBUSY;
 	if (!inode_is_dir(dir) || !inode_is_dir(new_dir))
 		return -ENOTDIR;

@@ -2,22 +2,24 @@
 /*
  * Extended attributes of an inode.
  *
- * An attribute lies in the inode, behind its fields, or in one block; a name is in at most one of the two.
- * A block may be shared by inodes with the same attributes (mke2fs -d, the kernel): its header counts them.
- * mbfs never shares a block itself.
+ * An attribute lies in the inode, behind its fields, or in one block; a name is in at most one of
+ * the two. A block may be shared by inodes with the same attributes (mke2fs -d, the kernel): its
+ * header counts them. mbfs never shares a block itself.
  *
- * set and remove build the new content of both places from lists in memory, so no room is ever lost to
- * holes; the inode is tried first. Everything that can fail comes first: memory, the table block, a new
- * block, giving up the old one. Then both places are overwritten and the inode is marked dirty. A block
- * that others share is not written: this inode gets its own, and the old one's count goes down.
+ * set and remove build the new content of both places from lists in memory, so no room is ever lost
+ * to holes; the inode is tried first. Everything that can fail comes first: memory, the table
+ * block, a new block, giving up the old one. Then both places are overwritten and the inode is
+ * marked dirty. A block that others share is not written: this inode gets its own, and the old
+ * one's count goes down.
  *
- * Locks: xattr_lock (14) orders all calls on one inode; the bytes of the block and its count are read and
- * written under the buffer's lock (66), since other inodes may share it.
+ * Locks: xattr_lock (14) orders all calls on one inode; the bytes of the block and its count are
+ * read and written under the buffer's lock (66), since other inodes may share it.
  *
- * Names: user., trusted. and security. are kept verbatim. system.posix_acl_access and _default can be read
- * and listed, with the value translated from the disk's form; setting them is -EOPNOTSUPP, and new files do
- * not inherit a default ACL. Other prefixes are hidden. Attributes with their value in an inode of its own
- * (ea_inode, which mount refuses) are kept but cannot be read or replaced: -EOPNOTSUPP.
+ * Names: user., trusted. and security. are kept verbatim. system.posix_acl_access and _default can
+ * be read and listed, with the value translated from the disk's form; setting them is -EOPNOTSUPP,
+ * and new files do not inherit a default ACL. Other prefixes are hidden. Attributes with their
+ * value in an inode of its own (ea_inode, which mount refuses) are kept but cannot be read or
+ * replaced: -EOPNOTSUPP.
  */
 #include "inode/xattr_priv.h"
 
@@ -38,7 +40,8 @@ enum { IN_BODY, IN_BLOCK };
 
 static int damaged(const struct inode *in, const char *where)
 {
-	log_err("inode %u: damaged extended attributes in its %s; run e2fsck -f on the image", in->ino, where);
+	log_err("inode %u: damaged extended attributes in its %s; run e2fsck -f on the image",
+		in->ino, where);
 	return -EUCLEAN;
 }
 
@@ -66,7 +69,8 @@ static int body_load(struct inode *in, struct xattr_view *v, uint8_t *mem)
 	rt_mutex_unlock(&in->fields);
 	if (xattr_get32(mem) != XATTR_MAGIC)
 		memset(mem, 0, bytes);
-	v->body = (struct xattr_area){ mem + XATTR_MAGIC_BYTES, 0, bytes - XATTR_MAGIC_BYTES, false };
+	v->body =
+		(struct xattr_area){ mem + XATTR_MAGIC_BYTES, 0, bytes - XATTR_MAGIC_BYTES, false };
 	return xattr_area_verify(&v->body) ? damaged(in, "table entry") : 0;
 }
 
@@ -139,12 +143,14 @@ static int view_get(struct inode *in, uint32_t spare, struct xattr_view *v)
 
 /* ---- get and list ---- */
 
-static ssize_t value_copy(const struct inode *in, const struct xattr_entry *e, void *buf, size_t bytes)
+static ssize_t value_copy(const struct inode *in, const struct xattr_entry *e, void *buf,
+			  size_t bytes)
 {
 	if (e->value_inum)
 		return -EOPNOTSUPP;
 	if (e->index == XATTR_INDEX_ACL_ACCESS || e->index == XATTR_INDEX_ACL_DEFAULT) {
-		ssize_t got = xattr_acl_to_user(e->value, e->value_bytes, bytes ? buf : NULL, bytes);
+		ssize_t got =
+			xattr_acl_to_user(e->value, e->value_bytes, bytes ? buf : NULL, bytes);
 
 		return got == -EUCLEAN ? damaged(in, "ACL") : got;
 	}
@@ -155,8 +161,8 @@ static ssize_t value_copy(const struct inode *in, const struct xattr_entry *e, v
 	return e->value_bytes;
 }
 
-static struct xattr_entry *view_find(const struct xattr_view *v, uint8_t index, const char *name, size_t len,
-				     unsigned *where)
+static struct xattr_entry *view_find(const struct xattr_view *v, uint8_t index, const char *name,
+				     size_t len, unsigned *where)
 {
 	for (*where = IN_BODY; *where <= IN_BLOCK; ++*where) {
 		struct xattr_entry *e = xattr_list_find(&v->list[*where], index, name, len);
@@ -265,7 +271,8 @@ static int block_alloc(struct xattr_change *c)
 		return 0;
 	}
 	if (mbfs_alloc_free(in->env->alloc, c->tx, &run))
-		log_err("block %llu is lost: run e2fsck -f on the image", (unsigned long long)run.start);
+		log_err("block %llu is lost: run e2fsck -f on the image",
+			(unsigned long long)run.start);
 	return err;
 }
 
@@ -277,7 +284,8 @@ static void block_unalloc(struct xattr_change *c)
 	c->target = NULL;
 	buf_forget(c->in->env->bufs, c->tx, run.start, 1);
 	if (mbfs_alloc_free(c->in->env->alloc, c->tx, &run))
-		log_err("block %llu is lost: run e2fsck -f on the image", (unsigned long long)run.start);
+		log_err("block %llu is lost: run e2fsck -f on the image",
+			(unsigned long long)run.start);
 }
 
 /* The block was forgotten but could not be freed: its content was maybe not written yet. */
@@ -287,7 +295,9 @@ static void block_revive(struct inode *in, struct mbfs_tx *tx, const struct buf 
 	struct buf *b;
 
 	if (buf_get_new(in->env->bufs, old->blk, &xattr_block_kind, &nobody, &b)) {
-		log_err("inode %u: its attribute block may be out of date; run e2fsck -f on the image", in->ino);
+		log_err("inode %u: its attribute block may be out of date; run e2fsck -f on the "
+			"image",
+			in->ino);
 		return;
 	}
 	buf_lock(b);
@@ -297,7 +307,8 @@ static void block_revive(struct inode *in, struct mbfs_tx *tx, const struct buf 
 	buf_put(b);
 }
 
-/* One inode less uses the block; the last one frees it. Takes over the reference when it succeeds. */
+/* One inode less uses the block; the last one frees it. Takes over the reference when it succeeds.
+ */
 static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 {
 	struct mbfs_run run = { b->blk, 1 };
@@ -325,7 +336,8 @@ static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 	return err;
 }
 
-/* Everything that can fail. On error all is as before; the rest of @c is released by change_put(). */
+/* Everything that can fail. On error all is as before; the rest of @c is released by change_put().
+ */
 static int change_prepare(struct xattr_change *c, bool block_empty)
 {
 	struct inode *in = c->in;
@@ -396,7 +408,8 @@ static void change_put(struct xattr_change *c)
 }
 
 /* Bring the inode's attributes to the view's lists; @touched: which of them changed. */
-static int view_store(struct inode *in, struct mbfs_tx *tx, struct xattr_view *v, const bool touched[2])
+static int view_store(struct inode *in, struct mbfs_tx *tx, struct xattr_view *v,
+		      const bool touched[2])
 {
 	const struct mbfs_geo *geo = in->env->geo;
 	struct xattr_change c = { .in = in, .tx = tx };
@@ -449,8 +462,8 @@ static int view_insert(struct xattr_view *v, const struct xattr_entry *e, bool t
 	return -ENOSPC;
 }
 
-static int xattr_set_locked(struct inode *in, struct mbfs_tx *tx, const struct xattr_entry *e, bool remove,
-			    unsigned flags)
+static int xattr_set_locked(struct inode *in, struct mbfs_tx *tx, const struct xattr_entry *e,
+			    bool remove, unsigned flags)
 {
 	bool touched[2] = { false, false };
 	struct xattr_view v;
@@ -482,8 +495,8 @@ out:
 	return err;
 }
 
-int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value, size_t bytes,
-	      unsigned flags)
+int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
+	      size_t bytes, unsigned flags)
 {
 	struct xattr_entry e = { 0 };
 	const char *rest;

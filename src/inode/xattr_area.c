@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The bytes of extended attributes. Pure functions: no buffers, no locks, no memory of their own. */
+/* The bytes of extended attributes. Pure functions: no buffers, no locks, no memory of their own.
+ */
 #include "inode/xattr_priv.h"
 
 #include <errno.h>
@@ -47,13 +48,14 @@ int xattr_block_verify(const uint8_t *block, uint32_t bytes)
 	/* The area is only read. */
 	struct xattr_area a = { (uint8_t *)(uintptr_t)block, XATTR_HEAD_BYTES, bytes, true };
 
-	if (xattr_get32(block) != XATTR_MAGIC || xattr_head_blocks(block) != 1 || !xattr_head_refs(block))
+	if (xattr_get32(block) != XATTR_MAGIC || xattr_head_blocks(block) != 1 ||
+	    !xattr_head_refs(block))
 		return -EUCLEAN;
 	return xattr_area_verify(&a);
 }
 
-static int kind_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, const uint8_t *data,
-		       uint32_t bytes)
+static int kind_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+		       const uint8_t *data, uint32_t bytes)
 {
 	(void)owner;
 	if (!csum_xattr_ok(ctx, blk, data, bytes))
@@ -105,7 +107,8 @@ bool xattr_area_fits(const struct xattr_area *a, const struct xattr_list *list)
 	uint64_t need = (uint64_t)a->first + XATTR_END_BYTES;
 
 	for (uint32_t i = 0; i < list->nr; i++)
-		need += (uint64_t)xattr_entry_bytes(list->entry[i].name_len) + value_room(&list->entry[i]);
+		need += (uint64_t)xattr_entry_bytes(list->entry[i].name_len) +
+			value_room(&list->entry[i]);
 	return need <= a->bytes;
 }
 

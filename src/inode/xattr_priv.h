@@ -14,8 +14,8 @@
 extern const struct buf_kind xattr_block_kind;
 
 /*
- * The place of some attributes: in a block or in an inode. Entries are at base + first ... and values end
- * at base + bytes; value offsets count from base.
+ * The place of some attributes: in a block or in an inode. Entries are at base + first ... and
+ * values end at base + bytes; value offsets count from base.
  */
 struct xattr_area {
 	uint8_t *base;
@@ -40,8 +40,8 @@ void xattr_area_read(const struct xattr_area *a, struct xattr_list *list);
 /* True if the list fits. */
 bool xattr_area_fits(const struct xattr_area *a, const struct xattr_list *list);
 /*
- * Write the list as the area's whole content behind its header; it fits. The entries may not point into the
- * area. In a block they are sorted first, and get their hashes.
+ * Write the list as the area's whole content behind its header; it fits. The entries may not point
+ * into the area. In a block they are sorted first, and get their hashes.
  */
 void xattr_area_write(const struct xattr_area *a, struct xattr_list *list);
 /* The hash of a block's entries for its header: 0 if one of them has none. */
@@ -52,7 +52,8 @@ struct xattr_entry *xattr_list_find(const struct xattr_list *list, uint8_t index
 				    size_t len);
 void xattr_list_del(struct xattr_list *list, struct xattr_entry *e);
 
-/* Split a full name into index and rest. -EOPNOTSUPP a prefix that is not kept here; -ERANGE; -EINVAL. */
+/* Split a full name into index and rest. -EOPNOTSUPP a prefix that is not kept here; -ERANGE;
+ * -EINVAL. */
 int xattr_name_parse(const char *name, uint8_t *index, const char **rest, size_t *len);
 /* The prefix of an index, or NULL: not shown. */
 const char *xattr_prefix(uint8_t index);

@@ -2,10 +2,10 @@
 /*
  * Fuzz target: blocks of directories and attributes, as a hostile image may have them.
  *
- * Input: byte 0 what it is (enum shape), byte 1 geometry, then the bytes of the blocks, or of the inode.
- * Checksums are put right, so that nothing hides behind them. Built with -DFUZZ_LIBFUZZER
- * -fsanitize=fuzzer this is a libFuzzer target; without, main() replays the files it is given, or makes
- * its own inputs: sound blocks with a few bytes changed.
+ * Input: byte 0 what it is (enum shape), byte 1 geometry, then the bytes of the blocks, or of the
+ * inode. Checksums are put right, so that nothing hides behind them. Built with -DFUZZ_LIBFUZZER
+ * -fsanitize=fuzzer this is a libFuzzer target; without, main() replays the files it is given, or
+ * makes its own inputs: sound blocks with a few bytes changed.
  */
 #include <check.h>
 #include <dirent.h>
@@ -23,7 +23,8 @@ enum { BLOCK = 1024, BLOCKS_MAX = 12, FIRST_BLK = 100, INPUT_MAX = 2 + BLOCK * B
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static bool count(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type, uint64_t next)
+static bool count(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
+		  uint64_t next)
 {
 	uint32_t *nr = arg;
 
@@ -178,7 +179,8 @@ static size_t sound_dir(uint8_t *out, const struct t_bed_opts *opts, unsigned na
 			memset(name + len, 'y', 240 - len);
 			len = 240;
 		}
-		if (tx_start(bed.env.log, 100, &tx) || dir_add(dir, tx, name, len, 11 + i, DT_REG, 0))
+		if (tx_start(bed.env.log, 100, &tx) ||
+		    dir_add(dir, tx, name, len, 11 + i, DT_REG, 0))
 			abort();
 		tx_stop(tx);
 	}
@@ -188,7 +190,8 @@ static size_t sound_dir(uint8_t *out, const struct t_bed_opts *opts, unsigned na
 		blocks = BLOCKS_MAX;
 	out[0] = dir_is_indexed(dir) ? SHAPE_INDEXED : SHAPE_LINEAR;
 	for (uint32_t i = 0; i < blocks; i++)
-		memcpy(out + 2 + i * BLOCK, mbfs_bdev_mem_bytes(bed.mem) + t_bed_blk(dir, i) * BLOCK, BLOCK);
+		memcpy(out + 2 + i * BLOCK,
+		       mbfs_bdev_mem_bytes(bed.mem) + t_bed_blk(dir, i) * BLOCK, BLOCK);
 	t_bed_close();
 	return 2 + blocks * BLOCK;
 }
@@ -245,7 +248,8 @@ static int own_inputs(void)
 	printf("repeat with MBFS_TEST_SEED=%#llx\n", (unsigned long long)r.state);
 	fflush(stdout);
 	for (unsigned long i = 0; i < nr; i++) {
-		unsigned shape = (unsigned)rt_rand_below(&r, 6), geometry = (unsigned)rt_rand_below(&r, 8);
+		unsigned shape = (unsigned)rt_rand_below(&r, 6),
+			 geometry = (unsigned)rt_rand_below(&r, 8);
 		struct t_bed_opts opts = { BLOCK, 512, GEO_EXT_ATTR | GEO_FILETYPE, 256 };
 		size_t size;
 

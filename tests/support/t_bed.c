@@ -54,8 +54,8 @@ bool t_bed_fail_struck(void)
 
 /* ---- allocator ---- */
 
-int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,
-		      struct mbfs_tx *tx, struct mbfs_run *got)
+int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
 {
 	int err = may_fail();
 
@@ -136,8 +136,10 @@ int extent_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, struct
 	(void)max_len;
 	if (err)
 		return err;
-	*out = (struct extent_map){ lblk, 1, blk, !blk ? EXTENT_HOLE : b->written[lblk] ? EXTENT_WRITTEN :
-											 EXTENT_UNWRITTEN };
+	*out = (struct extent_map){ lblk, 1, blk,
+				    !blk               ? EXTENT_HOLE
+				    : b->written[lblk] ? EXTENT_WRITTEN
+						       : EXTENT_UNWRITTEN };
 	return 0;
 }
 
@@ -171,8 +173,8 @@ int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 	return err;
 }
 
-int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end, uint64_t *next,
-		  uint64_t *freed_blks)
+int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end,
+		  uint64_t *next, uint64_t *freed_blks)
 {
 	struct bed_inode *b = of_tree(t);
 
@@ -196,8 +198,8 @@ int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, u
 
 /* ---- inodes ---- */
 
-static int table_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, const uint8_t *data,
-			uint32_t bytes)
+static int table_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+			const uint8_t *data, uint32_t bytes)
 {
 	(void)ctx, (void)owner, (void)blk, (void)data, (void)bytes;
 	return 0;
@@ -319,7 +321,8 @@ void inode_put(struct inode *in)
 
 	if (rt_u32_add_return(&in->ref, UINT32_MAX) || in->nlink)
 		return;
-	/* What frees an unlinked inode is not under test; a planned fault strikes it once at most. */
+	/* What frees an unlinked inode is not under test; a planned fault strikes it once at most.
+	 */
 	fail_countdown = 0;
 	if (tx_start(bed.env.log, 50, &tx))
 		must(!tx_start(bed.env.log, 50, &tx));
@@ -429,10 +432,16 @@ void t_bed_open(const struct t_bed_opts *opts)
 	struct mbfs_tx *tx;
 
 	bed.geo = (struct mbfs_geo){
-		.features = opts->features, .block_bytes = opts->block_bytes,
-		.block_bits = (uint32_t)__builtin_ctz(opts->block_bytes), .blk_nr = opts->blk_nr,
-		.blks_per_grp = 8 * opts->block_bytes, .inode_nr = 1u << 24, .inode_bytes = opts->inode_bytes,
-		.csum_seed = 0x12345678, .hash_seed = { 1, 2, 3, 4 }, .def_hash_version = 1,
+		.features = opts->features,
+		.block_bytes = opts->block_bytes,
+		.block_bits = (uint32_t)__builtin_ctz(opts->block_bytes),
+		.blk_nr = opts->blk_nr,
+		.blks_per_grp = 8 * opts->block_bytes,
+		.inode_nr = 1u << 24,
+		.inode_bytes = opts->inode_bytes,
+		.csum_seed = 0x12345678,
+		.hash_seed = { 1, 2, 3, 4 },
+		.def_hash_version = 1,
 	};
 	bed.env = (struct inode_env){ .geo = &bed.geo };
 	used = calloc(1, opts->blk_nr);

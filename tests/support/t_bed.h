@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * t_bed.h - names and attributes without the rooms below them. Real: devices in memory, buffers, handles.
- * Naive twins, linked instead of the real ones: the allocator (one bitmap), extent trees (one array a file), the
- * inode table and cache (one array). So a test can break any block, fail any call, and count what is left.
+ * t_bed.h - names and attributes without the rooms below them. Real: devices in memory, buffers,
+ * handles. Naive twins, linked instead of the real ones: the allocator (one bitmap), extent trees
+ * (one array a file), the inode table and cache (one array). So a test can break any block, fail
+ * any call, and count what is left.
  */
 #ifndef TESTS_SUPPORT_T_BED_H
 #define TESTS_SUPPORT_T_BED_H

@@ -109,12 +109,17 @@ struct op {
 
 static void op_pick(const struct t_tree *t, struct rt_rand *r, struct op *op)
 {
-	static const mode_t types[] = { S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFDIR, S_IFLNK, S_IFIFO, S_IFCHR };
+	static const mode_t types[] = { S_IFREG, S_IFREG, S_IFDIR, S_IFDIR,
+					S_IFDIR, S_IFLNK, S_IFIFO, S_IFCHR };
 	unsigned k = (unsigned)rt_rand_below(r, 20);
 	size_t len;
 
 	memset(op, 0, sizeof(*op));
-	op->kind = k < 8 ? OP_CREATE : k < 10 ? OP_LINK : k < 12 ? OP_UNLINK : k < 14 ? OP_RMDIR : OP_RENAME;
+	op->kind = k < 8    ? OP_CREATE
+		   : k < 10 ? OP_LINK
+		   : k < 12 ? OP_UNLINK
+		   : k < 14 ? OP_RMDIR
+			    : OP_RENAME;
 	op->type = types[rt_rand_below(r, 8)];
 	op->file = -1;
 	for (unsigned i = 0; i < 2; i++) {
@@ -135,7 +140,8 @@ static void op_pick(const struct t_tree *t, struct rt_rand *r, struct op *op)
 
 static int op_predict_rename(const struct t_tree *t, const struct op *op)
 {
-	int src = t->node[op->dir[0]].child[op->name[0]], dst = t->node[op->dir[1]].child[op->name[1]];
+	int src = t->node[op->dir[0]].child[op->name[0]],
+	    dst = t->node[op->dir[1]].child[op->name[1]];
 	bool exchange = op->flags & MBFS_RENAME_EXCHANGE;
 
 	if (src < 0)
@@ -169,7 +175,10 @@ static int op_predict(const struct t_tree *t, const struct op *op)
 	case OP_UNLINK:
 		return at < 0 ? -ENOENT : is_dir(t, at) ? -EISDIR : 0;
 	case OP_RMDIR:
-		return at < 0 ? -ENOENT : !is_dir(t, at) ? -ENOTDIR : is_empty(t, at) ? 0 : -ENOTEMPTY;
+		return at < 0            ? -ENOENT
+		       : !is_dir(t, at)  ? -ENOTDIR
+		       : is_empty(t, at) ? 0
+					 : -ENOTEMPTY;
 	default:
 		return op_predict_rename(t, op);
 	}
@@ -196,7 +205,8 @@ static void node_move(struct t_tree *t, int n, int to)
 
 static void op_apply_rename(struct t_tree *t, const struct op *op)
 {
-	int *from = &t->node[op->dir[0]].child[op->name[0]], *to = &t->node[op->dir[1]].child[op->name[1]];
+	int *from = &t->node[op->dir[0]].child[op->name[0]],
+	    *to = &t->node[op->dir[1]].child[op->name[1]];
 	int src = *from, dst = *to;
 
 	if (src == dst)
@@ -220,7 +230,10 @@ static void op_apply(struct t_tree *t, const struct op *op, mbfs_ino_t ino)
 	switch (op->kind) {
 	case OP_CREATE:
 		n = node_new(t);
-		t->node[n] = (struct node){ .used = true, .type = op->type, .ino = ino, .parent = op->dir[0],
+		t->node[n] = (struct node){ .used = true,
+					    .type = op->type,
+					    .ino = ino,
+					    .parent = op->dir[0],
 					    .links = !S_ISDIR(op->type) };
 		strcpy(t->node[n].target, op->target);
 		for (unsigned i = 0; i < DIR_NAMES; i++)
@@ -264,7 +277,8 @@ static int op_do(struct inode *dir[2], struct inode *file, const struct op *op, 
 	name_of(op->name[1], name[1]);
 	switch (op->kind) {
 	case OP_CREATE:
-		err = namei_create(dir[0], &cred, name[0], op->type | 0755, S_ISCHR(op->type) ? 0x103 : 0,
+		err = namei_create(dir[0], &cred, name[0], op->type | 0755,
+				   S_ISCHR(op->type) ? 0x103 : 0,
 				   S_ISLNK(op->type) ? op->target : NULL, &in);
 		if (!err) {
 			*ino = in->ino;
@@ -290,7 +304,8 @@ static void op_next(struct t_tree *t, struct rt_rand *r, struct op *op)
 		op_pick(t, r, op);
 }
 
-static void step(struct t_tree *t, struct rt_rand *r, void (*arm)(void *), bool (*disarm)(void *), void *arg)
+static void step(struct t_tree *t, struct rt_rand *r, void (*arm)(void *), bool (*disarm)(void *),
+		 void *arg)
 {
 	struct inode *dir[2], *file = NULL;
 	mbfs_ino_t ino = 0;
@@ -324,8 +339,8 @@ void t_tree_step(struct t_tree *t, struct rt_rand *r)
 	step(t, r, NULL, NULL, NULL);
 }
 
-void t_tree_step_faulty(struct t_tree *t, struct rt_rand *r, void (*arm)(void *arg), bool (*disarm)(void *arg),
-			void *arg)
+void t_tree_step_faulty(struct t_tree *t, struct rt_rand *r, void (*arm)(void *arg),
+			bool (*disarm)(void *arg), void *arg)
 {
 	step(t, r, arm, disarm, arg);
 }
@@ -339,7 +354,8 @@ struct listing {
 	bool lost_found;
 };
 
-static bool listed(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type, uint64_t next)
+static bool listed(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
+		   uint64_t next)
 {
 	struct listing *l = arg;
 
@@ -390,7 +406,8 @@ static void check_node(struct t_tree *t, int n)
 			want += node->child[i] >= 0;
 		ck_assert_uint_eq(l.nr, want);
 	}
-	ck_assert_uint_eq(in->nlink, S_ISDIR(node->type) ? 2 + node->links + l.lost_found : node->links);
+	ck_assert_uint_eq(in->nlink,
+			  S_ISDIR(node->type) ? 2 + node->links + l.lost_found : node->links);
 	inode_put(in);
 }
 

@@ -11,7 +11,11 @@
 #include "rt/mem.h"
 #include "support/t_bed.h"
 
-enum { CSUM = GEO_CSUM, INDEX = GEO_DIR_INDEX, TYPED = GEO_FILETYPE | GEO_EXT_ATTR | GEO_DIR_NLINK };
+enum {
+	CSUM = GEO_CSUM,
+	INDEX = GEO_DIR_INDEX,
+	TYPED = GEO_FILETYPE | GEO_EXT_ATTR | GEO_DIR_NLINK
+};
 
 static const struct t_bed_opts beds[] = {
 	{ 1024, 16384, TYPED | CSUM | INDEX, 256 }, { 1024, 16384, TYPED | INDEX, 128 },
@@ -69,7 +73,8 @@ struct seen {
 	uint64_t cookie;
 };
 
-static bool see(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type, uint64_t next)
+static bool see(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
+		uint64_t next)
 {
 	struct seen *s = arg;
 
@@ -89,7 +94,8 @@ static bool see(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t
 	return true;
 }
 
-/* One call of dir_iterate() as FUSE makes it: at most @stop_after entries. True if that was not the end. */
+/* One call of dir_iterate() as FUSE makes it: at most @stop_after entries. True if that was not the
+ * end. */
 static bool read_some(struct inode *dir, struct seen *s, uint32_t stop_after)
 {
 	uint64_t from = s->cookie;
@@ -112,7 +118,8 @@ static void name_of(char *buf, uint32_t n, uint32_t pad)
 
 enum { MODEL_NAMES = 700 };
 
-static void check_against(struct inode *dir, const bool *have, const uint8_t *pad, struct rt_rand *r)
+static void check_against(struct inode *dir, const bool *have, const uint8_t *pad,
+			  struct rt_rand *r)
 {
 	struct seen s = { .times = calloc(MODEL_NAMES + 20, 4), .max = MODEL_NAMES + 20 };
 	uint32_t want = 0;
@@ -136,8 +143,8 @@ static void check_against(struct inode *dir, const bool *have, const uint8_t *pa
 	free(s.times);
 }
 
-/* Goal: add, del, find, iterate agree with a set. Method: random operations, all shapes and geometries; the
- * whole is read back from the device, checksums and all, now and then. */
+/* Goal: add, del, find, iterate agree with a set. Method: random operations, all shapes and
+ * geometries; the whole is read back from the device, checksums and all, now and then. */
 START_TEST(random_operations_agree_with_a_set)
 {
 	struct rt_rand r = { t_seed() };
@@ -174,7 +181,8 @@ END_TEST
 
 /* ---- many ---- */
 
-/* Goal: 100,000 names stay findable through index splits and deletes. Method: add, delete every second. */
+/* Goal: 100,000 names stay findable through index splits and deletes. Method: add, delete every
+ * second. */
 START_TEST(hundred_thousand_names_two_levels)
 {
 	enum { NR = 100000 };
@@ -248,8 +256,9 @@ static int hashed_cmp(const void *a, const void *b)
 	return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-/* Goal: names of one hash on both sides of a border. Method: legacy hash; pairs found by sorting 300,000
- * names; each pair with two others of higher hash, long enough that the leaf splits between the pair. */
+/* Goal: names of one hash on both sides of a border. Method: legacy hash; pairs found by sorting
+ * 300,000 names; each pair with two others of higher hash, long enough that the leaf splits between
+ * the pair. */
 START_TEST(equal_hashes_across_two_leaves)
 {
 	enum { NR = 300000, PAD = 235 };
@@ -317,8 +326,8 @@ END_TEST
 
 /* ---- reading while it changes ---- */
 
-/* Goal: what exists throughout is seen exactly once. Method: between small reads, others come and go by the
- * hundred, so leaves pack, split and the small directory becomes indexed. */
+/* Goal: what exists throughout is seen exactly once. Method: between small reads, others come and
+ * go by the hundred, so leaves pack, split and the small directory becomes indexed. */
 START_TEST(reading_sees_what_stays_exactly_once)
 {
 	enum { NR = 6000 };
@@ -339,10 +348,12 @@ START_TEST(reading_sees_what_stays_exactly_once)
 		}
 		while (read_some(root(), &s, 1 + (uint32_t)rt_rand_below(&r, 20))) {
 			for (unsigned k = 0; k < (linear ? 10 : 60); k++) {
-				uint32_t n = stays + (uint32_t)rt_rand_below(&r, linear ? 300 : NR - stays);
+				uint32_t n = stays +
+					     (uint32_t)rt_rand_below(&r, linear ? 300 : NR - stays);
 
 				name_of(name, n, n % 40);
-				ck_assert_int_eq(have[n] ? del(root(), name) : add(root(), name, n + 11), 0);
+				ck_assert_int_eq(
+					have[n] ? del(root(), name) : add(root(), name, n + 11), 0);
 				have[n] = !have[n];
 			}
 		}
@@ -382,8 +393,9 @@ static bool fault_disarm(enum fault f)
 	return struck;
 }
 
-/* Goal: an add that fails changes nothing, one that works is whole. Method: fill a directory; before each add
- * that will need a new block, every allocation, twin call and read fails once, in turn. */
+/* Goal: an add that fails changes nothing, one that works is whole. Method: fill a directory;
+ * before each add that will need a new block, every allocation, twin call and read fails once, in
+ * turn. */
 START_TEST(an_add_that_fails_changes_nothing)
 {
 	char name[300];
@@ -433,7 +445,8 @@ END_TEST
 
 /* ---- damage ---- */
 
-static bool count_only(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type, uint64_t next)
+static bool count_only(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
+		       uint64_t next)
 {
 	uint32_t *nr = arg;
 
@@ -441,7 +454,8 @@ static bool count_only(void *arg, const char *name, size_t len, mbfs_ino_t ino, 
 	return ++*nr < 100000;
 }
 
-static void reseal(const struct inode *dir, const struct buf_kind *kind, mbfs_blk_t blk, uint8_t *data)
+static void reseal(const struct inode *dir, const struct buf_kind *kind, mbfs_blk_t blk,
+		   uint8_t *data)
 {
 	struct buf_owner owner = { dir->ino, dir->gen };
 
@@ -450,7 +464,8 @@ static void reseal(const struct inode *dir, const struct buf_kind *kind, mbfs_bl
 
 static bool is_expected(int err)
 {
-	return !err || err == -EUCLEAN || err == -EBADMSG || err == -ENOENT || err == -ENOSPC || err == -EEXIST;
+	return !err || err == -EUCLEAN || err == -EBADMSG || err == -ENOENT || err == -ENOSPC ||
+	       err == -EEXIST;
 }
 
 /* Everything that reads or changes a directory, on whatever is there. */
@@ -475,8 +490,8 @@ static void exercise(struct inode *dir)
 	}
 }
 
-/* Goal: no damage leads astray. Method: each byte of each block gets other values, checksum put right (and
- * once not); then everything is done with the directory. Under ASan and UBSan. */
+/* Goal: no damage leads astray. Method: each byte of each block gets other values, checksum put
+ * right (and once not); then everything is done with the directory. Under ASan and UBSan. */
 START_TEST(damaged_blocks_are_refused_or_harmless)
 {
 	const struct t_bed_opts opts = { 1024, 2048, TYPED | INDEX | (_i & 1 ? CSUM : 0), 256 };
@@ -516,8 +531,9 @@ START_TEST(damaged_blocks_are_refused_or_harmless)
 				exercise(root());
 				/* As it was, for the next. */
 				ck_assert_int_eq(tx_start(bed.env.log, 100, &tx), 0);
-				ck_assert_int_eq(extent_remove(&root()->tree, tx, blocks, 1ull << 32, &next,
-							       &freed), 0);
+				ck_assert_int_eq(extent_remove(&root()->tree, tx, blocks,
+							       1ull << 32, &next, &freed),
+						 0);
 				inode_add_blocks(root(), -(int64_t)freed);
 				tx_stop(tx);
 				root()->size_bytes = size;

@@ -21,12 +21,15 @@ START_TEST(known_names_have_known_hashes)
 		{ DIR_HASH_HALF_MD4, false, "hello", 0x1746da32, 0x420013b5 },
 		{ DIR_HASH_TEA, false, "hello", 0x6f5bb1a8, 0x231917c2 },
 		{ DIR_HASH_LEGACY, false, "k\xc3\xb6ln-\xc3\xbf\xc3\x9f\xc3\xbc", 0x9cab1068, 0 },
-		{ DIR_HASH_HALF_MD4, false, "k\xc3\xb6ln-\xc3\xbf\xc3\x9f\xc3\xbc", 0xcd4d3c3e, 0xbb483c29 },
-		{ DIR_HASH_TEA, false, "k\xc3\xb6ln-\xc3\xbf\xc3\x9f\xc3\xbc", 0x8faa0532, 0x2819ec21 },
+		{ DIR_HASH_HALF_MD4, false, "k\xc3\xb6ln-\xc3\xbf\xc3\x9f\xc3\xbc", 0xcd4d3c3e,
+		  0xbb483c29 },
+		{ DIR_HASH_TEA, false, "k\xc3\xb6ln-\xc3\xbf\xc3\x9f\xc3\xbc", 0x8faa0532,
+		  0x2819ec21 },
 	};
 
 	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(known); i++) {
-		struct dir_hasher h = { .version = known[i].version, .is_unsigned = known[i].is_unsigned };
+		struct dir_hasher h = { .version = known[i].version,
+					.is_unsigned = known[i].is_unsigned };
 		uint32_t minor;
 
 		ck_assert_uint_eq(dir_hash(&h, known[i].name, strlen(known[i].name), &minor),
@@ -47,7 +50,8 @@ struct sample {
 /* Letters, digits and bytes above 127: nothing that debugfs' command line reads otherwise. */
 static void sample_make(struct rt_rand *r, struct sample *s, unsigned i)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 	size_t len = i < NAME_MAX_BYTES ? i + 1 : 1 + rt_rand_below(r, NAME_MAX_BYTES);
 
 	s->h.version = (uint8_t)rt_rand_below(r, DIR_HASH_NR);
@@ -75,7 +79,8 @@ static void command_write(FILE *f, const struct sample *s)
 	fprintf(f, " %s\n", s->name);
 }
 
-/* Goal: every version, sign, seed and length. Method: one debugfs run over random names; compare. */
+/* Goal: every version, sign, seed and length. Method: one debugfs run over random names; compare.
+ */
 START_TEST(random_names_hash_as_debugfs_hashes_them)
 {
 	struct rt_rand r = { t_seed() };
@@ -108,8 +113,8 @@ START_TEST(random_names_hash_as_debugfs_hashes_them)
 		ck_assert_uint_lt(at, NAMES_NR);
 		ck_assert_int_eq(sscanf(is, " is 0x%x (minor 0x%x)", &major, &minor), 2);
 		got_major = dir_hash(&s[at].h, s[at].name, strlen(s[at].name), &got_minor);
-		ck_assert_msg(got_major == major && got_minor == minor, "name %u version %u: %s", at,
-			      s[at].h.version, line);
+		ck_assert_msg(got_major == major && got_minor == minor, "name %u version %u: %s",
+			      at, s[at].h.version, line);
 		at++;
 	}
 	pclose(f);

@@ -26,60 +26,85 @@ static struct inode *make(struct inode *dir, const char *name, mode_t mode)
 {
 	struct inode *in;
 
-	ck_assert_int_eq(namei_create(dir, &user, name, mode, 0, S_ISLNK(mode) ? "target" : NULL, &in), 0);
+	ck_assert_int_eq(
+		namei_create(dir, &user, name, mode, 0, S_ISLNK(mode) ? "target" : NULL, &in), 0);
 	return in;
 }
 
 /* ---- results ---- */
 
+enum { CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, LOOKUP };
+static char long_name[300];
+static const struct {
+	int op;
+	const char *name, *new_name;
+	unsigned flags;
+	int err;
+} refusals[] = {
+	{ CREATE, "file", NULL, 0, -EEXIST },
+	{ CREATE, "", NULL, 0, -ENOENT },
+	{ CREATE, "a/b", NULL, 0, -EINVAL },
+	{ CREATE, ".", NULL, 0, -EEXIST },
+	{ CREATE, long_name, NULL, 0, -ENAMETOOLONG },
+	{ MKDIR, "..", NULL, 0, -EEXIST },
+	{ MKDIR, "file", NULL, 0, -EEXIST },
+	{ LINK, "file", NULL, 0, -EEXIST },
+	{ LINK, ".", NULL, 0, -EEXIST },
+	{ UNLINK, "none", NULL, 0, -ENOENT },
+	{ UNLINK, "full", NULL, 0, -EISDIR },
+	{ UNLINK, "..", NULL, 0, -EISDIR },
+	{ RMDIR, "file", NULL, 0, -ENOTDIR },
+	{ RMDIR, "full", NULL, 0, -ENOTEMPTY },
+	{ RMDIR, ".", NULL, 0, -EINVAL },
+	{ RMDIR, "..", NULL, 0, -ENOTEMPTY },
+	{ RMDIR, "none", NULL, 0, -ENOENT },
+	{ RENAME, "none", "x", 0, -ENOENT },
+	{ RENAME, "file", "full", 0, -EISDIR },
+	{ RENAME, "empty", "file", 0, -ENOTDIR },
+	{ RENAME, "empty", "full", 0, -ENOTEMPTY },
+	{ RENAME, "file", "file2", MBFS_RENAME_NOREPLACE, -EEXIST },
+	{ RENAME, "file", "none", MBFS_RENAME_EXCHANGE, -ENOENT },
+	{ RENAME, "file", "x", 3, -EINVAL },
+	{ RENAME, "file", "x", 4, -EINVAL },
+	{ RENAME, ".", "x", 0, -EBUSY },
+	{ RENAME, "file", "..", 0, -EBUSY },
+	{ RENAME, "file", long_name, 0, -ENAMETOOLONG },
+	{ RENAME, "file", "file", 0, 0 },
+	{ RENAME, "file", "hard", 0, 0 },
+	{ LOOKUP, "none", NULL, 0, -ENOENT },
+	{ LOOKUP, "file", NULL, 0, 0 },
+	{ LOOKUP, "hard", NULL, 0, 0 },
+	{ LOOKUP, "..", NULL, 0, 0 },
+	{ LOOKUP, long_name, NULL, 0, -ENAMETOOLONG },
+};
+
+static int refusal_try(unsigned i, struct inode *file)
+{
+	const char *n = refusals[i].name;
+	struct inode *in;
+
+	switch (refusals[i].op) {
+	case CREATE:
+		return namei_create(root(), &user, n, S_IFREG, 0, NULL, &in);
+	case MKDIR:
+		return namei_create(root(), &user, n, S_IFDIR, 0, NULL, &in);
+	case LINK:
+		return namei_link(file, root(), n);
+	case UNLINK:
+		return namei_unlink(root(), n);
+	case RMDIR:
+		return namei_rmdir(root(), n);
+	case LOOKUP:
+		return namei_lookup(root(), n, &in);
+	default:
+		return namei_rename(root(), n, root(), refusals[i].new_name, refusals[i].flags);
+	}
+}
+
 /* Goal: every refusal of every operation. Method: a small tree, one table. */
 START_TEST(each_operation_refuses_what_it_should)
 {
-	enum { CREATE, MKDIR, LINK, UNLINK, RMDIR, RENAME, LOOKUP };
-	static char long_name[300];
-	static const struct {
-		int op;
-		const char *name, *new_name;
-		unsigned flags;
-		int err;
-	} table[] = {
-		{ CREATE, "file", NULL, 0, -EEXIST },
-		{ CREATE, "", NULL, 0, -ENOENT },
-		{ CREATE, "a/b", NULL, 0, -EINVAL },
-		{ CREATE, ".", NULL, 0, -EEXIST },
-		{ CREATE, long_name, NULL, 0, -ENAMETOOLONG },
-		{ MKDIR, "..", NULL, 0, -EEXIST },
-		{ MKDIR, "file", NULL, 0, -EEXIST },
-		{ LINK, "file", NULL, 0, -EEXIST },
-		{ LINK, ".", NULL, 0, -EEXIST },
-		{ UNLINK, "none", NULL, 0, -ENOENT },
-		{ UNLINK, "full", NULL, 0, -EISDIR },
-		{ UNLINK, "..", NULL, 0, -EISDIR },
-		{ RMDIR, "file", NULL, 0, -ENOTDIR },
-		{ RMDIR, "full", NULL, 0, -ENOTEMPTY },
-		{ RMDIR, ".", NULL, 0, -EINVAL },
-		{ RMDIR, "..", NULL, 0, -ENOTEMPTY },
-		{ RMDIR, "none", NULL, 0, -ENOENT },
-		{ RENAME, "none", "x", 0, -ENOENT },
-		{ RENAME, "file", "full", 0, -EISDIR },
-		{ RENAME, "empty", "file", 0, -ENOTDIR },
-		{ RENAME, "empty", "full", 0, -ENOTEMPTY },
-		{ RENAME, "file", "file2", MBFS_RENAME_NOREPLACE, -EEXIST },
-		{ RENAME, "file", "none", MBFS_RENAME_EXCHANGE, -ENOENT },
-		{ RENAME, "file", "x", 3, -EINVAL },
-		{ RENAME, "file", "x", 4, -EINVAL },
-		{ RENAME, ".", "x", 0, -EBUSY },
-		{ RENAME, "file", "..", 0, -EBUSY },
-		{ RENAME, "file", long_name, 0, -ENAMETOOLONG },
-		{ RENAME, "file", "file", 0, 0 },
-		{ RENAME, "file", "hard", 0, 0 },
-		{ LOOKUP, "none", NULL, 0, -ENOENT },
-		{ LOOKUP, "file", NULL, 0, 0 },
-		{ LOOKUP, "hard", NULL, 0, 0 },
-		{ LOOKUP, "..", NULL, 0, 0 },
-		{ LOOKUP, long_name, NULL, 0, -ENAMETOOLONG },
-	};
-	struct inode *file, *full, *in;
+	struct inode *file, *full;
 
 	memset(long_name, 'n', 256);
 	t_bed_open(&small);
@@ -89,31 +114,10 @@ START_TEST(each_operation_refuses_what_it_should)
 	full = make(root(), "full", S_IFDIR | 0755);
 	make(full, "x", S_IFREG | 0644);
 	ck_assert_int_eq(namei_link(file, root(), "hard"), 0);
-	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(table); i++) {
-		const char *n = table[i].name;
-		int err;
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(refusals); i++) {
+		int err = refusal_try(i, file);
 
-		switch (table[i].op) {
-		case CREATE:
-		case MKDIR:
-			err = namei_create(root(), &user, n, table[i].op == MKDIR ? S_IFDIR : S_IFREG, 0, NULL, &in);
-			break;
-		case LINK:
-			err = namei_link(file, root(), n);
-			break;
-		case UNLINK:
-			err = namei_unlink(root(), n);
-			break;
-		case RMDIR:
-			err = namei_rmdir(root(), n);
-			break;
-		case LOOKUP:
-			err = namei_lookup(root(), n, &in);
-			break;
-		default:
-			err = namei_rename(root(), n, root(), table[i].new_name, table[i].flags);
-		}
-		ck_assert_msg(err == table[i].err, "row %u: %d", i, err);
+		ck_assert_msg(err == refusals[i].err, "row %u: %d", i, err);
 		t_bed_check();
 	}
 	ck_assert_int_eq(namei_link(full, root(), "l"), -EPERM);
@@ -200,7 +204,10 @@ START_TEST(new_files_get_the_attributes_they_should)
 	ck_assert_uint_eq(file->gid, 555);
 	ck_assert_int_ge(dir->mtime.tv_sec, before.tv_sec);
 	ck_assert_int_ge(dir->ctime.tv_sec, before.tv_sec);
-	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MODE | MBFS_SET_UID | MBFS_SET_GID | MBFS_SET_MTIME, &want), 0);
+	ck_assert_int_eq(namei_setattr(file,
+				       MBFS_SET_MODE | MBFS_SET_UID | MBFS_SET_GID | MBFS_SET_MTIME,
+				       &want),
+			 0);
 	ck_assert_uint_eq(file->mode, S_IFREG | 06711);
 	ck_assert_uint_eq(file->uid, 70000);
 	ck_assert_uint_eq(file->gid, 80000);
@@ -270,8 +277,9 @@ static bool disarm_fault(void *arg)
 	return struck;
 }
 
-/* Goal: an operation that fails leaves the tree as it was. Method: random operations, each with one failing
- * allocation, twin call, read or write somewhere in it; both trees are compared after each. */
+/* Goal: an operation that fails leaves the tree as it was. Method: random operations, each with one
+ * failing allocation, twin call, read or write somewhere in it; both trees are compared after each.
+ */
 START_TEST(a_failing_operation_changes_nothing)
 {
 	struct rt_rand r = { t_seed() };
@@ -280,7 +288,8 @@ START_TEST(a_failing_operation_changes_nothing)
 	t_bed_open(&small);
 	t = t_tree_new(root());
 	for (unsigned i = 0; i < 1500; i++) {
-		struct arm a = { (enum fault)rt_rand_below(&r, FAULT_NR), 1 + rt_rand_below(&r, 12) };
+		struct arm a = { (enum fault)rt_rand_below(&r, FAULT_NR),
+				 1 + rt_rand_below(&r, 12) };
 
 		if (i < 200) {
 			t_tree_step(t, &r);

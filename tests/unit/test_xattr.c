@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Extended attributes on twins of the rooms below (t_bed): sizes, places, sharing, faults, damage. */
+/* Extended attributes on twins of the rooms below (t_bed): sizes, places, sharing, faults, damage.
+ */
 #include "support/t.h"
 
 #include <errno.h>
@@ -42,8 +43,8 @@ static void check_value(struct inode *in, const char *name, const uint8_t *value
 	free(buf);
 }
 
-/* Goal: every size that fits is kept, the first that does not is -ENOSPC and changes nothing. Method: one
- * attribute of growing size, read back from the device. */
+/* Goal: every size that fits is kept, the first that does not is -ENOSPC and changes nothing.
+ * Method: one attribute of growing size, read back from the device. */
 START_TEST(every_size_up_to_the_block_is_kept)
 {
 	uint8_t *value = malloc(70000);
@@ -112,11 +113,13 @@ static void check_list(struct inode *in, const bool *have)
 		ck_assert_int_eq(xattr_list(in, small, sizeof(small)), -ERANGE);
 }
 
-/* In a block the kernel searches in order and knows equal blocks by their hash: both must be right. */
+/* In a block the kernel searches in order and knows equal blocks by their hash: both must be right.
+ */
 static void check_block(struct inode *in)
 {
 	const uint8_t *block = mbfs_bdev_mem_bytes(bed.mem) + in->xattr_blk * bed.geo.block_bytes;
-	struct xattr_area a = { (uint8_t *)(uintptr_t)block, XATTR_HEAD_BYTES, bed.geo.block_bytes, true };
+	struct xattr_area a = { (uint8_t *)(uintptr_t)block, XATTR_HEAD_BYTES, bed.geo.block_bytes,
+				true };
 	struct xattr_entry e[64];
 	struct xattr_list list = { 0, 64, e };
 
@@ -135,7 +138,8 @@ static void check_block(struct inode *in)
 	}
 }
 
-/* Goal: set, replace, remove and list agree with an array; flags are honoured. Method: random operations. */
+/* Goal: set, replace, remove and list agree with an array; flags are honoured. Method: random
+ * operations. */
 START_TEST(random_operations_agree_with_an_array)
 {
 	struct rt_rand r = { t_seed() };
@@ -148,7 +152,8 @@ START_TEST(random_operations_agree_with_an_array)
 	t_bed_open(&beds[_i]);
 	in = t_bed_make(S_IFREG | 0644);
 	for (unsigned step = 0; step < 3000; step++) {
-		unsigned n = (unsigned)rt_rand_below(&r, NAMES), flags = (unsigned)rt_rand_below(&r, 3);
+		unsigned n = (unsigned)rt_rand_below(&r, NAMES),
+			 flags = (unsigned)rt_rand_below(&r, 3);
 		size_t len = rt_rand_below(&r, rt_rand_below(&r, 3) ? 60 : 500);
 		uint8_t fresh[512];
 		int err;
@@ -225,9 +230,10 @@ START_TEST(acls_are_translated)
 {
 	static const uint8_t disk[] = { 1, 0, 0, 0, 1, 0, 6, 0, 2, 0, 4, 0, 0xe8, 3, 0, 0,
 					4, 0, 4, 0, 0x10, 0, 4, 0, 0x20, 0, 4, 0 };
-	static const uint8_t user[] = { 2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 0xe8, 3, 0, 0,
-					4, 0, 4, 0, 255, 255, 255, 255, 0x10, 0, 4, 0, 255, 255, 255, 255,
-					0x20, 0, 4, 0, 255, 255, 255, 255 };
+	static const uint8_t user[] = { 2,   0,   0,   0,    1,   0,    6,    0,   255, 255, 255,
+					255, 2,   0,   4,    0,   0xe8, 3,    0,   0,   4,   0,
+					4,   0,   255, 255,  255, 255,  0x10, 0,   4,   0,   255,
+					255, 255, 255, 0x20, 0,   4,    0,    255, 255, 255, 255 };
 	uint8_t out[64];
 
 	ck_assert_int_eq(xattr_acl_to_user(disk, sizeof(disk), NULL, 0), sizeof(user));
@@ -242,8 +248,8 @@ END_TEST
 
 /* ---- sharing ---- */
 
-/* Goal: changing one of two inodes that share a block leaves the other's; the last one frees it. Method: share
- * by hand. */
+/* Goal: changing one of two inodes that share a block leaves the other's; the last one frees it.
+ * Method: share by hand. */
 START_TEST(a_shared_block_is_copied_on_write)
 {
 	struct inode *a, *b;
@@ -261,7 +267,8 @@ START_TEST(a_shared_block_is_copied_on_write)
 	ck_assert_uint_ne(shared, 0);
 	t_bed_reopen(NULL);
 	xattr_head_set_refs(mbfs_bdev_mem_bytes(bed.mem) + shared * 1024, 2);
-	xattr_block_kind.seal(&bed.geo, NULL, shared, mbfs_bdev_mem_bytes(bed.mem) + shared * 1024, 1024);
+	xattr_block_kind.seal(&bed.geo, NULL, shared, mbfs_bdev_mem_bytes(bed.mem) + shared * 1024,
+			      1024);
 	b->xattr_blk = shared;
 	b->blocks_512 += 2;
 	ck_assert_int_eq(set(b, "user.y", value, 200, 0), 0);
@@ -289,8 +296,8 @@ END_TEST
 
 enum fault { FAULT_MEMORY, FAULT_TWIN, FAULT_READ, FAULT_NR };
 
-/* Goal: a set that fails changes nothing. Method: growing, shrinking, sharing; each allocation, twin call and
- * read fails once, in turn. */
+/* Goal: a set that fails changes nothing. Method: growing, shrinking, sharing; each allocation,
+ * twin call and read fails once, in turn. */
 START_TEST(a_set_that_fails_changes_nothing)
 {
 	static const size_t sizes[] = { 20, 400, 30, 500, 600, 0, 700 };
@@ -304,14 +311,16 @@ START_TEST(a_set_that_fails_changes_nothing)
 		enum fault f = i % FAULT_NR;
 		ssize_t old = xattr_get(in, "user.x", NULL, 0);
 		size_t size = sizes[i / FAULT_NR % MBFS_ARRAY_SIZE(sizes)];
-		bool share = i >= MBFS_ARRAY_SIZE(sizes) * FAULT_NR && in->xattr_blk && !other->xattr_blk;
+		bool share = i >= MBFS_ARRAY_SIZE(sizes) * FAULT_NR && in->xattr_blk &&
+			     !other->xattr_blk;
 		int err = 1;
 
 		if (share) {
 			t_bed_reopen(NULL);
 			xattr_head_set_refs(mbfs_bdev_mem_bytes(bed.mem) + in->xattr_blk * 1024, 2);
 			xattr_block_kind.seal(&bed.geo, NULL, in->xattr_blk,
-					      mbfs_bdev_mem_bytes(bed.mem) + in->xattr_blk * 1024, 1024);
+					      mbfs_bdev_mem_bytes(bed.mem) + in->xattr_blk * 1024,
+					      1024);
 			other->xattr_blk = in->xattr_blk;
 			other->blocks_512 = 2;
 		}
@@ -342,12 +351,12 @@ END_TEST
 
 static bool is_expected(ssize_t ret)
 {
-	return ret >= 0 || ret == -EUCLEAN || ret == -EBADMSG || ret == -ENODATA || ret == -ENOSPC ||
-	       ret == -EOPNOTSUPP || ret == -ERANGE;
+	return ret >= 0 || ret == -EUCLEAN || ret == -EBADMSG || ret == -ENODATA ||
+	       ret == -ENOSPC || ret == -EOPNOTSUPP || ret == -ERANGE;
 }
 
-/* Goal: no damage leads astray. Method: each byte of the block and of the place in the inode gets other
- * values, checksum put right; then get, list, set. Under ASan and UBSan. */
+/* Goal: no damage leads astray. Method: each byte of the block and of the place in the inode gets
+ * other values, checksum put right; then get, list, set. Under ASan and UBSan. */
 START_TEST(damaged_attributes_are_refused_or_harmless)
 {
 	static const uint8_t with[] = { 0x01, 0x04, 0x80, 0xff };
