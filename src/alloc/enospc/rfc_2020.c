@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * rfc-2020: the seed's patch. discard_pa_seq is bumped for a new PA and at every entry to a group's discard; if
+ * nothing was freed, rcu_barrier(), then retry if the sum differs from the last sample.
+ *
+ * The barrier waits for PA structures, not for their blocks, which come back outside of RCU: it costs time
+ * and orders nothing that matters. Loses: the sample is older than the other thread's bump only the first
+ * time round; a second look while the blocks are still on the way finds the sum unchanged. And every thread's own
+ * sweep bumps the counter, so threads that share a full group keep each other going.
+ */
+#include "alloc/alloc_priv.h"
+
+static void barrier(struct alloc_ctx *ac)
+{
+	struct mbfs_alloc *a = ac->a;
+	uint64_t start = rt_now_ns(), ns, max = rt_u64_read(&a->barrier_max_ns);
+
+	rt_rcu_barrier();
+	ns = rt_now_ns() - start;
+	stat_add(a, ac->cpu, STAT_BARRIERS, 1);
+	stat_add(a, ac->cpu, STAT_BARRIER_NS, ns);
+	while (ns > max && !rt_u64_cas(&a->barrier_max_ns, &max, ns))
+		;
+}
+
+static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
+{
+	uint64_t sum;
+
+	(void)busy;
+	if (freed > 0)
+		return true;
+	barrier(ac);
+	sum = rt_counter_sum(&ac->a->seq);
+	if (sum == ac->enospc.seq)
+		return false;
+	stat_add(ac->a, ac->cpu, STAT_SEQ_MISMATCHES, 1);
+	ac->enospc.seq = sum;
+	return true;
+}
+
+const struct enospc_policy enospc_rfc_2020 = {
+	.pub = { "rfc-2020", "-", "RFC 02/20 of 2020-05-01 (not merged as such)",
+		 "per-CPU counter at new PA and at discard; rcu_barrier(), then compare the sum", false },
+	.publish_late = true,
+	.free_late = true,
+	.busy_wait = true,
+	.sweeps_max = 1,
+	.bump = BUMP_NEW_PA | BUMP_DISCARD_ENTRY,
+	.sample = enospc_sample_seq,
+	.retry = retry,
+};

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Choosing a group and a run in it, by the kernel's five criteria:
+ *
+ *   CR_POWER2_ALIGNED   the want is 2^n, n >= mb_order2_req: a group with a chunk of order n, from the index
+ *   CR_GOAL_LEN_FAST    a group whose free runs are on average as long as the want, from the index
+ *   CR_BEST_AVAIL_LEN   the same for the want cut by up to 3 orders, but not below the request; data only
+ *   CR_GOAL_LEN_SLOW    any group with so many free blocks, one after the other
+ *   CR_ANY_FREE         any free block; takes the longest run seen
+ *
+ * Before them the goal itself. Groups are gone through from the goal's to the end, then from the start. A
+ * group that somebody has locked is passed over by all but the last criterion.
+ *
+ * What is found is marked used, and what the request leaves of it published as a PA, in one hold of
+ * the group's lock (but see pa_publish_late()).
+ */
+#include "alloc/alloc_priv.h"
+
+#include <errno.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+
+enum criterion { CR_POWER2_ALIGNED, CR_GOAL_LEN_FAST, CR_BEST_AVAIL_LEN, CR_GOAL_LEN_SLOW, CR_ANY_FREE };
+
+/* The best run seen so far by CR_ANY_FREE. */
+struct best {
+	struct group *grp;
+	uint32_t len;
+	uint32_t extents; /* looked at */
+};
+
+static mbfs_grp_t goal_group(const struct alloc_ctx *ac)
+{
+	mbfs_blk_t goal = ac->want_goal;
+
+	if (goal < ac->a->shape.first_blk || goal >= ac->a->shape.blk_nr)
+		return 0;
+	return (mbfs_grp_t)((goal - ac->a->shape.first_blk) / ac->a->shape.blks_per_grp);
+}
+
+/* [start, start + len) of a locked group is it. */
+static void take_locked(struct alloc_ctx *ac, struct group *g, mbfs_clu_t start, uint32_t len)
+{
+	ac->grp = g;
+	ac->start = start;
+	ac->found = len;
+	if (ac->a->policy->bump & BUMP_BUDDY)
+		rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
+	buddy_mark(ac->a, g, start, len);
+	pa_from_found(ac);
+}
+
+/*
+ * A run of @want blocks out of a locked group; the longest one if there is none and @any.
+ * *longest: of the runs looked at.
+ */
+static bool run_find(struct alloc_ctx *ac, const struct group *g, uint32_t want, bool any, mbfs_clu_t *start,
+		     uint32_t *len, struct best *best)
+{
+	const struct mbfs_alloc_tune *tune = &ac->a->tune;
+	uint32_t extents = 0, found = 0, found_at = 0;
+	mbfs_clu_t at, end;
+
+	if (g->largest < 0)
+		return false;
+	if (buddy_take(ac->a, g, want, start)) {
+		*len = want;
+		return true;
+	}
+	/* Only unaligned runs, or none, are long enough: look at them one by one. */
+	for (at = bits_next_clear(g->bits, g->first_free, g->len); at < g->len;
+	     at = bits_next_clear(g->bits, end, g->len)) {
+		end = bits_next_set(g->bits, at, g->len);
+		extents++;
+		if (end - at > found) {
+			found = end - at;
+			found_at = at;
+		}
+		if (found >= want)
+			break;
+		if (extents > tune->max_to_scan || (any && extents > tune->min_to_scan && best->grp)) {
+			stat_add(ac->a, ac->cpu, STAT_BREAKS, 1);
+			break;
+		}
+	}
+	stat_add(ac->a, ac->cpu, STAT_EXTENTS, extents);
+	best->extents += extents;
+	if (found == 0 || (found < want && !any))
+		return false;
+	*start = found_at;
+	*len = found < want ? found : want;
+	return true;
+}
+
+/* Look into one group. True: taken. With CR_ANY_FREE a shorter run is only remembered in *best. */
+static bool group_try(struct alloc_ctx *ac, struct group *g, enum criterion cr, uint32_t want,
+		      struct best *best)
+{
+	bool any = cr == CR_ANY_FREE, got = false;
+	mbfs_clu_t start;
+	uint32_t len;
+	int err;
+
+	stat_add(ac->a, ac->cpu, STAT_CR_CONSIDERED + cr, 1);
+	/* Strict: a racy 0 may be a lie by the time it is read; look under the lock. */
+	if (!ac->strict && rt_u32_read(&g->free_nr) < (any ? 1 : want))
+		return false;
+	if (group_has(g, GROUP_BAD))
+		return false;
+	err = group_load(ac->a, g);
+	if (err) {
+		ac->load_err = err;
+		return false;
+	}
+	if (any)
+		rt_spin_lock(&g->lock);
+	else if (!rt_spin_trylock(&g->lock))
+		return false;
+	stat_add(ac->a, ac->cpu, STAT_SCANNED, 1);
+	if (run_find(ac, g, want, any, &start, &len, best)) {
+		got = len >= want;
+		if (got) {
+			take_locked(ac, g, start, len);
+		} else if (len > best->len) {
+			best->grp = g;
+			best->len = len;
+		}
+	}
+	rt_spin_unlock(&g->lock);
+	if (got)
+		stat_add(ac->a, ac->cpu, STAT_CR_HITS + cr, 1);
+	return got;
+}
+
+/* Exactly at the goal, as long as it goes. */
+static bool goal_try(struct alloc_ctx *ac)
+{
+	struct mbfs_alloc *a = ac->a;
+	bool contig = ac->req->flags & MBFS_ALLOC_CONTIG, got = false;
+	bool only = ac->req->flags & MBFS_ALLOC_GOAL_ONLY;
+	struct group *g;
+	mbfs_clu_t start, end;
+	int err;
+
+	if (ac->want_goal < a->shape.first_blk || ac->want_goal >= a->shape.blk_nr || ac->want_goal == 0)
+		return false;
+	g = &a->groups[goal_group(ac)];
+	start = (mbfs_clu_t)(ac->want_goal - group_start(a, g));
+	if (rt_u32_read(&g->free_nr) == 0)
+		return false;
+	err = group_load(a, g);
+	if (err) {
+		ac->load_err = err;
+		return false;
+	}
+	rt_spin_lock(&g->lock);
+	if (start < g->len && !bit_test(g->bits, start)) {
+		uint32_t max = g->len - start < ac->want_len ? g->len - start : ac->want_len;
+
+		end = bits_next_set(g->bits, start, start + max);
+		/* Less than wanted only if it is as much as asked, or there is nowhere else to go. */
+		got = end - start >= ac->want_len || (!contig && (only || (end - start >= ac->len)));
+		if (got)
+			take_locked(ac, g, start, end - start);
+	}
+	rt_spin_unlock(&g->lock);
+	if (got) {
+		stat_add(a, ac->cpu, STAT_GOAL_HITS, 1);
+		if (ac->found == ac->want_len)
+			stat_add(a, ac->cpu, STAT_LEN_GOAL_HITS, 1);
+	}
+	return got;
+}
+
+/* Groups of one order of an index, from the goal's group around. */
+static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsigned order, mbfs_grp_t from,
+		      enum criterion cr, uint32_t want, struct best *best)
+{
+	const mbfs_grp_t nr = ac->a->grp_nr;
+
+	for (int half = 0; half < 2; half++) {
+		mbfs_grp_t end = half ? from : nr;
+
+		for (mbfs_grp_t i = index_next(ac->a, ix, order, half ? 0 : from); i < end;
+		     i = index_next(ac->a, ix, order, i + 1))
+			if (group_try(ac, &ac->a->groups[i], cr, want, best))
+				return true;
+	}
+	return false;
+}
+
+static bool criterion_try(struct alloc_ctx *ac, enum criterion cr, mbfs_grp_t from, uint32_t want,
+			  struct best *best)
+{
+	struct mbfs_alloc *a = ac->a;
+	unsigned order = order_ceil(want);
+
+	switch (cr) {
+	case CR_POWER2_ALIGNED:
+		for (; order < a->order_nr; order++)
+			if (index_try(ac, &a->by_order, order, from, cr, want, best))
+				return true;
+		return false;
+	case CR_GOAL_LEN_FAST:
+	case CR_BEST_AVAIL_LEN:
+		for (order = order_floor(want); order < a->order_nr; order++)
+			if (index_try(ac, &a->by_frag, order, from, cr, want, best))
+				return true;
+		return false;
+	case CR_GOAL_LEN_SLOW:
+	case CR_ANY_FREE:
+		break;
+	}
+	for (mbfs_grp_t i = 0; i < a->grp_nr; i++) {
+		mbfs_grp_t grp = (mbfs_grp_t)(((uint64_t)from + i) % a->grp_nr);
+
+		if (group_try(ac, &a->groups[grp], cr, want, best))
+			return true;
+		/* Long enough a search for what is anyway less than wanted. */
+		if (cr == CR_ANY_FREE && best->grp && best->extents > a->tune.max_to_scan)
+			break;
+	}
+	return false;
+}
+
+/* Take the best that CR_ANY_FREE saw, or what is left of its group: false if that has nothing any more. */
+static bool best_take(struct alloc_ctx *ac, struct best *best)
+{
+	struct group *g = best->grp;
+	struct best ignored = { 0 };
+	bool got = false;
+	mbfs_clu_t start;
+	uint32_t len;
+
+	rt_spin_lock(&g->lock);
+	if (run_find(ac, g, best->len, true, &start, &len, &ignored)) {
+		take_locked(ac, g, start, len);
+		got = true;
+	}
+	rt_spin_unlock(&g->lock);
+	stat_add(ac->a, ac->cpu, got ? STAT_CR_HITS + CR_ANY_FREE : STAT_LOST, 1);
+	return got;
+}
+
+static bool cr_applies(const struct alloc_ctx *ac, enum criterion cr)
+{
+	bool pow2 = (ac->want_len & (ac->want_len - 1)) == 0;
+
+	switch (cr) {
+	case CR_POWER2_ALIGNED:
+		return pow2 && order_floor(ac->want_len) >= ac->a->tune.order2_req &&
+		       order_floor(ac->want_len) < ac->a->order_nr;
+	case CR_BEST_AVAIL_LEN:
+		return (ac->req->flags & MBFS_ALLOC_DATA) && ac->want_len > ac->len;
+	case CR_ANY_FREE:
+		return !(ac->req->flags & MBFS_ALLOC_CONTIG);
+	default:
+		return true;
+	}
+}
+
+/* CR_BEST_AVAIL_LEN: shorter and shorter, down to the request. */
+static bool trimmed_try(struct alloc_ctx *ac, mbfs_grp_t from, struct best *best)
+{
+	uint32_t want = ac->want_len;
+
+	for (uint32_t i = 0; i < ac->a->tune.best_avail_max_trim_order; i++) {
+		want = 1u << (order_ceil(want) - 1);
+		if (want < ac->len)
+			want = ac->len;
+		if (criterion_try(ac, CR_BEST_AVAIL_LEN, from, want, best))
+			return true;
+		if (want == ac->len || want == 1)
+			break;
+	}
+	return false;
+}
+
+static rt_u64 *stream_goal(struct alloc_ctx *ac)
+{
+	bool large = ac->file && (ac->req->flags & MBFS_ALLOC_DATA) && !request_is_small(ac);
+
+	return large ? &ac->a->stream_goal[ac->file->id % ac->a->stream_nr] : NULL;
+}
+
+int scan(struct alloc_ctx *ac)
+{
+	rt_u64 *stream = stream_goal(ac);
+	mbfs_grp_t from = goal_group(ac);
+
+	if (goal_try(ac))
+		return 0;
+	if (ac->req->flags & MBFS_ALLOC_GOAL_ONLY)
+		return -ENOSPC;
+	/* A large file whose goal is taken goes on where the last large one did. */
+	if (stream && !ac->req->pleft) {
+		from = (mbfs_grp_t)(rt_u64_read(stream) % ac->a->grp_nr);
+		stat_add(ac->a, ac->cpu, STAT_STREAM_GOAL_HITS, 1);
+	}
+	for (enum criterion cr = CR_POWER2_ALIGNED; cr <= CR_ANY_FREE; cr++) {
+		struct best best = { 0 };
+		bool got;
+
+		if (!cr_applies(ac, cr))
+			continue;
+		got = cr == CR_BEST_AVAIL_LEN ? trimmed_try(ac, from, &best) :
+						criterion_try(ac, cr, from, ac->want_len, &best);
+		/* The best may be taken meanwhile; then look for the next best until there is none. */
+		while (!got && best.grp) {
+			got = best_take(ac, &best);
+			if (!got) {
+				best = (struct best){ 0 };
+				got = criterion_try(ac, cr, from, ac->want_len, &best);
+			}
+		}
+		if (got) {
+			if (cr == CR_POWER2_ALIGNED)
+				stat_add(ac->a, ac->cpu, STAT_POW2_HITS, 1);
+			if (stream)
+				rt_u64_set(stream, ac->grp->idx);
+			return 0;
+		}
+		stat_add(ac->a, ac->cpu, STAT_CR_USELESS + cr, 1);
+	}
+	return -ENOSPC;
+}
