@@ -42,11 +42,11 @@ static int open_image(struct daemon *d, bool *read_only)
 
 	err = mbfs_bdev_open_file(o->image, o->offset_bytes, o->read_only ? MBFS_BDEV_RDONLY : 0,
 				  &diag, &d->dev);
-	if (!err)
-		err = mbfs_fs_probe(d->dev, &o->fs, &diag, &notes, read_only);
+	if (err) /* the message names the image */
+		return fail(EXIT_MOUNT, "%s", diag.text);
+	err = mbfs_fs_probe(d->dev, &o->fs, &diag, &notes, read_only);
 	if (err)
-		return fail(EXIT_MOUNT, "%s: %s", o->image,
-			    diag.text[0] ? diag.text : strerror(-err));
+		return fail(EXIT_MOUNT, "%s: %s", o->image, diag.text);
 	if (notes.text[0])
 		fail(0, "%s: %s", o->image, notes.text);
 	return 0;

@@ -8,7 +8,7 @@
 #   mount_image [OPT,...]      mbfs $IMG on $MNT; unmount_image waits until the last byte is down
 #   check_image                e2fsck -fn: status 0 and not a word of complaint
 #   refused TEXT COMMAND...    the command fails, and what it prints contains TEXT
-#   make_tree DIR [N]          a tree of all kinds of files; manifest DIR prints all that can be compared
+#   make_tree DIR [N [BYTES]]  a tree of all kinds of files; manifest DIR prints all that can be compared
 #   kernel_mount [OPT,...]     $IMG on $KMNT by the kernel's ext4; skips where it cannot
 set -euo pipefail
 export PATH=$MBFS_BUILD/bin:$PATH:/usr/sbin:/sbin
@@ -19,6 +19,7 @@ IMG=$T/image
 MNT=$T/mnt
 KMNT=$T/kernel
 mkdir "$MNT" "$KMNT"
+chmod 755 "$T"
 # The daemon's stderr is gone when it serves: sanitizers write to files, which unmount_image looks for.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:log_path=$T/sanitizer"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-}:log_path=$T/sanitizer:print_stacktrace=1"
@@ -74,6 +75,17 @@ sanitizer_clean()
 	done
 }
 
+# private [COMMAND] - run the script again, once, where its mounts and /dev are nobody else's
+private()
+{
+	[ -z "${MBFS_PRIVATE:-}" ] || return 0
+	need unshare
+	unshare -m true 2>/dev/null || skip "no private mounts here"
+	trap - EXIT
+	rm -rf "$T"
+	MBFS_PRIVATE=1 exec unshare -m --propagation private bash "$0"
+}
+
 [ -c /dev/fuse ] && [ -r /dev/fuse ] || skip "/dev/fuse cannot be opened"
 [ "$(id -u)" = 0 ] || skip "not root"
 need fusermount3 mkfs.ext4 e2fsck
@@ -125,16 +137,19 @@ refused()
 	[ "$(wc -l <"$T/out")" = 1 ] || fail "$*: more than one line: $(cat "$T/out")"
 }
 
+# same GOT WANT [TEXT]
 same()
 {
-	[ "$1" = "$2" ] || fail "${3:-values differ}: \"$1\" is not \"$2\""
+	[ "$1" != "$2" ] || return 0
+	diff <(printf '%s\n' "$1") <(printf '%s\n' "$2") | cut -c1-200 | sed -n 1,20p >&2
+	fail "${3:-values differ} (< is what was found, > what should be)"
 }
 
 # Regular files of many sizes, sparse and preallocated ones, links of both kinds, devices, odd names and
 # modes, attributes, a directory large enough for an index.
 make_tree()
 {
-	local dir=$1 n=${2:-300} d i
+	local dir=$1 n=${2:-300} d i # $3: bytes of the largest attribute
 
 	mkdir -p "$dir"
 	for d in a b c; do
@@ -151,7 +166,7 @@ make_tree()
 		printf x | dd of="$dir/sparse" bs=1 seek=$((i * 100000)) conv=notrunc status=none
 	done
 	fallocate -l 1M "$dir/unwritten" && printf written | dd of="$dir/unwritten" bs=1 seek=300000 conv=notrunc status=none
-	fallocate -n -l 1M "$dir/beyond"
+	: >"$dir/beyond" && fallocate -n -l 1M "$dir/beyond"
 	ln "$dir/random" "$dir/hard"
 	ln -s random "$dir/fast-link"
 	ln -s "$(printf 'l%.0s' {1..900})" "$dir/slow-link"
@@ -168,8 +183,7 @@ make_tree()
 	touch -d '2040-02-03 04:05:06.987654321' "$dir/random"
 	if command -v setfattr >/dev/null; then
 		setfattr -n user.small -v value "$dir/empty"
-		setfattr -n user.big -v "$(printf 'v%.0s' {1..2500})" "$dir/random" 2>/dev/null ||
-			setfattr -n user.big -v "$(printf 'v%.0s' {1..500})" "$dir/random"
+		setfattr -n user.big -v "$(printf "%${3:-2500}s" | tr ' ' v)" "$dir/random"
 		setfattr -n trusted.t -v 0x00ff "$dir/b"
 		setfattr -n user.dir -v d "$dir/c"
 	fi

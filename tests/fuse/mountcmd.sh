@@ -3,6 +3,9 @@
 # Goal: mount(8) and fstab conventions. Method: mount -t fuse.mbfs with the options people use.
 . "$(dirname "$0")/lib.sh"
 [ -x /sbin/mount.fuse ] || [ -x /sbin/mount.fuse3 ] || skip "mount.fuse3 is not installed"
+# mount.fuse3 finds mbfs in the system's PATH only
+private
+mount --bind "$MBFS_BUILD/bin" /usr/local/bin
 
 make_image 64M
 mount -t fuse.mbfs "$IMG" "$MNT" -o noatime,nofail,relatime,x-systemd.automount,enospc=claim-wait,cpus=3

@@ -24,7 +24,7 @@ set_super()
 truncate -s 1M "$IMG"
 unchanged "ext4"
 : >"$IMG"
-unchanged "ext4"
+unchanged "past its end"
 make_image 64M
 truncate -s 32M "$IMG"
 unchanged "e2fsck"
@@ -114,7 +114,7 @@ check_image
 
 # a file system inside a larger image
 make_image 64M
-cat /dev/zero | head -c 1M >"$T/disk" && cat "$IMG" >>"$T/disk" && mv "$T/disk" "$IMG"
+head -c 1M /dev/zero >"$T/disk" && cat "$IMG" >>"$T/disk" && mv "$T/disk" "$IMG"
 mount_image offset=1M
 echo inside >"$MNT/f"
 unmount_image

@@ -6,7 +6,7 @@
 
 daemon_pid()
 {
-	pgrep -f -- "^mbfs $IMG $MNT" | head -1
+	pgrep -f -- "^mbfs .*$IMG $MNT\$" | head -1
 }
 
 for sig in TERM INT HUP; do
@@ -27,7 +27,7 @@ open" "after SIG$sig"
 	unmount_image
 done
 
-# in the foreground
+# in the foreground; not INT: a shell's background commands ignore it
 mbfs -f "$IMG" "$MNT" &
 pid=$!
 for _ in {1..100}; do
@@ -35,7 +35,7 @@ for _ in {1..100}; do
 	sleep 0.1
 done
 echo x >"$MNT/fg"
-kill -INT $pid
+kill -TERM $pid
 wait $pid || fail "-f ended with $?"
 check_image
 

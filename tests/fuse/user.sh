@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: somebody who is not root mounts an image of their own. Method: as nobody, through fusermount3.
 . "$(dirname "$0")/lib.sh"
-need setpriv
+need setpriv mknod
+private
+# Debian's udev opens /dev/fuse to everybody; containers often do not.
+mknod "$T/fuse" c 10 229 && chmod 666 "$T/fuse" && mount --bind "$T/fuse" /dev/fuse
 
-chmod 755 "$T"
 as_user()
 {
 	setpriv --reuid 65534 --regid 65534 --clear-groups env -u ASAN_OPTIONS "$@"
@@ -12,10 +14,6 @@ as_user()
 make_image 64M -E root_owner=65534:65534
 chown -R 65534:65534 "$T"
 as_user fusermount3 --version >/dev/null || skip "fusermount3 is not executable by nobody"
-if ! as_user test -r /dev/fuse; then
-	# fusermount3 opens it; in some containers its node is for root only and the mount call is all that counts
-	echo "note: /dev/fuse is not open to nobody"
-fi
 as_user mbfs "$IMG" "$MNT" 2>"$T/err" || {
 	grep -qi 'permission denied\|not permitted' "$T/err" && skip "users may not mount here: $(head -1 "$T/err")"
 	fail "$(cat "$T/err")"
