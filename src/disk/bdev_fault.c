@@ -31,6 +31,12 @@ static bool strikes(struct bdev_fault *f, uint64_t nth, uint64_t at)
 	return hit;
 }
 
+/* From the write numbered cut_at on, that one included. Caller holds the lock. */
+static bool power_is_cut(const struct bdev_fault *f)
+{
+	return f->plan.cut_at && f->counts.writes >= f->plan.cut_at;
+}
+
 static int fault_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
 {
 	struct bdev_fault *f = fault_of(dev);
@@ -53,7 +59,7 @@ static int fault_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *sr
 	nth = ++f->counts.writes;
 	fail = strikes(f, nth, f->plan.fail_write_at);
 	torn = strikes(f, nth, f->plan.torn_write_at);
-	cut = f->plan.cut_at && nth >= f->plan.cut_at;
+	cut = power_is_cut(f);
 	rt_spin_unlock(&f->lock);
 	if (cut)
 		return 0; /* the machine has lost power: nobody will know */
@@ -76,7 +82,13 @@ static int fault_flush(struct mbfs_bdev *dev)
 
 static int fault_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes)
 {
-	return mbfs_bdev_trim(fault_of(dev)->inner, off_bytes, len_bytes);
+	struct bdev_fault *f = fault_of(dev);
+	bool cut;
+
+	rt_spin_lock(&f->lock);
+	cut = power_is_cut(f);
+	rt_spin_unlock(&f->lock);
+	return cut ? 0 : mbfs_bdev_trim(f->inner, off_bytes, len_bytes);
 }
 
 static void fault_close(struct mbfs_bdev *dev)

@@ -6,16 +6,15 @@
  */
 #include <mbfs/blkdev.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -109,29 +108,48 @@ static const struct mbfs_bdev_ops file_ops = {
 	.close = file_close,
 };
 
-/* Does the kernel have @path attached to a loop device? Its number goes to *@loop. */
-static bool loop_attached(const char *path, unsigned *loop)
+/* Is the file behind loop device @name (an entry of /sys/block) the one that @st describes? */
+static bool loop_backs_on(const char *name, const struct stat *st)
 {
-	char real[4096], name[64], backing[4200];
+	char attr[300], backing[4200];
+	struct stat other;
 	bool same = false;
+	FILE *fp;
 
-	if (!realpath(path, real))
-		return false;
-	for (unsigned i = 0; i < 256 && !same; i++) {
-		FILE *fp;
-
-		snprintf(name, sizeof(name), "/sys/block/loop%u/loop/backing_file", i);
-		fp = fopen(name, "re");
-		if (!fp)
-			continue;
-		if (fgets(backing, sizeof(backing), fp)) {
-			backing[strcspn(backing, "\n")] = 0;
-			same = strcmp(backing, real) == 0;
-		}
-		fclose(fp);
-		*loop = i;
+	snprintf(attr, sizeof(attr), "/sys/block/%s/loop/backing_file", name);
+	fp = fopen(attr, "re");
+	if (!fp)
+		return false; /* not attached to anything */
+	if (fgets(backing, sizeof(backing), fp)) {
+		backing[strcspn(backing, "\n")] = 0;
+		/* By inode, so that hard links and other mounts of the same directory are the same. */
+		same = stat(backing, &other) == 0 && other.st_dev == st->st_dev &&
+		       other.st_ino == st->st_ino;
 	}
+	fclose(fp);
 	return same;
+}
+
+/*
+ * Does the kernel have the file attached to a loop device? Mounted or not: whoever attached it means to
+ * use it. @loop: [out] the device's name, at least 16 bytes.
+ */
+static bool loop_attached(const struct stat *st, char *loop)
+{
+	DIR *dir = opendir("/sys/block");
+	struct dirent *d;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (d = readdir(dir))) {
+		if (strncmp(d->d_name, "loop", 4) != 0 || !loop_backs_on(d->d_name, st))
+			continue;
+		snprintf(loop, 16, "%.15s", d->d_name);
+		found = true;
+	}
+	closedir(dir);
+	return found;
 }
 
 static int size_of(int fd, const struct stat *st, uint64_t *size)
@@ -144,10 +162,11 @@ static int size_of(int fd, const struct stat *st, uint64_t *size)
 	return 0;
 }
 
-static int image_lock(int fd, const char *path, unsigned flags, struct mbfs_diag *diag)
+static int image_lock(int fd, const char *path, const struct stat *st, unsigned flags,
+		      struct mbfs_diag *diag)
 {
 	bool ro = flags & MBFS_BDEV_RDONLY;
-	unsigned loop;
+	char loop[16];
 
 	if (flags & MBFS_BDEV_NOLOCK)
 		return 0;
@@ -159,34 +178,55 @@ static int image_lock(int fd, const char *path, unsigned flags, struct mbfs_diag
 				"mbfs --wait %s",
 				path, path);
 	}
-	if (loop_attached(path, &loop))
+	if (S_ISREG(st->st_mode) && loop_attached(st, loop))
 		return diag_set(diag, -EBUSY,
-				"%s: attached to /dev/loop%u in the kernel; unmount it and run "
-				"losetup -d /dev/loop%u",
+				"%s: attached to /dev/%s in the kernel; unmount that and run "
+				"losetup -d /dev/%s",
 				path, loop, loop);
 	return 0;
+}
+
+/* Opens the image, which is a file or a block device; @st: [out] what it is. A descriptor or an error. */
+static int image_open(const char *path, unsigned flags, struct stat *st, struct mbfs_diag *diag)
+{
+	bool ro = flags & MBFS_BDEV_RDONLY;
+	int fd, how = (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+
+	if (stat(path, st))
+		return diag_set(diag, -errno, "%s: %s", path, strerror(errno));
+	/* Before open(), which would wait for the other end of a pipe. */
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return diag_set(diag, S_ISDIR(st->st_mode) ? -EISDIR : -ENOTBLK,
+				"%s: not an image file or block device", path);
+	/* O_EXCL on a block device fails while the kernel has it mounted or otherwise claimed. */
+	if (S_ISBLK(st->st_mode) && !(flags & MBFS_BDEV_NOLOCK))
+		how |= O_EXCL;
+	fd = open(path, how);
+	if (fd >= 0)
+		return fd;
+	if (errno == EBUSY)
+		return diag_set(diag, -EBUSY,
+				"%s: the kernel has it mounted or in use; unmount it first", path);
+	return diag_set(diag, -errno, "%s: cannot open for %s: %s%s", path, ro ? "reading" : "writing",
+			strerror(errno),
+			!ro && (errno == EACCES || errno == EROFS || errno == EPERM) ?
+				"; -o ro mounts it for reading only" :
+				"");
 }
 
 static int open_checked(const char *path, uint64_t off_bytes, unsigned flags, struct mbfs_diag *diag,
 			struct bdev_file *f)
 {
-	bool ro = flags & MBFS_BDEV_RDONLY;
 	struct stat st;
 	uint64_t size;
 	int err;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return diag_set(diag, -EISDIR, "%s: is a directory, not an image", path);
-	/* O_EXCL on a block device fails while the kernel has it mounted or otherwise claimed. */
-	f->fd = open(path, (ro ? O_RDONLY : O_RDWR) | O_CLOEXEC |
-				   (S_ISBLK(st.st_mode) && !(flags & MBFS_BDEV_NOLOCK) ? O_EXCL : 0));
+	f->fd = image_open(path, flags, &st, diag);
 	if (f->fd < 0)
-		return diag_set(diag, -errno, "%s: cannot open for %s: %s", path,
-				ro ? "reading" : "writing (is -o ro what you want?)",
-				strerror(errno));
+		return f->fd;
 	err = fstat(f->fd, &st) ? -errno : size_of(f->fd, &st, &size);
 	if (err) {
-		diag_set(diag, err, "%s: not an image file or block device", path);
+		diag_set(diag, err, "%s: cannot tell its size: %s", path, strerror(-err));
 		goto err_close;
 	}
 	if (off_bytes >= size) {
@@ -194,13 +234,13 @@ static int open_checked(const char *path, uint64_t off_bytes, unsigned flags, st
 			       (unsigned long long)off_bytes, (unsigned long long)size);
 		goto err_close;
 	}
-	err = image_lock(f->fd, path, flags, diag);
+	err = image_lock(f->fd, path, &st, flags, diag);
 	if (err)
 		goto err_close;
 	f->off_bytes = off_bytes;
 	f->is_blk = S_ISBLK(st.st_mode);
 	f->dev.size_bytes = size - off_bytes;
-	f->dev.read_only = ro;
+	f->dev.read_only = flags & MBFS_BDEV_RDONLY;
 	return 0;
 
 err_close:

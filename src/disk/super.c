@@ -67,6 +67,9 @@ static int check_features(const struct mbfs_super_disk *d, struct mbfs_diag *dia
 	uint32_t incompat = le32_get(d->feature_incompat) & ~(uint32_t)INCOMPAT_SUPPORTED;
 	char names[200];
 
+	if (le32_get(d->rev_level) > 1)
+		return nonsense(diag, "rev_level", le32_get(d->rev_level));
+
 	if (incompat) {
 		feature_names(FEATURE_INCOMPAT, incompat, names, sizeof(names));
 		return diag_set(diag, -EOPNOTSUPP,
@@ -187,6 +190,10 @@ static int fill_table(const struct mbfs_super_disk *d, struct mbfs_geo *geo, str
 	geo->first_meta_bg = le32_get(d->first_meta_bg);
 	if ((geo->features & GEO_META_BG) && geo->first_meta_bg > geo->desc_blk_nr)
 		return nonsense(diag, "first_meta_bg", geo->first_meta_bg);
+	/* The superblock, the table and what is kept for its growth lie one after the other in group 0. */
+	if (!(geo->features & GEO_META_BG) &&
+	    1ull + geo->desc_blk_nr + geo->resv_gdt_blks >= geo_grp_len(geo, 0))
+		return nonsense(diag, "reserved_gdt_blocks", geo->resv_gdt_blks);
 	geo->log_grps_per_flex = geo->features & GEO_FLEX_BG ? d->log_groups_per_flex : 0;
 	if (geo->log_grps_per_flex > 31)
 		return nonsense(diag, "log_groups_per_flex", geo->log_grps_per_flex);
