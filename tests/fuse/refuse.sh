@@ -41,7 +41,7 @@ unchanged "norecovery" ro
 mount_image ro,norecovery
 unmount_image
 make_image 64M
-printf '\xff' | dd of="$IMG" bs=1 seek=1100 conv=notrunc status=none
+printf '\xff' | dd of="$IMG" bs=1 seek=1160 conv=notrunc status=none
 unchanged "checksum"
 
 while read -r feature args; do
