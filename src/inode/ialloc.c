@@ -1,271 +1,276 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Inode numbers: one bitmap per group, counted in the group's descriptor.
+ * Inode numbers: the inode bitmaps. Which group is asked is ialloc_find.c's business.
  *
- * Per group: clear bits of the bitmap == free_inodes of the descriptor, and no bit at or after
- * inodes_per_grp - itable_unused is set. A group that was never used (INODE_UNINIT) has no bitmap on disk: it
- * is made in memory, and written when its first inode is. Table blocks are zeroed before the
- * first inode in them is used, unless mkfs did (INODE_ZEROED).
+ * Equation, per group: clear bits of the bitmap = free_inodes of the descriptor; every set bit lies below
+ * inodes_per_grp - itable_unused, and table blocks below that have been written (or were zeroed by mke2fs).
  *
- * Placement: a file goes to its directory's group, a directory below the root near its parent, a directory
- * in the root to the flex group with the most free inodes and blocks; then to whatever group has room.
+ * A group's bitmap is read at first use, checked against its descriptor and kept (pinned in gdt, which puts
+ * its checksum into the descriptor at write-out). A group with INODE_UNINIT has no bitmap on disk: it is
+ * made in memory when the first number is taken, and the flag goes. A group found damaged is fenced off:
+ * its error is kept and others are used.
  *
- * Concurrency: one lock per group (IALLOC), held across the first read of its bitmap and the zeroing of
- * buffers; inside it the descriptor (GDESC) and the buffers.
+ * The lowest free number is taken: numbers that are in use stay together, so that few table blocks are
+ * read, and e2fsck skips the unused rest. hint is a lower bound of it.
+ *
+ * Locks: one per group (24), held across the read of the bitmap and of table blocks; inside it the
+ * descriptor's and the buffers'.
  */
-#include "inode/inode_priv.h"
-
 #include <errno.h>
 #include <string.h>
 
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "inode/inode_priv.h"
 #include "rt/mem.h"
 
-static const struct buf_kind bitmap_kind = { .name = "inode bitmap" };
+struct ialloc_group {
+	struct rt_mutex lock; /* RANK_IALLOC */
+	struct buf *bitmap;   /* [lock] referenced; NULL: not loaded */
+	uint32_t hint;	      /* [lock] no free number below it */
+	int err;	      /* [lock] fenced off */
+};
 
-int ialloc_open(struct inode_cache *c)
+struct ialloc {
+	struct inode_env *env; /* [const] */
+	struct ialloc_group *grps;
+};
+
+/* Its checksum is in the descriptor: see bitmap_load(). */
+static const struct buf_kind ibitmap_kind = { .name = "inode bitmap" };
+
+int ialloc_open(struct inode_env *env, struct ialloc **out)
 {
-	mbfs_grp_t nr = c->env->geo->grp_nr;
+	const struct mbfs_geo *geo = env->geo;
+	struct ialloc *ia = rt_zalloc(sizeof(*ia));
 
-	c->groups = rt_zalloc(nr * sizeof(*c->groups));
-	if (!c->groups)
+	if (!ia)
 		return -ENOMEM;
-	for (mbfs_grp_t i = 0; i < nr; i++)
-		rt_mutex_init(&c->groups[i].lock, RANK_IALLOC);
+	ia->env = env;
+	ia->grps = rt_zalloc((size_t)geo->grp_nr * sizeof(*ia->grps));
+	if (!ia->grps) {
+		rt_free(ia);
+		return -ENOMEM;
+	}
+	for (mbfs_grp_t grp = 0; grp < geo->grp_nr; grp++)
+		rt_mutex_init(&ia->grps[grp].lock, RANK_IALLOC);
+	/* Reserved inodes are never given, whatever the bitmap says. */
+	ia->grps[0].hint = geo->first_ino - 1;
+	*out = ia;
 	return 0;
 }
 
-void ialloc_close(struct inode_cache *c)
+void ialloc_close(struct ialloc *ia)
 {
-	for (mbfs_grp_t i = 0; i < c->env->geo->grp_nr; i++) {
-		buf_put(c->groups[i].bitmap);
-		rt_mutex_destroy(&c->groups[i].lock);
+	if (!ia)
+		return;
+	for (mbfs_grp_t grp = 0; grp < ia->env->geo->grp_nr; grp++) {
+		buf_put(ia->grps[grp].bitmap);
+		rt_mutex_destroy(&ia->grps[grp].lock);
 	}
-	rt_free(c->groups);
+	rt_free(ia->grps);
+	rt_free(ia);
 }
 
 int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32_t *off_bytes)
 {
 	const struct mbfs_geo *geo = env->geo;
-	struct gdesc desc;
-	uint64_t at;
+	struct gdesc d;
+	uint64_t off;
 
-	if (ino == 0 || ino > geo->inode_nr)
+	if (!ino || ino > geo->inode_nr)
 		return -EUCLEAN;
-	gdt_read(env->gdt, (ino - 1) / geo->inodes_per_grp, &desc);
-	at = (uint64_t)((ino - 1) % geo->inodes_per_grp) * geo->inode_bytes;
-	*blk = desc.inode_table + (at >> geo->block_bits);
-	*off_bytes = (uint32_t)(at & (geo->block_bytes - 1));
+	gdt_read(env->gdt, ialloc_grp(geo, ino), &d);
+	off = (uint64_t)((ino - 1) % geo->inodes_per_grp) * geo->inode_bytes;
+	*blk = d.inode_table + (off >> geo->block_bits);
+	*off_bytes = (uint32_t)(off & (geo->block_bytes - 1));
 	return 0;
 }
 
-static bool is_uninit(const struct mbfs_geo *geo, const struct gdesc *desc)
+/* ---- one group; its lock is held ---- */
+
+static int fence(struct ialloc_group *g, mbfs_grp_t grp, const char *what, int err)
 {
-	return (geo->features & (GEO_CSUM | GEO_GDT_CSUM)) && (desc->flags & GDESC_INODE_UNINIT);
+	log_err("inode bitmap of group %u: %s; no inode of it is taken or freed; run e2fsck -f on the image", grp,
+		what);
+	g->err = err;
+	return err;
 }
 
-static void bitmap_make(const struct mbfs_geo *geo, struct buf *buf)
-{
-	buf_lock(buf);
-	bits_set(buf->data, geo->inodes_per_grp, geo->block_bytes * 8 - geo->inodes_per_grp);
-	buf_unlock(buf);
-}
-
-/* The group's bitmap, read or made at its first use. lock held. */
-static int group_load_locked(struct inode_env *env, mbfs_grp_t grp)
-{
-	static const struct buf_owner nobody;
-	struct ialloc_group *g = &env->cache->groups[grp];
-	struct gdesc desc;
-	struct buf *buf;
-	bool ok;
-	int err;
-
-	if (g->bitmap)
-		return 0;
-	gdt_read(env->gdt, grp, &desc);
-	if (is_uninit(env->geo, &desc)) {
-		err = buf_get_new(env->bufs, desc.inode_bitmap, &bitmap_kind, &nobody, &buf);
-		if (err)
-			return err;
-		bitmap_make(env->geo, buf);
-	} else {
-		err = buf_get(env->bufs, desc.inode_bitmap, &bitmap_kind, &nobody, &buf);
-		if (err)
-			return err;
-		buf_lock(buf);
-		ok = gdt_inode_bitmap_csum_ok(env->gdt, grp, buf->data);
-		buf_unlock(buf);
-		if (!ok) {
-			log_err("inode bitmap of group %u: wrong checksum; run e2fsck -f on the image", grp);
-			buf_put(buf);
-			return -EBADMSG;
-		}
-	}
-	gdt_pin_inode_bitmap(env->gdt, grp, buf);
-	g->bitmap = buf;
-	return 0;
-}
-
-/* Zero the table blocks that inode @idx is the first to reach into. */
-static int table_reach(struct inode_env *env, struct mbfs_tx *tx, const struct gdesc *desc, uint32_t idx)
-{
-	static const struct buf_owner nobody;
-	const struct mbfs_geo *geo = env->geo;
-	uint64_t used = geo->inodes_per_grp - (is_uninit(geo, desc) ? geo->inodes_per_grp : desc->itable_unused);
-	uint64_t blk = div_up(used * geo->inode_bytes, geo->block_bytes);
-	uint64_t last = ((uint64_t)idx * geo->inode_bytes) >> geo->block_bits;
-	int err;
-
-	if (!(geo->features & (GEO_CSUM | GEO_GDT_CSUM)) || (desc->flags & GDESC_INODE_ZEROED))
-		return 0;
-	for (; blk <= last; blk++) {
-		struct buf *buf;
-
-		err = buf_get_new(env->bufs, desc->inode_table + blk, &itable_kind, &nobody, &buf);
-		if (err)
-			return err;
-		tx_dirty(tx, buf);
-		buf_put(buf);
-	}
-	return 0;
-}
-
-static void group_take(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, const struct gdesc *desc,
-		       uint32_t idx, bool is_dir)
+/* Contents against the descriptor, once. */
+static int bitmap_verify(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
+			 const uint8_t *bits)
 {
 	const struct mbfs_geo *geo = env->geo;
-	struct ialloc_group *g = &env->cache->groups[grp];
-	uint32_t unused = geo->inodes_per_grp - idx - 1;
-	struct gdesc_delta d = { .free_inodes = -1, .used_dirs = is_dir };
+	uint32_t used_end = geo->inodes_per_grp - d->itable_unused;
 
-	if (geo->features & (GEO_CSUM | GEO_GDT_CSUM)) {
-		d.clear_flags = GDESC_INODE_UNINIT;
-		d.set_itable_unused = is_uninit(geo, desc) || unused < desc->itable_unused;
-		d.itable_unused = unused;
+	if (!gdt_inode_bitmap_csum_ok(env->gdt, grp, bits))
+		return fence(g, grp, "its checksum is wrong", -EBADMSG);
+	if (bits_count_clear(bits, 0, geo->inodes_per_grp) != d->free_inodes)
+		return fence(g, grp, "the descriptor counts other free inodes", -EUCLEAN);
+	if (grp == 0 && !bits_all_set(bits, 0, geo->first_ino - 1))
+		return fence(g, grp, "reserved inodes are marked free", -EUCLEAN);
+	if (!bits_all_clear(bits, used_end, d->itable_unused))
+		return fence(g, grp, "inodes are in use in the unused part of the table", -EUCLEAN);
+	return 0;
+}
+
+/* The bitmap of a group that has none on disk. */
+static int bitmap_make(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
+		       struct buf **out)
+{
+	const struct buf_owner nobody = { 0 };
+	uint32_t ipg = env->geo->inodes_per_grp;
+	int err;
+
+	if (d->free_inodes != ipg || d->used_dirs || grp == 0)
+		return fence(g, grp, "it is marked unused, but inodes are in use", -EUCLEAN);
+	err = buf_get_new(env->bufs, d->inode_bitmap, &ibitmap_kind, &nobody, out);
+	if (err)
+		return err;
+	buf_lock(*out);
+	bits_set((*out)->data, ipg, env->geo->block_bytes * 8 - ipg);
+	buf_unlock(*out);
+	return 0;
+}
+
+static int bitmap_read(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
+		       struct buf **out)
+{
+	const struct buf_owner nobody = { 0 };
+	int err = buf_get(env->bufs, d->inode_bitmap, &ibitmap_kind, &nobody, out);
+
+	if (err)
+		return err;
+	err = bitmap_verify(env, grp, g, d, (*out)->data);
+	if (err)
+		buf_put(*out);
+	return err;
+}
+
+static int bitmap_load(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g)
+{
+	struct gdesc d;
+	struct buf *b;
+	int err;
+
+	if (g->err || g->bitmap)
+		return g->err;
+	gdt_read(env->gdt, grp, &d);
+	if (d.flags & GDESC_INODE_UNINIT)
+		err = bitmap_make(env, grp, g, &d, &b);
+	else
+		err = bitmap_read(env, grp, g, &d, &b);
+	if (err)
+		return err;
+	gdt_pin_inode_bitmap(env->gdt, grp, b);
+	g->bitmap = b;
+	return 0;
+}
+
+/* Table blocks from the first that was never written up to that of inode @idx become zero. */
+static int table_extend(struct inode_env *env, struct mbfs_tx *tx, const struct gdesc *d, uint32_t idx)
+{
+	const struct buf_owner nobody = { 0 };
+	const struct mbfs_geo *geo = env->geo;
+	uint64_t used_bytes = (uint64_t)(geo->inodes_per_grp - d->itable_unused) * geo->inode_bytes;
+	uint64_t last = (uint64_t)idx * geo->inode_bytes >> geo->block_bits;
+
+	if (d->flags & GDESC_INODE_ZEROED)
+		return 0;
+	for (uint64_t i = div_up(used_bytes, geo->block_bytes); i <= last; i++) {
+		struct buf *b;
+		int err = buf_get_new(env->bufs, d->inode_table + i, &itable_kind, &nobody, &b);
+
+		if (err)
+			return err;
+		tx_dirty(tx, b);
+		buf_put(b);
 	}
+	return 0;
+}
+
+static void bit_change(struct inode_env *env, struct mbfs_tx *tx, struct ialloc_group *g, mbfs_grp_t grp,
+		       uint32_t idx, const struct gdesc_delta *delta)
+{
 	buf_lock(g->bitmap);
-	bit_set(g->bitmap->data, idx);
+	if (delta->free_inodes < 0)
+		bit_set(g->bitmap->data, idx);
+	else
+		bit_clear(g->bitmap->data, idx);
 	tx_dirty(tx, g->bitmap);
 	buf_unlock(g->bitmap);
-	gdt_update(env->gdt, tx, grp, &d);
-	g->hint = idx + 1;
+	/* After the bit: whoever seals the descriptor then sees both. */
+	gdt_update(env->gdt, tx, grp, delta);
 }
 
-/* -ENOSPC: no inode free in this group. */
-static int group_new(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir, mbfs_ino_t *out)
+static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, struct ialloc_group *g,
+		       bool is_dir, mbfs_ino_t *out)
 {
 	const struct mbfs_geo *geo = env->geo;
-	struct ialloc_group *g = &env->cache->groups[grp];
-	struct gdesc desc;
-	uint32_t idx, first = grp == 0 ? geo->first_ino - 1 : 0;
+	struct gdesc_delta delta = { .free_inodes = -1, .used_dirs = is_dir };
+	uint32_t idx = bits_next_clear(g->bitmap->data, g->hint, geo->inodes_per_grp);
+	struct gdesc d;
 	int err;
 
-	gdt_read(env->gdt, grp, &desc);
-	if (desc.free_inodes == 0)
+	g->hint = idx;
+	if (idx == geo->inodes_per_grp)
+		return -ENOSPC;
+	gdt_read(env->gdt, grp, &d);
+	if (idx >= geo->inodes_per_grp - d.itable_unused) {
+		err = table_extend(env, tx, &d, idx);
+		if (err)
+			return err;
+		delta.set_itable_unused = true;
+		delta.itable_unused = geo->inodes_per_grp - idx - 1;
+	}
+	delta.clear_flags = d.flags & GDESC_INODE_UNINIT;
+	bit_change(env, tx, g, grp, idx, &delta);
+	g->hint = idx + 1;
+	*out = grp * geo->inodes_per_grp + idx + 1;
+	return 0;
+}
+
+int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir, mbfs_ino_t *out)
+{
+	struct ialloc_group *g = &env->cache->ialloc->grps[grp];
+	struct gdesc d;
+	int err;
+
+	gdt_read(env->gdt, grp, &d);
+	if (!d.free_inodes)
 		return -ENOSPC;
 	rt_mutex_lock(&g->lock);
-	err = group_load_locked(env, grp);
-	if (err)
-		goto out;
-	gdt_read(env->gdt, grp, &desc);
-	idx = bits_next_clear(g->bitmap->data, g->hint > first ? g->hint : first, geo->inodes_per_grp);
-	err = -ENOSPC;
-	if (idx >= geo->inodes_per_grp || desc.free_inodes == 0)
-		goto out;
-	err = table_reach(env, tx, &desc, idx);
-	if (err)
-		goto out;
-	group_take(env, tx, grp, &desc, idx, is_dir);
-	*out = grp * geo->inodes_per_grp + idx + 1;
-out:
+	err = bitmap_load(env, grp, g);
+	if (!err)
+		err = take_lowest(env, tx, grp, g, is_dir, out);
 	rt_mutex_unlock(&g->lock);
 	return err;
 }
 
-/* The flex group with the most room for a tree of its own: its first group. */
-static mbfs_grp_t spread(struct inode_env *env)
-{
-	const struct mbfs_geo *geo = env->geo;
-	uint32_t per_flex = 1u << geo->log_grps_per_flex;
-	uint64_t best = 0;
-	mbfs_grp_t best_grp = 0;
-
-	for (mbfs_grp_t start = 0; start < geo->grp_nr; start += per_flex) {
-		uint64_t inodes = 0, blks = 0, dirs = 0, room;
-
-		for (mbfs_grp_t i = start; i < geo->grp_nr && i - start < per_flex; i++) {
-			struct gdesc desc;
-
-			gdt_read(env->gdt, i, &desc);
-			inodes += desc.free_inodes;
-			blks += desc.free_blks;
-			dirs += desc.used_dirs;
-		}
-		room = (inodes < blks ? inodes : blks) / (dirs + 1);
-		if (room > best) {
-			best = room;
-			best_grp = start;
-		}
-		if (geo->grp_nr - start <= per_flex)
-			break; /* start must not wrap */
-	}
-	return best_grp;
-}
-
-int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
-	       mbfs_ino_t *out)
-{
-	const struct mbfs_geo *geo = env->geo;
-	mbfs_grp_t start = (parent->ino - 1) / geo->inodes_per_grp, grp;
-	bool is_dir = S_ISDIR(mode);
-	int err = -ENOSPC, err_grp = 0;
-
-	if (is_dir && parent->ino == MBFS_ROOT_INO)
-		start = spread(env);
-	/* Near the parent first, then farther and farther away; last, every group in turn. */
-	for (uint64_t step = 0; err && step < geo->grp_nr; step = step ? step * 2 : 1) {
-		grp = (mbfs_grp_t)((start + step) % geo->grp_nr);
-		err = group_new(env, tx, grp, is_dir, out);
-		if (err && err != -ENOSPC)
-			err_grp = err;
-	}
-	for (mbfs_grp_t i = 0; err && i < geo->grp_nr; i++) {
-		grp = (mbfs_grp_t)(((uint64_t)start + i) % geo->grp_nr);
-		err = group_new(env, tx, grp, is_dir, out);
-		if (err && err != -ENOSPC)
-			err_grp = err;
-	}
-	/* A group that cannot be read is a reason only if no other has an inode. */
-	return err && err_grp ? err_grp : err;
-}
+/* ---- any inode ---- */
 
 int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool is_dir)
 {
+	const struct gdesc_delta delta = { .free_inodes = 1, .used_dirs = -(int32_t)is_dir };
 	const struct mbfs_geo *geo = env->geo;
-	mbfs_grp_t grp = (ino - 1) / geo->inodes_per_grp;
-	uint32_t idx = (ino - 1) % geo->inodes_per_grp;
-	struct gdesc_delta d = { .free_inodes = 1, .used_dirs = -(int32_t)is_dir };
 	struct ialloc_group *g;
+	mbfs_grp_t grp;
+	uint32_t idx;
 	int err;
 
 	if (ino < geo->first_ino || ino > geo->inode_nr)
 		return -EUCLEAN;
-	g = &env->cache->groups[grp];
+	grp = ialloc_grp(geo, ino);
+	idx = (ino - 1) % geo->inodes_per_grp;
+	g = &env->cache->ialloc->grps[grp];
 	rt_mutex_lock(&g->lock);
-	err = group_load_locked(env, grp);
-	if (!err && !bit_test(g->bitmap->data, idx)) {
-		log_err("inode %u is freed but was free already; run e2fsck -f on the image", ino);
+	err = bitmap_load(env, grp, g);
+	if (!err && !bit_test(g->bitmap->data, idx))
 		err = -EUCLEAN;
-	}
 	if (!err) {
-		buf_lock(g->bitmap);
-		bit_clear(g->bitmap->data, idx);
-		tx_dirty(tx, g->bitmap);
-		buf_unlock(g->bitmap);
-		gdt_update(env->gdt, tx, grp, &d);
+		bit_change(env, tx, g, grp, idx, &delta);
 		if (idx < g->hint)
 			g->hint = idx;
 	}
@@ -277,15 +282,21 @@ int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out)
 {
 	const struct mbfs_geo *geo = env->geo;
 	struct ialloc_group *g;
-	int err;
+	struct gdesc d;
+	int err = 0;
 
-	if (ino == 0 || ino > geo->inode_nr)
+	if (!ino || ino > geo->inode_nr)
 		return -EUCLEAN;
-	g = &env->cache->groups[(ino - 1) / geo->inodes_per_grp];
+	*out = false;
+	g = &env->cache->ialloc->grps[ialloc_grp(geo, ino)];
 	rt_mutex_lock(&g->lock);
-	err = group_load_locked(env, (ino - 1) / geo->inodes_per_grp);
-	if (!err)
-		*out = bit_test(g->bitmap->data, (ino - 1) % geo->inodes_per_grp);
+	gdt_read(env->gdt, ialloc_grp(geo, ino), &d);
+	/* A group that was never used needs no bitmap to say so. */
+	if (!(d.flags & GDESC_INODE_UNINIT)) {
+		err = bitmap_load(env, ialloc_grp(geo, ino), g);
+		if (!err)
+			*out = bit_test(g->bitmap->data, (ino - 1) % geo->inodes_per_grp);
+	}
 	rt_mutex_unlock(&g->lock);
 	return err;
 }

@@ -74,18 +74,24 @@ struct inode {
 	struct timespec atime, mtime, ctime, btime;
 	mbfs_blk_t xattr_blk;
 	uint32_t extra_isize;
-	mbfs_ino_t orphan_next; /* [RANK_ORPHAN]; i_dtime on disk */
-	bool on_orphan_list;	/* [RANK_ORPHAN] */
+	uint32_t dtime;		/* when it was deleted */
+	/* written with RANK_ORPHAN and fields held, read with either */
+	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
+	bool on_orphan_list;
 	struct extent_tree tree; /* own lock; for fast symlinks and devices tree.root is raw i_block */
 	struct rt_mutex xattr_lock; /* RANK_XATTR */
 	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does not know
 	 * survives. inode_bytes of them. [fields] */
 	uint8_t *raw;
-	/* the cache's */
-	TAILQ_ENTRY(inode) lru;	   /* [cache lock] */
-	TAILQ_ENTRY(inode) orphan; /* [RANK_ORPHAN] */
-	rt_u32 state;		   /* [atomic] */
+	/* the cache's, see inode_priv.h */
+	rt_u32 key;		/* [atomic] ino, for the hash table's readers */
+	rt_u32 state;		/* [atomic] */
 	struct rt_mutex load_lock; /* RANK_INODE_LOAD, held across the first read */
+	int load_err;		/* [load_lock] */
+	bool on_lru;		/* [cache lock] */
+	TAILQ_ENTRY(inode) all_link, lru_link; /* [cache lock] */
+	TAILQ_ENTRY(inode) orphan_link; /* [RANK_ORPHAN] in the order of the list on disk */
+	struct buf *orphan_table; /* [RANK_ORPHAN] its table block, referenced while on the list */
 	uint64_t dir_goal;	/* [racy: hint for linear directories: where the last free space was] */
 };
 
@@ -102,6 +108,8 @@ static inline bool inode_is_reg(const struct inode *in)
 int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_cache **out);
 /* Evicts all (unlinked ones are freed on disk). No references are left; pins are dropped. */
 void inode_cache_close(struct inode_cache *c);
+/* Inodes in memory now, for tests and statistics. */
+uint64_t inode_cache_nr(struct inode_cache *c);
 /* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root: -EUCLEAN. */
 int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
 void inode_hold(struct inode *in);
@@ -166,6 +174,8 @@ ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *b
 		   bool append);
 int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off, uint64_t bytes);
 int file_truncate(struct inode *in, uint64_t size_bytes);
+/* The last writer has closed: give the preallocations back. */
+void file_discard(struct inode *in);
 /* Free every block; for inodes that are going. Caller is the only one left. */
 int file_free_blocks(struct inode *in);
 int64_t file_seek(struct inode *in, uint64_t off, int whence);

@@ -1,62 +1,89 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What inode.c, inode_disk.c, ialloc.c and orphan.c share. */
+/*
+ * inode/inode_priv.h - what the files about inodes themselves share. The essay is in inode.c.
+ *
+ * inode.c       the cache: who is in memory, who leaves       inode_table.c  bytes from and to the table
+ * ialloc.c      numbers: bitmaps      ialloc_find.c  which group      orphan.c  the list on disk
+ * file.c        bytes of files        file_size.c  allocating and freeing ranges of them
+ */
 #ifndef INODE_INODE_PRIV_H
 #define INODE_INODE_PRIV_H
 
-#include "disk/format.h"
+#include "base/containers.h"
 #include "inode/inode.h"
-
-enum inode_state {
-	INODE_LOADED = 1u << 0, /* fields are there; never cleared */
-	INODE_GONE = 1u << 1,	/* not in the table any more */
-	INODE_STUCK = 1u << 2,	/* unlinked, but freeing it failed: kept until unmount for the orphan list */
-	INODE_USED = 1u << 3,	/* looked up since eviction last passed by */
-};
+#include "inode/table_hold.h"
 
 TAILQ_HEAD(inode_list, inode);
 
-/* The inode bitmap of one group. lock: RANK_IALLOC, spans the bitmap's first read. */
-struct ialloc_group {
-	struct rt_mutex lock;
-	struct buf *bitmap; /* [lock] NULL until first used; pinned by gdt */
-	uint32_t hint;	    /* [lock] no free inode before it */
+enum inode_state {
+	INODE_NEW,    /* in the table of the cache, to be loaded */
+	INODE_LIVE,
+	INODE_FAILED, /* could not be loaded; out of the table */
 };
 
+/* Set in ref by the one who ends an inode: nobody gets a reference any more. */
+#define INODE_REF_DEAD (1u << 31)
+
+enum { INODE_LOGGED_NR = 256 };
+
+/* lock: RANK_INODE_CACHE. orphan_lock: RANK_ORPHAN, held across reads of table blocks. */
 struct inode_cache {
-	struct inode_env *env;	/* [const] */
-	uint32_t max_nr;	/* [const] inodes kept before eviction starts */
-	struct rt_hash table;	/* [rcu] by number */
-	struct rt_spin lock;	/* RANK_CACHE */
-	struct inode_list lru;	/* [lock] all inodes in the table, next victim first */
-	rt_u64 cached_nr;	/* write [lock], read [racy: eviction hint] */
-	struct rt_event gone;	/* some inode left the table */
-	struct ialloc_group *groups; /* [const] one per block group */
-	struct rt_mutex orphan_lock; /* RANK_ORPHAN */
-	struct inode_list orphans;   /* [orphan_lock] as on disk: head first */
+	struct inode_env *env;	  /* [const] */
+	struct rt_hash table;	  /* inodes by number; RCU */
+	struct rt_spin lock;
+	struct inode_list all;	  /* [lock] every inode in the table, and those that could not be freed */
+	uint64_t all_nr;	  /* [lock] */
+	struct inode_list lru;	  /* [lock] those without references, and maybe some that got one since */
+	uint32_t lru_nr, lru_max; /* [lock] [const] */
+	struct rt_rand rand;	  /* [lock] for generations */
+	struct rt_mutex orphan_lock;
+	struct inode_list orphans; /* [orphan_lock] as on disk, the head first */
+	struct ialloc *ialloc;	  /* [const] */
+	rt_u32 logged[INODE_LOGGED_NR]; /* [atomic] numbers of damaged inodes, each reported once */
 };
 
-static inline bool inode_has(const struct inode *in, uint32_t bits)
+/* ---- inode.c ---- */
+/* As inode_get(), but inodes without links too: for orphan_cleanup(). */
+int inode_get_orphan(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
+/* As inode_put(); the error of freeing the inode on disk, if that is what happened. */
+int inode_put_err(struct inode *in);
+
+/* ---- inode_table.c ---- */
+/* Fill a new in-core inode from the table. @unlinked_ok: also one without links. */
+int inode_load(struct inode *in, bool unlinked_ok);
+/* Fields of an inode that is being made. */
+int inode_init_new(struct inode *in, mode_t mode);
+/* Report damage of an inode once; returns @err. */
+int inode_damaged(struct inode_env *env, mbfs_ino_t ino, const char *what, int err);
+/* The verified bytes of an inode's place in the table. */
+int inode_raw_read(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw);
+
+/* ---- ialloc.c ---- */
+struct ialloc;
+int ialloc_open(struct inode_env *env, struct ialloc **out);
+void ialloc_close(struct ialloc *ia);
+/* 0 and *out if the group had a free number; -ENOSPC; -EIO, -EBADMSG, -EUCLEAN the group is unusable. */
+int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir, mbfs_ino_t *out);
+static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 {
-	return (rt_u32_read_acquire(&in->state) & bits) == bits;
+	return (ino - 1) / geo->inodes_per_grp;
 }
 
-static inline struct mbfs_inode_disk *inode_raw(struct inode *in)
-{
-	return (struct mbfs_inode_disk *)(void *)in->raw;
-}
 
-/* As inode_get(); @unlinked: also one with no links (the orphan list leads to those). */
-int inode_get_any(struct inode_env *env, mbfs_ino_t ino, bool unlinked, struct inode **out);
+/* ---- file_size.c ---- */
+/* Free all blocks past the size, in bounded handles. Caller holds rw exclusively. */
+int file_trim(struct inode *in);
 
-/* Fields from raw. -EUCLEAN: nonsense, or a kind mbfs does not support. */
-int inode_decode(struct inode *in);
-/* Raw from fields and tree root. fields held, tree.lock held. */
-void inode_encode(struct inode *in);
-
-int ialloc_open(struct inode_cache *c);
-void ialloc_close(struct inode_cache *c);
-
-/* Blocks past the end of the file go; the tail of its last block is zeroed. rw held exclusively. */
-int file_cut(struct inode *in, uint64_t size_bytes);
+/* ---- file.c ---- */
+/* May this caller use reserved blocks? MBFS_ALLOC_ROOT or 0. */
+unsigned file_alloc_flags(const struct inode *in, const struct mbfs_cred *cred);
+/* Make the bytes from @from to the end of its block zero on disk, if the block is written. */
+int file_zero_tail(struct inode *in, uint64_t from);
+/* in->tree.file is there. Caller holds rw exclusively. */
+int file_alloc_open(struct inode *in);
+/* Set the size under fields; the large_file feature follows. */
+void file_size_set(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes);
+/* May the bytes of this file be changed by us? -EROFS; -EOPNOTSUPP it would need block pointers. */
+int file_change_check(const struct inode *in, bool grows);
 
 #endif

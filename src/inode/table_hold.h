@@ -11,14 +11,19 @@
 #include "inode/inode.h"
 
 /* Errors: those of buf_get(). Release with buf_put(). */
-static inline int table_hold(struct inode *in, struct buf **out)
+static inline int table_hold_ino(struct inode_env *env, mbfs_ino_t ino, struct buf **out)
 {
 	const struct buf_owner nobody = { 0 };
 	uint32_t off;
 	mbfs_blk_t blk;
-	int err = ialloc_locate(in->env, in->ino, &blk, &off);
+	int err = ialloc_locate(env, ino, &blk, &off);
 
-	return err ? err : buf_get(in->env->bufs, blk, &itable_kind, &nobody, out);
+	return err ? err : buf_get(env->bufs, blk, &itable_kind, &nobody, out);
+}
+
+static inline int table_hold(struct inode *in, struct buf **out)
+{
+	return table_hold_ino(in->env, in->ino, out);
 }
 
 #endif

@@ -19,6 +19,7 @@ enum lock_rank {
 	RANK_EXTENT = 20,	 /* extent: mapping of one inode */
 	RANK_IALLOC = 24,	 /* inode: inode bitmap of one group */
 	RANK_INODE_FIELDS = 28,	 /* inode: attributes of one in-core inode and its on-disk copy */
+	RANK_INODE_CACHE = 30,	 /* inode: lists of the inode cache */
 	RANK_LG = 32,		 /* alloc: one virtual CPU's locality group */
 	RANK_PA_TREE = 36,	 /* alloc: inode preallocations of one file */
 	RANK_GROUP_LOAD = 38,	 /* alloc: loading one group's bitmap; spans device reads */

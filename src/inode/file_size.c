@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Truncate, fallocate, and freeing all of a file. The rules are in file.c's essay.
+ *
+ * A truncate first sets the size, then frees what is past it in bounded handles. If one handle may not be
+ * enough the inode is on the orphan list from before the first to after the last, so that a crash in between
+ * is finished at the next mount. It stays there if freeing fails: written blocks past i_size are damage,
+ * and are tried again when the cache is closed, and at the next mount.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "inode/inode_priv.h"
+
+#define LBLK_END (1ull << 32)
+
+/* One extent_remove() takes at least this many extents. */
+enum { REMOVE_EXTENTS_MIN = 64 };
+
+/* Its table block is held. */
+static void dirty_held(struct inode *in, struct mbfs_tx *tx)
+{
+	int err = inode_dirty(in, tx);
+
+	MBFS_ASSERT(!err);
+}
+
+/* One step of freeing [*at, end of file). */
+static int trim_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at)
+{
+	uint64_t next = *at, freed = 0;
+	int err = extent_remove(&in->tree, tx, (mbfs_lblk_t)*at, LBLK_END, &next, &freed);
+
+	inode_add_blocks(in, -(int64_t)freed);
+	dirty_held(in, tx);
+	/* Without progress it would go round for ever. */
+	if (!err && next <= *at)
+		err = -EUCLEAN;
+	*at = next;
+	return err;
+}
+
+static int trim_from(struct inode *in, uint64_t at)
+{
+	struct buf *table;
+	int err = table_hold(in, &table);
+
+	if (err)
+		return err;
+	while (!err && at < LBLK_END) {
+		struct mbfs_tx *tx;
+
+		err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+		if (err)
+			break;
+		err = trim_step(in, tx, &at);
+		tx_stop(tx);
+	}
+	buf_put(table);
+	return err;
+}
+
+int file_trim(struct inode *in)
+{
+	return trim_from(in, div_up(in->size_bytes, in->env->geo->block_bytes));
+}
+
+/* A link whose text is in the inode has no blocks to free, nor has a device. */
+static bool has_blocks(const struct inode *in)
+{
+	uint64_t attr_512 = in->xattr_blk ? in->env->geo->block_bytes / 512 : 0;
+
+	if (inode_is_reg(in) || inode_is_dir(in))
+		return true;
+	return S_ISLNK(in->mode) && ((in->flags & INODE_FL_EXTENTS) || in->blocks_512 != attr_512);
+}
+
+int file_free_blocks(struct inode *in)
+{
+	int err = 0;
+
+	rt_write_lock(&in->rw);
+	if (in->tree.file)
+		mbfs_alloc_file_discard(in->tree.file);
+	if (has_blocks(in))
+		err = trim_from(in, 0);
+	rt_write_unlock(&in->rw);
+	return err;
+}
+
+/* ---- truncate ---- */
+
+static void size_and_times(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes)
+{
+	file_size_set(in, tx, size_bytes);
+	rt_mutex_lock(&in->fields);
+	inode_now(&in->mtime);
+	in->ctime = in->mtime;
+	rt_mutex_unlock(&in->fields);
+	dirty_held(in, tx);
+}
+
+static int truncate_up(struct inode *in, uint64_t size_bytes)
+{
+	struct mbfs_tx *tx;
+	int err;
+
+	if (size_bytes > file_size_max(in))
+		return -EFBIG;
+	err = file_zero_tail(in, in->size_bytes);
+	if (!err)
+		err = tx_start(in->env->log, 2, &tx);
+	if (err)
+		return err;
+	size_and_times(in, tx, size_bytes);
+	tx_stop(tx);
+	return 0;
+}
+
+/* Can freeing take more than one handle? No more extents than blocks. */
+static bool is_long(const struct inode *in)
+{
+	return !in->tree.mapped || in->blocks_512 * 512 >> in->env->geo->block_bits > REMOVE_EXTENTS_MIN;
+}
+
+/* The size, and the first step. From the moment the size is set there is no way back. */
+static int truncate_begin(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes, uint64_t *at)
+{
+	bool listed = is_long(in);
+	int err = 0;
+
+	if (listed)
+		err = orphan_add(in, tx);
+	if (err)
+		return err;
+	err = file_zero_tail(in, size_bytes);
+	if (err) {
+		if (listed)
+			(void)orphan_del(in, tx); /* cannot fail */
+		return err;
+	}
+	size_and_times(in, tx, size_bytes);
+	err = trim_step(in, tx, at);
+	if (err && !listed)
+		(void)orphan_add(in, tx); /* its table block is held: only for form's sake */
+	return err;
+}
+
+static int truncate_down(struct inode *in, uint64_t size_bytes)
+{
+	uint64_t at = div_up(size_bytes, in->env->geo->block_bytes);
+	struct mbfs_tx *tx;
+	int err;
+
+	if (in->tree.file)
+		mbfs_alloc_file_discard(in->tree.file);
+	err = tx_start(in->env->log, EXTENT_CREDITS + 4, &tx);
+	if (err)
+		return err;
+	err = truncate_begin(in, tx, size_bytes, &at);
+	tx_stop(tx);
+	if (!err)
+		err = trim_from(in, at);
+	if (!err)
+		err = tx_start(in->env->log, 2, &tx);
+	if (err)
+		return err;
+	err = orphan_del(in, tx);
+	tx_stop(tx);
+	return err;
+}
+
+int file_truncate(struct inode *in, uint64_t size_bytes)
+{
+	struct buf *table;
+	int err = file_change_check(in, false);
+
+	if (err)
+		return err;
+	rt_write_lock(&in->rw);
+	err = table_hold(in, &table);
+	if (!err) {
+		/* Also to the same size: blocks reserved past the end go. */
+		err = size_bytes > in->size_bytes ? truncate_up(in, size_bytes) : truncate_down(in, size_bytes);
+		buf_put(table);
+	}
+	rt_write_unlock(&in->rw);
+	return err;
+}
+
+/* ---- fallocate ---- */
+
+struct falloc {
+	struct inode *in;
+	unsigned flags;
+	bool keep_size;
+	uint64_t end_bytes;
+};
+
+/* Blocks from *at on, in one handle; the size follows. *at moves behind them. */
+static int falloc_step(struct falloc *f, uint64_t *at, uint64_t end_blk)
+{
+	const struct mbfs_geo *geo = f->in->env->geo;
+	uint64_t len = end_blk - *at, reach;
+	struct extent_map map;
+	struct mbfs_tx *tx;
+	uint32_t blks;
+	int err = tx_start(f->in->env->log, EXTENT_CREDITS + 1, &tx);
+
+	if (err)
+		return err;
+	if (len > EXTENT_UNWRITTEN_MAX)
+		len = EXTENT_UNWRITTEN_MAX;
+	err = extent_allocate(&f->in->tree, tx, (mbfs_lblk_t)*at, (uint32_t)len, end_blk, f->flags, &map, &blks);
+	if (err) {
+		dirty_held(f->in, tx);
+		goto out;
+	}
+	inode_add_blocks(f->in, blks);
+	*at += map.len;
+	reach = *at << geo->block_bits;
+	if (reach > f->end_bytes)
+		reach = f->end_bytes;
+	if (!f->keep_size && reach > f->in->size_bytes) {
+		size_and_times(f->in, tx, reach);
+	} else {
+		rt_mutex_lock(&f->in->fields);
+		inode_now(&f->in->ctime);
+		rt_mutex_unlock(&f->in->fields);
+		dirty_held(f->in, tx);
+	}
+out:
+	tx_stop(tx);
+	return err;
+}
+
+static int falloc_locked(struct falloc *f, uint64_t off)
+{
+	const struct mbfs_geo *geo = f->in->env->geo;
+	uint64_t at = off >> geo->block_bits, end_blk = div_up(f->end_bytes, geo->block_bytes);
+	struct buf *table;
+	int err = table_hold(f->in, &table);
+
+	if (err)
+		return err;
+	err = file_alloc_open(f->in);
+	if (!err && !f->keep_size && f->end_bytes > f->in->size_bytes)
+		err = file_zero_tail(f->in, f->in->size_bytes);
+	/* What was reserved stays if blocks run out half way, as in ext4. */
+	while (!err && at < end_blk)
+		err = falloc_step(f, &at, end_blk);
+	buf_put(table);
+	return err;
+}
+
+int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off, uint64_t bytes)
+{
+	struct falloc f = {
+		.in = in,
+		.flags = file_alloc_flags(in, cred) | MBFS_ALLOC_FALLOC,
+		.keep_size = mode & FALLOC_FL_KEEP_SIZE,
+		.end_bytes = off + bytes,
+	};
+	int err = file_change_check(in, true);
+
+	if (mode & ~FALLOC_FL_KEEP_SIZE)
+		return -EOPNOTSUPP;
+	if (err)
+		return err;
+	if (!bytes)
+		return -EINVAL;
+	if (f.end_bytes < off || f.end_bytes > file_size_max(in))
+		return -EFBIG;
+	rt_write_lock(&in->rw);
+	err = falloc_locked(&f, off);
+	rt_write_unlock(&in->rw);
+	return err;
+}
