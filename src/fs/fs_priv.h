@@ -102,5 +102,7 @@ void fs_files_release_all(struct mbfs_fs *fs);
 /* ---- statfs.c ---- */
 /* Blocks of the size that can never hold data: tables, bitmaps, superblocks, their reserves. */
 uint64_t fs_overhead(const struct super *s);
+/* Groups that the allocator fenced off, and the free blocks that their descriptors claim. */
+mbfs_grp_t fs_bad_groups(struct mbfs_fs *fs, uint64_t *fenced_blks);
 
 #endif

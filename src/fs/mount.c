@@ -343,12 +343,16 @@ static int mark_clean(struct mbfs_fs *fs)
 int mbfs_fs_unmount(struct mbfs_fs *fs)
 {
 	struct mbfs_diag diag = { "" };
+	uint64_t fenced_blks;
 	int err = 0;
 
 	fs_writer_stop(fs);
 	fs_files_release_all(fs);
 	inode_cache_close(fs->env.cache);
 	fs->env.cache = NULL;
+	/* Calls that found another group instead have not reported it. */
+	if (fs_bad_groups(fs, &fenced_blks))
+		rt_u32_set(&fs->damaged, 1);
 	if (MBFS_SLOW_CHECKS && mbfs_fs_check(fs, &diag)) {
 		log_err("at unmount: %s", diag.text);
 		MBFS_ASSERT(rt_u32_read(&fs->damaged));

@@ -68,25 +68,42 @@ void mbfs_fs_statfs(struct mbfs_fs *fs, struct mbfs_statfs *out)
 	out->name_max = NAME_BYTES_MAX;
 }
 
+mbfs_grp_t fs_bad_groups(struct mbfs_fs *fs, uint64_t *fenced_blks)
+{
+	struct mbfs_alloc_group_info info;
+	struct gdesc desc;
+	mbfs_grp_t nr = 0;
+
+	*fenced_blks = 0;
+	for (mbfs_grp_t grp = 0; grp < fs->super.geo.grp_nr; grp++) {
+		if (mbfs_alloc_group_info(fs->alloc, grp, &info) || !info.bad)
+			continue;
+		gdt_read(fs->gdt, grp, &desc);
+		*fenced_blks += desc.free_blks;
+		nr++;
+	}
+	return nr;
+}
+
 int mbfs_fs_check(struct mbfs_fs *fs, struct mbfs_diag *diag)
 {
-	uint64_t blks, inodes, dirs, free_nr;
+	uint64_t blks, inodes, dirs, free_nr, fenced;
 	int err = mbfs_alloc_check(fs->alloc, diag);
 
 	if (err)
 		return err;
+	fs_bad_groups(fs, &fenced);
 	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
 	free_nr = mbfs_alloc_free_nr(fs->alloc);
-	if (free_nr != blks)
+	if (free_nr != blks - fenced)
 		return diag_set(diag, -EUCLEAN,
-				"the allocator counts %" PRIu64
-				" free blocks, the descriptors %" PRIu64,
-				free_nr, blks);
+				"the allocator counts %" PRIu64 " free blocks, the descriptors of "
+				"the groups in use %" PRIu64,
+				free_nr, blks - fenced);
 	if (inodes + dirs > fs->super.geo.inode_nr)
 		return diag_set(diag, -EUCLEAN,
-				"%" PRIu64 " free inodes and %" PRIu64
-				" directories are more than the "
-				"%" PRIu32 " inodes there are",
+				"%" PRIu64 " free inodes and %" PRIu64 " directories are more than "
+				"the %" PRIu32 " inodes there are",
 				inodes, dirs, fs->super.geo.inode_nr);
 	return 0;
 }

@@ -436,6 +436,141 @@ START_TEST(damage_marks_image_with_errors)
 }
 END_TEST
 
+/* ---- faults while mounted ---- */
+static int write_some(struct mbfs_fs *fs, mbfs_ino_t ino, uint64_t off, size_t bytes)
+{
+	char data[9000];
+	struct mbfs_file *f;
+	ssize_t put;
+	int err = mbfs_file_open(fs, ino, O_RDWR, &f);
+
+	if (err)
+		return err;
+	memset(data, 'x', sizeof(data));
+	put = mbfs_file_write(f, &root_cred, data, bytes, off);
+	err = put < 0 ? (int)put : 0;
+	if (!err)
+		err = mbfs_file_fallocate(f, &root_cred, 0, 100000, 50000);
+	if (!err)
+		err = mbfs_file_truncate(f, 3000);
+	mbfs_file_release(f);
+	return err;
+}
+
+/* One of everything that changes the image; goes on after errors, returns the first. */
+static int workload(struct mbfs_fs *fs)
+{
+	struct mbfs_attr a, want = { .mode = 0600, .size_bytes = 20 };
+	char name[64];
+	int first = 0;
+
+#define DO(call)                      \
+	do {                          \
+		int err_ = (call);    \
+		if (err_ && !first)   \
+			first = err_; \
+	} while (0)
+	if (!mbfs_fs_mkdir(fs, &root_cred, MBFS_ROOT_INO, "d", 0755, &a)) {
+		for (unsigned i = 0; i < 40; i++) {
+			struct mbfs_attr sub;
+
+			snprintf(name, sizeof(name), "a-name-long-enough-to-fill-a-block-%u", i);
+			if (!mbfs_fs_mknod(fs, &root_cred, a.ino, name, S_IFREG, 0, &sub))
+				mbfs_fs_forget(fs, sub.ino, 1);
+			else
+				DO(-ENOMEM);
+		}
+		mbfs_fs_forget(fs, a.ino, 1);
+	}
+	if (!mbfs_fs_mknod(fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0, &a)) {
+		DO(write_some(fs, a.ino, 0, 5000));
+		DO(write_some(fs, a.ino, 40000, 9000));
+		DO(mbfs_fs_setxattr(fs, a.ino, "user.a", name, sizeof(name), 0));
+		DO(mbfs_fs_setxattr(fs, a.ino, "user.b", name, 40, 0));
+		DO(mbfs_fs_setattr(fs, a.ino, MBFS_SET_MODE | MBFS_SET_SIZE, &want, &a));
+		mbfs_fs_forget(fs, a.ino, 1);
+	}
+	memset(name, 't', sizeof(name));
+	name[sizeof(name) - 1] = 0;
+	if (!mbfs_fs_symlink(fs, &root_cred, MBFS_ROOT_INO, "s", name, &a))
+		mbfs_fs_forget(fs, a.ino, 1);
+	DO(mbfs_fs_sync(fs));
+	mbfs_fs_rename(fs, MBFS_ROOT_INO, "f", MBFS_ROOT_INO, "g", 0);
+	mbfs_fs_unlink(fs, MBFS_ROOT_INO, "g");
+	mbfs_fs_unlink(fs, MBFS_ROOT_INO, "s");
+	mbfs_fs_rmdir(fs, MBFS_ROOT_INO, "d");
+#undef DO
+	return first;
+}
+
+/* Goal: a failed allocation fails one call and harms nothing. Method: the n-th of a workload fails.
+ */
+START_TEST(calls_survive_every_failed_allocation)
+{
+	uint8_t *before = image_copy();
+	bool struck = true;
+
+	for (uint64_t n = 1; struck; n++) {
+		struct mbfs_fs *fs;
+		int err;
+
+		ck_assert_uint_lt(n, 20000);
+		memcpy(img.bytes, before, img.nr);
+		fs = mount_rw(img.dev);
+		rt_mem_fail_at(n);
+		err = workload(fs);
+		struck = rt_mem_fail_struck();
+		rt_mem_fail_at(0);
+		ck_assert_msg(!err || err == -ENOMEM, "allocation %" PRIu64 ": %d", n, err);
+		ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
+		ck_assert_msg(image_is_clean(), "allocation %" PRIu64, n);
+		ck_assert_msg(!image_fsck(), "allocation %" PRIu64, n);
+	}
+	free(before);
+}
+END_TEST
+
+/* Goal: a failed read fails one call and harms nothing; a failed write neither crashes nor hangs,
+ * and the image is sound or marked. Method: the n-th of a workload fails. */
+START_TEST(calls_survive_every_device_fault)
+{
+	uint8_t *before = image_copy();
+	bool struck = true;
+
+	for (uint64_t n = 1; struck; n++) {
+		struct mbfs_fault_plan plan = { .fail_read_at = _i == 0 ? n : 0,
+						.fail_write_at = _i == 1 ? n : 0,
+						.torn_write_at = _i == 2 ? n : 0 };
+		struct mbfs_fault_counts counts;
+		struct mbfs_mount_opts opts;
+		struct mbfs_diag diag, notes;
+		struct mbfs_bdev *dev;
+		struct mbfs_fs *fs;
+		int err;
+
+		ck_assert_uint_lt(n, 20000);
+		memcpy(img.bytes, before, img.nr);
+		ck_assert_int_eq(mbfs_bdev_open_fault(img.dev, &plan, &dev), 0);
+		mbfs_mount_opts_default(&opts);
+		err = mbfs_fs_mount(dev, &opts, &diag, &notes, &fs);
+		if (!err) {
+			workload(fs);
+			err = mbfs_fs_unmount(fs);
+			/* A torn superblock has the mark and a wrong checksum. A group that could
+			 * not be read asks for e2fsck, which finds nothing. */
+			if (_i == 1)
+				ck_assert(!err || !image_is_clean());
+			if (!err)
+				ck_assert_msg(!image_fsck(), "fault %" PRIu64, n);
+		}
+		mbfs_bdev_fault_counts(dev, &counts);
+		struck = counts.faults > 0;
+		mbfs_bdev_close(dev);
+	}
+	free(before);
+}
+END_TEST
+
 static bool count_entry(void *arg, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
 			uint64_t next)
 {
@@ -570,6 +705,8 @@ static Suite *fs_suite(void)
 	tcase_add_test(c, mount_survives_every_failed_allocation);
 	tcase_add_loop_test(c, mount_survives_every_device_fault, 0, 3);
 	tcase_add_loop_test(c, failed_unmount_leaves_image_not_clean, 0, 2);
+	tcase_add_test(c, calls_survive_every_failed_allocation);
+	tcase_add_loop_test(c, calls_survive_every_device_fault, 0, 3);
 	tcase_add_test(c, damage_marks_image_with_errors);
 	tcase_add_test(c, large_directory_lists_every_name);
 	tcase_add_test(c, stats_are_one_json_object);
