@@ -6,8 +6,8 @@
  *        name, padded to 4. Entries follow one another up to 4 bytes of zero; values lie behind,
  *        from the end of the area down.
  * In a block: a 32-byte header, then sorted entries; value_off counts from the block's start.
- * In an inode: from 128 + extra_isize on a magic number, then entries in any order; value_off counts
- *        from the first entry.
+ * In an inode: from 128 + extra_isize on a magic number, then entries in any order; value_off
+ *        counts from the first entry.
  * Source: Documentation/filesystems/ext4/attributes.rst.
  */
 #ifndef DISK_XATTR_CODEC_H

@@ -52,6 +52,11 @@ void t_tree_free(struct t_tree *t)
 	free(t);
 }
 
+void t_tree_move(struct t_tree *t, struct inode *root)
+{
+	t->root = root;
+}
+
 static bool is_dir(const struct t_tree *t, int n)
 {
 	return n >= 0 && S_ISDIR(t->node[n].type);
@@ -262,7 +267,9 @@ static struct inode *get(struct t_tree *t, int n)
 {
 	struct inode *in;
 
-	ck_assert_int_eq(inode_get(t->root->env, t->node[n].ino, &in), 0);
+	/* A planned fault may strike this once: it is not what is under test. */
+	if (inode_get(t->root->env, t->node[n].ino, &in))
+		ck_assert_int_eq(inode_get(t->root->env, t->node[n].ino, &in), 0);
 	return in;
 }
 

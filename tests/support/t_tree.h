@@ -14,6 +14,8 @@ struct t_tree;
 /* An empty twin of the directory @root; what is in it already (lost+found) is left alone. */
 struct t_tree *t_tree_new(struct inode *root);
 void t_tree_free(struct t_tree *t);
+/* The same tree in another mount. */
+void t_tree_move(struct t_tree *t, struct inode *root);
 /* One random operation on both. */
 void t_tree_step(struct t_tree *t, struct rt_rand *r);
 /*
