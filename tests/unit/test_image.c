@@ -55,6 +55,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("image");
 	TCase *tc = tcase_create("image");
 
+	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, populated_image_is_clean, 0, 4);
 	tcase_add_loop_test(tc, broken_image_is_not_clean, 0, 3);
 	tcase_add_test(tc, refused_options_are_reported);
