@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
+mbfs_test(test_inode_codec unit unit/test_inode_codec.c support/t_fs.c)
+mbfs_test(test_ialloc unit unit/test_ialloc.c support/t_fs.c)
+mbfs_test(test_orphan unit unit/test_orphan.c support/t_fs.c)
 mbfs_test(model_file model model/model_file.c support/t_fs.c)

@@ -75,8 +75,8 @@ static void file_free(struct mbfs_file *f)
 	if (wants_write(f->flags)) {
 		uint32_t left = rt_u32_add_return(&in->writers, -1u);
 
-		if (!left && in->tree.file)
-			mbfs_alloc_file_discard(in->tree.file);
+		if (!left)
+			file_discard(in);
 	}
 	inode_put(in);
 	rt_free(f);

@@ -169,24 +169,32 @@ struct t_fs *t_fs_open(struct mbfs_bdev *mem, const struct t_fs_opts *opts)
 	return fs;
 }
 
+int t_fs_sync(struct t_fs *fs)
+{
+	uint64_t blks, inodes, dirs;
+	int err = tx_writeout(fs->log), super_err;
+
+	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
+	super_set_free(&fs->super, blks, inodes);
+	super_err = super_write(fs->dev, &fs->super);
+	return err ? err : super_err;
+}
+
 int t_fs_close(struct t_fs *fs)
 {
 	struct mbfs_diag diag = { "" };
-	uint64_t blks, inodes, dirs;
-	int err = 0, e;
+	int err;
 
 	inode_cache_close(fs->env.cache);
 	fs->env.cache = NULL;
-	e = mbfs_alloc_check(fs->alloc, &diag);
-	ck_assert_msg(!e, "%s", diag.text);
+	err = mbfs_alloc_check(fs->alloc, &diag);
+	ck_assert_msg(!err, "%s", diag.text);
 	mbfs_alloc_close(fs->alloc);
 	fs->alloc = NULL;
-	if (!fs->env.read_only) {
-		err = tx_writeout(fs->log);
-		gdt_totals(fs->gdt, &blks, &inodes, &dirs);
-		super_set_free(&fs->super, blks, inodes);
-		e = super_write(fs->dev, &fs->super);
-		err = err ? err : e;
+	for (int i = 0; i < 2 && !fs->env.read_only; i++) {
+		err = t_fs_sync(fs);
+		if (!err)
+			break;
 	}
 	dismantle(fs);
 	return err;
