@@ -312,12 +312,25 @@ static bool file_pa_add(struct mbfs_alloc_file *f, struct pa *pa)
 	return !clash;
 }
 
+/* A PA without blocks, which the caller has marked deleted, goes. No lock held. */
+static void pa_end_used_up(struct alloc_ctx *ac, struct pa *pa)
+{
+	struct group *g = pa->grp;
+
+	rt_spin_lock(&g->lock);
+	TAILQ_REMOVE(&g->pas, pa, group_link);
+	rt_u32_set(&g->pa_nr, rt_u32_read(&g->pa_nr) - 1);
+	rt_spin_unlock(&g->lock);
+	stat_add(ac->a, ac->cpu, STAT_PA_NR, (uint64_t)-1);
+	pa_container_del(pa);
+}
+
 void pa_container_add(struct alloc_ctx *ac)
 {
 	struct mbfs_alloc *a = ac->a;
 	struct pa *pa = ac->new_pa;
 	struct locality_group *lg = &a->lgs[pa->lg_cpu];
-	bool placed = true, trim = false;
+	bool placed = true, trim = false, over;
 	unsigned list = 0;
 
 	stat_add(a, ac->cpu, STAT_PREALLOCATED, pa->free);
@@ -336,8 +349,14 @@ void pa_container_add(struct alloc_ctx *ac)
 	/* Two threads made PAs of the same blocks of one file: this one is only good to be discarded. */
 	pa->unlinked = !placed;
 	pa->busy--;
+	/* Others may have used it up since it is in its container, and left its end to us. */
+	over = pa->busy == 0 && pa->free == 0 && !pa->deleted;
+	if (over)
+		pa->deleted = true;
 	rt_spin_unlock(&pa->lock);
 	ac->new_pa = NULL;
+	if (over)
+		pa_end_used_up(ac, pa);
 	alloc_notify(a);
 	if (trim)
 		discard_lg(a, pa->lg_cpu, list, LG_TRIM_TO);
