@@ -148,8 +148,6 @@ uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, boo
 	uint32_t freed = 0;
 	bool again;
 
-	if (policy->bump & BUMP_DISCARD_ENTRY)
-		rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
 	if (!group_has(g, GROUP_LOADED) || list_is_empty(ac, g))
 		return 0;
 	if (policy->bump & BUMP_DISCARD_NONEMPTY)

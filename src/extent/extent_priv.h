@@ -41,7 +41,7 @@ int path_make_room(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 
 /* Take the leaf's entry out; empty nodes up the path are freed, the root shrinks. */
 void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at);
-/* Pull the only child of the root up into it while it fits. */
+/* Pull what is left in the root's children up into the root while it fits. */
 int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx);
 
 int indirect_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, struct extent_map *out);

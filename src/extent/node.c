@@ -294,31 +294,59 @@ void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *
 		path_fix_keys(t, tx, p);
 }
 
-int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx)
+/*
+ * All entries of the root's children into @node, if they fit and the children are leaves or the only child.
+ * *pulled: how many; 0: they do not fit.
+ */
+static int children_pull(struct extent_tree *t, uint8_t *node, uint32_t *pulled)
 {
 	struct buf_owner owner = owner_of(t);
+	uint32_t nr = 0, kids = node_entries(t->root), depth = node_depth(t->root);
+	int err = 0;
 
-	while (node_depth(t->root) > 0 && node_entries(t->root) == 1) {
-		mbfs_blk_t blk = node_child(t->root, 0);
+	*pulled = 0;
+	for (uint32_t i = 0; i < kids && !err; i++) {
 		struct buf *buf;
-		uint32_t nr;
-		int err = buf_get(t->env->bufs, blk, &extent_node_kind, &owner, &buf);
+		uint32_t more;
 
+		err = buf_get(t->env->bufs, node_child(t->root, i), &extent_node_kind, &owner, &buf);
 		if (err)
 			return err;
-		nr = node_entries(buf->data);
-		if (nr > node_max(t->root) || node_depth(buf->data) + 1 != node_depth(t->root)) {
-			err = nr > node_max(t->root) ? 0 : -EUCLEAN;
-			buf_put(buf);
+		more = node_entries(buf->data);
+		if (node_depth(buf->data) + 1 != depth)
+			err = -EUCLEAN;
+		else if (nr + more <= node_max(t->root))
+			memcpy(node_entry(node, nr), node_entry(buf->data, 0),
+			       (size_t)more * sizeof(struct mbfs_extent_leaf_disk));
+		nr += more;
+		buf_put(buf);
+		if (nr > node_max(t->root))
 			return err;
-		}
-		memcpy(node_entry(t->root, 0), node_entry(buf->data, 0),
+	}
+	*pulled = err ? 0 : nr;
+	return err;
+}
+
+int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx)
+{
+	while (node_depth(t->root) > 0) {
+		uint8_t node[EXTENT_ROOT_BYTES];
+		mbfs_blk_t kids[4];
+		uint32_t nr, kid_nr = node_entries(t->root);
+		int err = children_pull(t, node, &nr);
+
+		if (err || nr == 0)
+			return err;
+		MBFS_ASSERT(kid_nr <= MBFS_ARRAY_SIZE(kids));
+		for (uint32_t i = 0; i < kid_nr; i++)
+			kids[i] = node_child(t->root, i);
+		memcpy(node_entry(t->root, 0), node_entry(node, 0),
 		       (size_t)nr * sizeof(struct mbfs_extent_leaf_disk));
 		node_set_entries(t->root, nr);
-		node_set_depth(t->root, node_depth(buf->data));
+		node_set_depth(t->root, node_depth(t->root) - 1);
 		t->root_dirty = true;
-		buf_put(buf);
-		node_block_free(t, tx, blk);
+		for (uint32_t i = 0; i < kid_nr; i++)
+			node_block_free(t, tx, kids[i]);
 	}
 	return 0;
 }

@@ -13,8 +13,7 @@ struct alloc_ctx;
 /* Where discard_pa_seq is bumped. */
 enum enospc_bump {
 	BUMP_NEW_PA = 1u << 0,		 /* a new PA goes on its group's list */
-	BUMP_DISCARD_ENTRY = 1u << 1,	 /* a sweep enters a group, whatever it finds */
-	BUMP_DISCARD_NONEMPTY = 1u << 2, /* ... whose list is not empty */
+	BUMP_DISCARD_NONEMPTY = 1u << 2, /* a sweep enters a group whose list is not empty */
 	BUMP_DISCARD_FOUND = 1u << 3,	 /* ... and has a PA that can be discarded */
 	BUMP_BUDDY = 1u << 4,		 /* blocks are marked used or freed in a buddy */
 	BUMP_BEGIN_END = 1u << 5,	 /* not discard_pa_seq but the pair begin and end, around each return */

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * rfc-2020: the seed's patch. discard_pa_seq is bumped for a new PA and at every entry to a group's discard; if
+ * rfc-2020: the seed's patch. discard_pa_seq is bumped for a new PA and by a sweep of a list that is not empty; if
  * nothing was freed, rcu_barrier(), then retry if the sum differs from the last sample.
  *
  * The barrier waits for PA structures, not for their blocks, which come back outside of RCU: it costs time
- * and orders nothing that matters. Loses: the sample is older than the other thread's bump only the first
- * time round; a second look while the blocks are still on the way finds the sum unchanged. And every thread's own
- * sweep bumps the counter, so threads that share a full group keep each other going.
+ * and orders nothing that matters. Loses: the bump came before the other thread detached its PAs, so a second look
+ * while their blocks are still on the way finds the list empty (no bump of its own) and the sum unchanged. And
+ * a PA that cannot be discarded keeps the list from being empty: every sweep bumps, and the threads
+ * of a full group keep each other going.
  */
 #include "alloc/alloc_priv.h"
 
@@ -46,7 +47,7 @@ const struct enospc_policy enospc_rfc_2020 = {
 	.free_late = true,
 	.busy_wait = true,
 	.sweeps_max = 1,
-	.bump = BUMP_NEW_PA | BUMP_DISCARD_ENTRY,
+	.bump = BUMP_NEW_PA | BUMP_DISCARD_NONEMPTY,
 	.sample = enospc_sample_seq,
 	.retry = retry,
 };

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Goal: each variant does at its decision points what its file says. Method: one PA holds the last blocks; a
+ * first thread takes it apart and is held up at a widened point, a second one asks meanwhile.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc/alloc_priv.h"
+#include "rt/work.h"
+#include "support/t_alloc.h"
+
+enum { BLKS = 512, HELD_UP_US = 300000, STEP_NS = 1000000, STEPS_MAX = 5000 };
+
+struct asker {
+	struct mbfs_alloc *a;
+	struct mbfs_run run;
+	uint64_t ns;
+	int err;
+};
+
+static void ask(void *arg)
+{
+	struct mbfs_alloc_req req = { .len = 1 };
+	struct asker *k = arg;
+	uint64_t start = rt_now_ns();
+
+	k->err = mbfs_alloc_blocks(k->a, NULL, &req, NULL, &k->run);
+	k->ns = rt_now_ns() - start;
+}
+
+/* All blocks are in one file's PA but one that the file has. */
+static struct mbfs_alloc *full_of_pa(const char *variant, enum mbfs_alloc_point point, struct t_file *f)
+{
+	struct mbfs_alloc_shape shape = { .blk_nr = BLKS, .blks_per_grp = BLKS, .block_bytes = 4096 };
+	struct mbfs_alloc_tune tune;
+	struct mbfs_alloc_stats stats;
+	struct mbfs_alloc *a;
+
+	mbfs_alloc_tune_default(&tune);
+	tune.enospc = variant;
+	tune.cpus = 4;
+	tune.widen_us[point] = HELD_UP_US;
+	ck_assert_int_eq(mbfs_alloc_open_mem(&shape, &tune, NULL, &a), 0);
+	t_file_open(a, 1, f);
+	/* 300 blocks of a file of 1.2 MiB go for 2 MiB: all 512. */
+	ck_assert_int_eq(t_file_grow(a, f, 300, MBFS_ALLOC_DATA), 0);
+	mbfs_alloc_stats(a, &stats);
+	ck_assert_uint_eq(stats.pa_blks, BLKS - 300);
+	return a;
+}
+
+/* The other thread has taken the PA apart, or is held up while it does; false: it never came so far. */
+static bool wait_for_other(struct mbfs_alloc *a)
+{
+	struct group *g = &a->groups[0];
+
+	for (int i = 0; i < STEPS_MAX; i++) {
+		struct pa *pa;
+		bool there;
+
+		rt_spin_lock(&g->lock);
+		pa = TAILQ_FIRST(&g->pas);
+		there = !pa || pa->deleted;
+		rt_spin_unlock(&g->lock);
+		if (there)
+			return true;
+		rt_sleep_ns(STEP_NS);
+	}
+	return false;
+}
+
+static const char *const variants[] = { "pre-5.8", "bb-free", "rfc-2020", "5.8",      "5.10",
+					"5.17",	   "6.0",     "begin-end", "claim-wait" };
+
+/* Goal: the seed's two threads. The first sweeps and is held up between detaching and freeing. */
+START_TEST(sweep_against_sweep)
+{
+	const char *name = variants[_i];
+	bool loses = _i <= 3; /* blocks come back after the lock was dropped */
+	struct asker first = { 0 }, second = { 0 };
+	struct mbfs_alloc_stats stats;
+	struct rt_thread *t;
+	struct t_file f;
+
+	first.a = second.a = full_of_pa(name, MBFS_POINT_DETACH_FREE, &f);
+	ck_assert_int_eq(rt_thread_start(ask, &first, "first", &t), 0);
+	ck_assert(wait_for_other(second.a));
+	ask(&second);
+	rt_thread_join(t);
+	ck_assert_msg(first.err == 0, "%s: the thread that freed the blocks got none", name);
+	ck_assert_msg(second.err == (loses ? -ENOSPC : 0), "%s: %d", name, second.err);
+	mbfs_alloc_stats(first.a, &stats);
+	ck_assert_uint_eq(stats.false_enospc, loses);
+	ck_assert_int_eq(mbfs_alloc_free(first.a, NULL, &first.run), 0);
+	if (!second.err)
+		ck_assert_int_eq(mbfs_alloc_free(first.a, NULL, &second.run), 0);
+	t_file_close(first.a, &f);
+	t_alloc_close(first.a);
+}
+END_TEST
+
+static void close_file(void *arg)
+{
+	mbfs_alloc_file_discard(arg);
+}
+
+/*
+ * Goal: window W2. A file takes its own PA apart; a sweep meets it deleted. Open in mainline, closed in ours.
+ * rfc-2020 and 5.8 do not lose here, they spin: the PA is still on the list, and their own sweeps move the sum.
+ */
+START_TEST(sweep_against_file_discard)
+{
+	const char *name = variants[_i];
+	bool loses = _i <= 6 && _i != 2 && _i != 3;
+	struct asker second = { 0 };
+	struct rt_thread *t;
+	struct t_file f;
+
+	second.a = full_of_pa(name, MBFS_POINT_DELETED_FREE, &f);
+	ck_assert_int_eq(rt_thread_start(close_file, f.f, "close", &t), 0);
+	ck_assert(wait_for_other(second.a));
+	ask(&second);
+	rt_thread_join(t);
+	ck_assert_msg(second.err == (loses ? -ENOSPC : 0), "%s: %d", name, second.err);
+	if (!second.err) {
+		/* It waited for the blocks: it cannot have had them before the other went on. */
+		ck_assert_uint_gt(second.ns, HELD_UP_US * 1000ull / 4);
+		ck_assert_int_eq(mbfs_alloc_free(second.a, NULL, &second.run), 0);
+	}
+	t_file_close(second.a, &f);
+	t_alloc_close(second.a);
+}
+END_TEST
+
+/* Goal: claim-wait sleeps, it does not spin. */
+START_TEST(claim_wait_sleeps)
+{
+	struct asker second = { 0 };
+	struct mbfs_alloc_stats stats;
+	struct rt_thread *t;
+	struct t_file f;
+
+	second.a = full_of_pa("claim-wait", MBFS_POINT_DELETED_FREE, &f);
+	ck_assert_int_eq(rt_thread_start(close_file, f.f, "close", &t), 0);
+	ck_assert(wait_for_other(second.a));
+	ask(&second);
+	rt_thread_join(t);
+	mbfs_alloc_stats(second.a, &stats);
+	ck_assert_int_eq(second.err, 0);
+	ck_assert_uint_ge(stats.waits, 1);
+	ck_assert_uint_le(stats.passes, 8);
+	ck_assert_int_eq(mbfs_alloc_free(second.a, NULL, &second.run), 0);
+	t_file_close(second.a, &f);
+	t_alloc_close(second.a);
+}
+END_TEST
+
+/* Goal: the table is complete, and a claim that fails is a true ENOSPC for every variant. */
+START_TEST(full_is_full_for_everybody)
+{
+	struct mbfs_alloc *a = t_alloc(variants[_i], 4096, 100, 104, 0, 2);
+	struct mbfs_alloc_req req = { .len = 100 };
+	struct mbfs_alloc_stats stats;
+	struct mbfs_run run, none;
+
+	ck_assert_str_eq(mbfs_alloc_variant_at((unsigned)_i)->name, variants[_i]);
+	ck_assert_int_eq(mbfs_alloc_blocks(a, NULL, &req, NULL, &run), 0);
+	ck_assert_uint_eq(run.len, 100);
+	ck_assert_int_eq(mbfs_alloc_blocks(a, NULL, &req, NULL, &none), -ENOSPC);
+	mbfs_alloc_stats(a, &stats);
+	ck_assert_uint_eq(stats.enospc, 1);
+	ck_assert_uint_eq(stats.false_enospc, 0);
+	ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
+	t_alloc_close(a);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("enospc");
+	TCase *tc = tcase_create("enospc");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, sweep_against_sweep, 0, 9);
+	tcase_add_loop_test(tc, sweep_against_file_discard, 0, 9);
+	tcase_add_test(tc, claim_wait_sleeps);
+	tcase_add_loop_test(tc, full_is_full_for_everybody, 0, 9);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+T_MAIN(suite)
