@@ -190,6 +190,28 @@ void rt_hash_destroy(struct rt_hash *t)
 	t->ht = NULL;
 }
 
+/*
+ * Whoever finds a node sees all that was written before it was added: liburcu's CAS and loads order it,
+ * but TSan does not see into the library.
+ */
+static void node_published(struct cds_lfht_node *node)
+{
+#if defined(__SANITIZE_THREAD__)
+	__tsan_release(node);
+#else
+	(void)node;
+#endif
+}
+
+static void node_found(struct cds_lfht_node *node)
+{
+#if defined(__SANITIZE_THREAD__)
+	__tsan_acquire(node);
+#else
+	(void)node;
+#endif
+}
+
 /* liburcu's match callback has no room for ours and its argument at once. */
 struct match_ctx {
 	rt_hash_match match;
@@ -200,6 +222,7 @@ static int match_shim(struct cds_lfht_node *node, const void *key)
 {
 	const struct match_ctx *ctx = key;
 
+	node_found(node);
 	return ctx->match(container_of(node, struct rt_hash_node, n), ctx->arg);
 }
 
@@ -220,6 +243,7 @@ struct rt_hash_node *rt_hash_add_unique(struct rt_hash *t, unsigned long key, rt
 {
 	struct match_ctx ctx = { match, arg };
 
+	node_published(&node->n);
 	return container_of(cds_lfht_add_unique(t->ht, key, match_shim, &ctx, &node->n),
 			    struct rt_hash_node, n);
 }
@@ -234,7 +258,9 @@ void rt_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, v
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *n;
 
-	cds_lfht_for_each(t->ht, &it, n)
+	cds_lfht_for_each(t->ht, &it, n) {
+		node_found(n);
 		if (!fn(container_of(n, struct rt_hash_node, n), arg))
 			return;
+	}
 }
