@@ -23,7 +23,7 @@ static int open_check(struct mbfs_fs *fs, struct inode *in, int flags)
 {
 	int err;
 
-	if (S_ISLNK(in->mode))
+	if (inode_is_link(in))
 		return -ELOOP;
 	if (inode_is_dir(in))
 		return wants_write(flags) ? -EISDIR : 0;

@@ -73,7 +73,7 @@ static void fill_fields(struct create *c)
 	in->uid = c->cred->uid;
 	in->gid = c->dir->mode & S_ISGID ? c->dir->gid : c->cred->gid;
 	in->flags |= c->dir->flags & inherit;
-	if (S_ISCHR(in->mode) || S_ISBLK(in->mode))
+	if (S_ISCHR(in->type) || S_ISBLK(in->type))
 		in->rdev = c->rdev;
 	inode_now(&in->ctime);
 	in->atime = in->mtime = in->btime = in->ctime;
@@ -178,7 +178,7 @@ static int name_inode(struct create *c)
 	if (!err)
 		err = table_hold(c->dir, &dir_table);
 	if (!err)
-		err = dir_add(c->dir, c->tx, c->name, c->len, c->in->ino, IFTODT(c->in->mode),
+		err = dir_add(c->dir, c->tx, c->name, c->len, c->in->ino, IFTODT(c->in->type),
 			      alloc_flags(c));
 	if (!err) {
 		rt_mutex_lock(&c->in->fields);

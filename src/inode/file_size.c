@@ -74,7 +74,7 @@ static bool has_blocks(const struct inode *in)
 
 	if (inode_is_reg(in) || inode_is_dir(in))
 		return true;
-	return S_ISLNK(in->mode) && ((in->flags & INODE_FL_EXTENTS) || in->blocks_512 != attr_512);
+	return inode_is_link(in) && ((in->flags & INODE_FL_EXTENTS) || in->blocks_512 != attr_512);
 }
 
 int file_free_blocks(struct inode *in)

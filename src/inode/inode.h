@@ -64,7 +64,8 @@ struct inode {
 	rt_u32 writers;		/* [atomic] open files that may write */
 	struct rt_rwlock rw;
 	struct rt_mutex fields;
-	/* [fields], and mode's type bits, gen and rdev [const] after load */
+	mode_t type;		/* [const] S_IFMT bits of mode, for those who hold no lock */
+	/* [fields], and gen and rdev [const] after load */
 	uint32_t gen;
 	mode_t mode;
 	uint32_t nlink, uid, gid, flags;
@@ -97,11 +98,15 @@ struct inode {
 
 static inline bool inode_is_dir(const struct inode *in)
 {
-	return S_ISDIR(in->mode);
+	return S_ISDIR(in->type);
 }
 static inline bool inode_is_reg(const struct inode *in)
 {
-	return S_ISREG(in->mode);
+	return S_ISREG(in->type);
+}
+static inline bool inode_is_link(const struct inode *in)
+{
+	return S_ISLNK(in->type);
 }
 
 /* ---- inode.c ---- */

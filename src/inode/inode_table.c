@@ -85,6 +85,7 @@ static void fields_from(struct inode *in, const struct inode_image *img)
 {
 	in->gen = in->tree.gen = img->gen;
 	in->mode = img->mode;
+	in->type = img->mode & S_IFMT;
 	in->nlink = img->nlink;
 	in->uid = img->uid;
 	in->gid = img->gid;
@@ -122,7 +123,7 @@ int inode_load(struct inode *in, bool unlinked_ok)
 	rt_mutex_lock(&in->fields);
 	fields_from(in, &img);
 	rt_mutex_unlock(&in->fields);
-	if ((in->flags & INODE_FL_EXTENTS) && !inode_is_reg(in) && !inode_is_dir(in) && !S_ISLNK(in->mode))
+	if ((in->flags & INODE_FL_EXTENTS) && !inode_is_reg(in) && !inode_is_dir(in) && !inode_is_link(in))
 		return inode_damaged(env, in->ino, "a device with extents", -EUCLEAN);
 	if (inode_is_reg(in) && in->size_bytes > file_size_max(in))
 		return inode_damaged(env, in->ino, "its size is past what its block map can hold", -EUCLEAN);
@@ -144,6 +145,7 @@ int inode_init_new(struct inode *in, mode_t mode)
 		return inode_damaged(in->env, in->ino, "it has links, but is free in its bitmap", -EUCLEAN);
 	memset(in->raw, 0, geo->inode_bytes);
 	in->mode = mode;
+	in->type = mode & S_IFMT;
 	in->tree.is_data = !S_ISDIR(mode);
 	if (geo->inode_bytes > 128) {
 		uint32_t room = geo->inode_bytes - 128;

@@ -155,7 +155,7 @@ static int link_locked(struct inode *in, struct inode *dir, const char *name, si
 	if (!err)
 		err = table_hold(dir, &dir_table);
 	if (!err)
-		err = dir_add(dir, tx, name, len, in->ino, IFTODT(in->mode), flags);
+		err = dir_add(dir, tx, name, len, in->ino, IFTODT(in->type), flags);
 	if (!err) {
 		namei_commit(in, tx, 1, NAMEI_CTIME);
 		namei_commit(dir, tx, 0, NAMEI_CTIME | NAMEI_MTIME);
@@ -293,11 +293,16 @@ int namei_rmdir(struct inode *dir, const char *name)
 /* ---- symbolic links ---- */
 
 /* Its text is in the inode: it has no block but, maybe, that of its attributes. */
-static bool symlink_is_fast(const struct inode *in)
+static bool symlink_is_fast(struct inode *in)
 {
-	uint64_t attr_512 = in->xattr_blk ? in->env->geo->block_bytes / 512 : 0;
+	uint64_t attr_512;
+	bool fast;
 
-	return !(in->flags & INODE_FL_EXTENTS) && in->blocks_512 == attr_512;
+	rt_mutex_lock(&in->fields);
+	attr_512 = in->xattr_blk ? in->env->geo->block_bytes / 512 : 0;
+	fast = !(in->flags & INODE_FL_EXTENTS) && in->blocks_512 == attr_512;
+	rt_mutex_unlock(&in->fields);
+	return fast;
 }
 
 static int symlink_read(struct inode *in, char *buf, size_t len)
@@ -327,7 +332,7 @@ int namei_readlink(struct inode *in, char *buf, size_t bytes)
 {
 	int err;
 
-	if (!S_ISLNK(in->mode))
+	if (!inode_is_link(in))
 		return -EINVAL;
 	rt_read_lock(&in->rw);
 	if (!in->size_bytes || in->size_bytes > in->env->geo->block_bytes) {
@@ -355,7 +360,7 @@ static void set_fields(struct inode *in, unsigned set, const struct mbfs_attr *w
 	inode_now(&now);
 	rt_mutex_lock(&in->fields);
 	if (set & MBFS_SET_MODE)
-		in->mode = (in->mode & S_IFMT) | (want->mode & 07777);
+		in->mode = in->type | (want->mode & 07777);
 	if (set & MBFS_SET_UID)
 		in->uid = want->uid;
 	if (set & MBFS_SET_GID)
@@ -372,30 +377,43 @@ static void set_fields(struct inode *in, unsigned set, const struct mbfs_attr *w
 	rt_mutex_unlock(&in->fields);
 }
 
+/* All but the size. rw is held: creations in a directory look at its mode and group under it. */
+static int set_locked(struct inode *in, unsigned set, const struct mbfs_attr *want)
+{
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, XATTR_CREDITS, &tx);
+
+	if (err)
+		return err;
+	set_fields(in, set, want);
+	commit_dirty(in, tx);
+	tx_stop(tx);
+	return 0;
+}
+
 int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want)
 {
 	struct buf *table;
-	struct mbfs_tx *tx;
 	int err;
 
 	if (in->env->read_only)
 		return -EROFS;
-	err = namei_linkable(in);
-	if (err)
-		return err;
 	if ((set & MBFS_SET_SIZE) && !inode_is_reg(in))
 		return inode_is_dir(in) ? -EISDIR : -EINVAL;
-	err = table_hold(in, &table);
+	rt_read_lock(&in->rw);
+	err = namei_linkable(in);
+	rt_read_unlock(&in->rw);
+	if (!err)
+		err = table_hold(in, &table);
 	if (err)
 		return err;
 	if (set & MBFS_SET_SIZE)
 		err = file_truncate(in, want->size_bytes);
-	if (!err && (set & ~(unsigned)MBFS_SET_SIZE))
-		err = tx_start(in->env->log, XATTR_CREDITS, &tx);
-	if (!err && (set & ~(unsigned)MBFS_SET_SIZE)) {
-		set_fields(in, set, want);
-		commit_dirty(in, tx);
-		tx_stop(tx);
+	set &= ~(unsigned)MBFS_SET_SIZE;
+	if (!err && set) {
+		rt_write_lock(&in->rw);
+		err = set_locked(in, set, want);
+		rt_write_unlock(&in->rw);
 	}
 	buf_put(table);
 	return err;

@@ -266,7 +266,7 @@ static int add_target(struct rename *r)
 {
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	unsigned flags = new->dir->env->fakeroot ? MBFS_ALLOC_ROOT : 0;
-	int err = dir_add(new->dir, r->tx, new->name, new->len, old->in->ino, IFTODT(old->in->mode),
+	int err = dir_add(new->dir, r->tx, new->name, new->len, old->in->ino, IFTODT(old->in->type),
 			  flags);
 
 	if (err || r->cross)
@@ -305,8 +305,8 @@ static void commit_exchange(struct rename *r)
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	int old_dirs = inode_is_dir(old->in), new_dirs = inode_is_dir(new->in);
 
-	dir_pos_set(new->dir, r->tx, &new->pos, old->in->ino, IFTODT(old->in->mode));
-	dir_pos_set(old->dir, r->tx, &old->pos, new->in->ino, IFTODT(new->in->mode));
+	dir_pos_set(new->dir, r->tx, &new->pos, old->in->ino, IFTODT(old->in->type));
+	dir_pos_set(old->dir, r->tx, &old->pos, new->in->ino, IFTODT(new->in->type));
 	if (old->dotdot.buf)
 		dir_pos_set(old->in, r->tx, &old->dotdot, new->dir->ino, DT_DIR);
 	if (new->dotdot.buf)
@@ -325,7 +325,7 @@ static void commit_move(struct rename *r)
 	bool is_dir = inode_is_dir(old->in), replaces_dir = new->in && inode_is_dir(new->in);
 
 	if (new->in)
-		dir_pos_set(new->dir, r->tx, &new->pos, old->in->ino, IFTODT(old->in->mode));
+		dir_pos_set(new->dir, r->tx, &new->pos, old->in->ino, IFTODT(old->in->type));
 	dir_pos_del(old->dir, r->tx, &old->pos);
 	if (old->dotdot.buf)
 		dir_pos_set(old->in, r->tx, &old->dotdot, new->dir->ino, DT_DIR);

@@ -243,7 +243,7 @@ static int own_inputs(void)
 	const char *env = getenv("MBFS_TEST_SEED"), *runs = getenv("MBFS_FUZZ_RUNS");
 	struct rt_rand r = { env ? strtoull(env, NULL, 0) : rt_rand_seed() };
 	static uint8_t sound[INPUT_MAX], in[INPUT_MAX];
-	unsigned long nr = runs ? strtoul(runs, NULL, 0) : 1000;
+	unsigned long nr = runs ? strtoul(runs, NULL, 0) : 300;
 
 	printf("repeat with MBFS_TEST_SEED=%#llx\n", (unsigned long long)r.state);
 	fflush(stdout);

@@ -251,6 +251,7 @@ static void inode_fresh(struct inode *in, mbfs_ino_t ino, mode_t mode)
 	in->env = &bed.env;
 	in->ino = ino;
 	in->mode = mode;
+	in->type = mode & S_IFMT;
 	in->gen = ino * 7;
 	in->tree.ino = ino;
 	in->tree.mapped = true;
