@@ -68,13 +68,21 @@ int file_trim(struct inode *in)
 }
 
 /* A link whose text is in the inode has no blocks to free, nor has a device. */
-static bool has_blocks(const struct inode *in)
+static bool has_blocks(struct inode *in)
 {
-	uint64_t attr_512 = in->xattr_blk ? in->env->geo->block_bytes / 512 : 0;
+	uint64_t attr_512;
+	bool has;
 
 	if (inode_is_reg(in) || inode_is_dir(in))
 		return true;
-	return inode_is_link(in) && ((in->flags & INODE_FL_EXTENTS) || in->blocks_512 != attr_512);
+	if (!inode_is_link(in))
+		return false;
+	/* A neighbour on the orphan list may be writing this inode back. */
+	rt_mutex_lock(&in->fields);
+	attr_512 = in->xattr_blk ? in->env->geo->block_bytes / 512 : 0;
+	has = (in->flags & INODE_FL_EXTENTS) || in->blocks_512 != attr_512;
+	rt_mutex_unlock(&in->fields);
+	return has;
 }
 
 int file_free_blocks(struct inode *in)
