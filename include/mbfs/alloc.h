@@ -30,10 +30,11 @@ struct mbfs_alloc_shape {
 
 /* Places where a thread can be held up, to stretch a race (mbfs-race --widen NAME=USEC). */
 enum mbfs_alloc_point {
-	MBFS_POINT_CLAIM_SCAN,	  /* claim-scan: between the claim and the first look at a group */
-	MBFS_POINT_MARK_PUBLISH,  /* mark-publish: blocks marked used in the buddy, PA not yet visible */
-	MBFS_POINT_DETACH_FREE,	  /* detach-free: PAs detached from the group, blocks not yet back */
-	MBFS_POINT_DELETED_FREE,  /* deleted-free: PA marked deleted, blocks not yet back */
+	MBFS_POINT_CLAIM_SCAN,   /* claim-scan: between the claim and the first look at a group */
+	MBFS_POINT_MARK_PUBLISH, /* mark-publish: blocks marked used in the buddy, PA not yet
+				    visible */
+	MBFS_POINT_DETACH_FREE,  /* detach-free: PAs detached from the group, blocks not yet back */
+	MBFS_POINT_DELETED_FREE, /* deleted-free: PA marked deleted, blocks not yet back */
 	MBFS_POINT_NR
 };
 
@@ -60,7 +61,8 @@ MBFS_API const struct mbfs_alloc_variant *mbfs_alloc_variant_find(const char *na
 MBFS_API const char *mbfs_alloc_point_name(enum mbfs_alloc_point point); /* NULL past the end */
 MBFS_API void mbfs_alloc_tune_default(struct mbfs_alloc_tune *tune);
 
-/* What the allocator asks of whoever keeps the bitmaps on disk. Clusters are from the group's start. */
+/* What the allocator asks of whoever keeps the bitmaps on disk. Clusters are from the group's
+ * start. */
 struct mbfs_alloc_store_ops {
 	/*
 	 * Counters of a group from its descriptor, at open: no I/O beyond the descriptor table.
@@ -68,14 +70,15 @@ struct mbfs_alloc_store_ops {
 	 */
 	int (*grp_info)(void *ctx, mbfs_grp_t grp, uint32_t *free_nr, bool *bad);
 	/*
-	 * Fill @bits (blks_per_grp bits, rounded up to whole 8-byte words; 1 = in use, padding past the
-	 * group's end set) from the disk bitmap and keep what update() needs in memory. May do I/O.
-	 * -EIO, -EBADMSG (checksum), -EUCLEAN (metadata blocks not marked, or free_nr disagrees).
+	 * Fill @bits (blks_per_grp bits, rounded up to whole 8-byte words; 1 = in use, padding past
+	 * the group's end set) from the disk bitmap and keep what update() needs in memory. May do
+	 * I/O. -EIO, -EBADMSG (checksum), -EUCLEAN (metadata blocks not marked, or free_nr
+	 * disagrees).
 	 */
 	int (*bitmap_load)(void *ctx, mbfs_grp_t grp, uint8_t *bits);
 	/*
-	 * Mark [start, start + len) of a loaded group used or free in the disk bitmap and count it in
-	 * the descriptor. Called under the group's spinlock: no I/O, no waiting, cannot fail.
+	 * Mark [start, start + len) of a loaded group used or free in the disk bitmap and count it
+	 * in the descriptor. Called under the group's spinlock: no I/O, no waiting, cannot fail.
 	 */
 	void (*bitmap_update)(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start,
 			      uint32_t len, bool used);
@@ -88,8 +91,9 @@ struct mbfs_alloc_store_ops {
 /* Errors: -EINVAL (diag names the option or the shape's fault), -ENOMEM, or the store's. */
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_open(const struct mbfs_alloc_shape *shape,
 					     const struct mbfs_alloc_tune *tune,
-					     const struct mbfs_alloc_store_ops *store, void *store_ctx,
-					     struct mbfs_diag *diag, struct mbfs_alloc **out);
+					     const struct mbfs_alloc_store_ops *store,
+					     void *store_ctx, struct mbfs_diag *diag,
+					     struct mbfs_alloc **out);
 /* The same on a store of its own in memory: empty, every block free, no block is system. */
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_open_mem(const struct mbfs_alloc_shape *shape,
 						 const struct mbfs_alloc_tune *tune,
@@ -105,12 +109,12 @@ MBFS_API void mbfs_alloc_file_close(struct mbfs_alloc_file *f);
 MBFS_API void mbfs_alloc_file_discard(struct mbfs_alloc_file *f);
 
 enum mbfs_alloc_flags {
-	MBFS_ALLOC_DATA = 1u << 0,	 /* file data: may be normalised and preallocated */
+	MBFS_ALLOC_DATA = 1u << 0,        /* file data: may be normalised and preallocated */
 	MBFS_ALLOC_NO_PREALLOC = 1u << 1, /* exactly what is asked */
-	MBFS_ALLOC_ROOT = 1u << 2,	 /* may use the reserved blocks */
-	MBFS_ALLOC_FALLOC = 1u << 3,	 /* explicit preallocation: not normalised, no PA of the rest */
-	MBFS_ALLOC_GOAL_ONLY = 1u << 4,	 /* at the goal or -ENOSPC */
-	MBFS_ALLOC_CONTIG = 1u << 5,	 /* all of len in one run or -ENOSPC (a true one) */
+	MBFS_ALLOC_ROOT = 1u << 2,        /* may use the reserved blocks */
+	MBFS_ALLOC_FALLOC = 1u << 3, /* explicit preallocation: not normalised, no PA of the rest */
+	MBFS_ALLOC_GOAL_ONLY = 1u << 4, /* at the goal or -ENOSPC */
+	MBFS_ALLOC_CONTIG = 1u << 5,    /* all of len in one run or -ENOSPC (a true one) */
 };
 
 struct mbfs_alloc_req {
@@ -128,11 +132,11 @@ struct mbfs_alloc_req {
  * @f:   [in] NULL for metadata
  * @tx:  [in] open handle; NULL on plain memory
  * @got: [out] 1 <= got->len <= req->len; untouched on error
- * Errors: -ENOSPC none claimable (true), or a losing variant gave up (false; counted); -EIO, -EBADMSG,
- *         -EUCLEAN a group needed could not be loaded; -ENOMEM. Nothing is allocated on error.
- * Context: may sleep and do I/O (first use of a group). Locks: RANK_LG .. RANK_GDESC inside; hold nothing of
- *         rank >= RANK_LG, and nothing that a holder of blocks in transit may need.
- * Source: fs/ext4/mballoc.c, ext4_mb_new_blocks().
+ * Errors: -ENOSPC none claimable (true), or a losing variant gave up (false; counted); -EIO,
+ * -EBADMSG, -EUCLEAN a group needed could not be loaded; -ENOMEM. Nothing is allocated on error.
+ * Context: may sleep and do I/O (first use of a group). Locks: RANK_LG .. RANK_GDESC inside; hold
+ * nothing of rank >= RANK_LG, and nothing that a holder of blocks in transit may need. Source:
+ * fs/ext4/mballoc.c, ext4_mb_new_blocks().
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
 					       const struct mbfs_alloc_req *req, struct mbfs_tx *tx,
@@ -145,23 +149,27 @@ MBFS_API MBFS_MUST_CHECK int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx,
 					     const struct mbfs_run *run);
 
-/* Live counters; sums without a snapshot. Names after /proc/fs/ext4/DEV/mb_stats where it has them. */
+/* Live counters; sums without a snapshot. Names after /proc/fs/ext4/DEV/mb_stats where it has them.
+ */
 enum { MBFS_CR_NR = 5, MBFS_HIST_NR = 40 };
 struct mbfs_alloc_stats {
 	uint64_t blk_nr, free_nr, claimed_nr, pa_nr, pa_blks, groups_loaded;
 	uint64_t reqs, success, blocks_allocated, frees, blocks_freed;
 	uint64_t groups_scanned, groups_considered[MBFS_CR_NR], cr_hits[MBFS_CR_NR],
-		cr_useless[MBFS_CR_NR], extents_scanned, goal_hits, stream_goal_hits, len_goal_hits, pow2_hits, breaks,
-		lost, buddies_generated, preallocated, discarded, pa_hits_inode, pa_hits_group;
+		cr_useless[MBFS_CR_NR], extents_scanned, goal_hits, stream_goal_hits, len_goal_hits,
+		pow2_hits, breaks, lost, buddies_generated, preallocated, discarded, pa_hits_inode,
+		pa_hits_group;
 	/* the ENOSPC path; not in the kernel */
-	uint64_t enospc, false_enospc, claim_failed, passes, sweeps, retries, cap_hits, seq_mismatches,
-		barriers, barrier_ns, barrier_max_ns, waits, wait_ns;
-	/* log2 histogram in ns of mbfs_alloc_blocks() calls that needed a second pass or ended in ENOSPC */
+	uint64_t enospc, false_enospc, claim_failed, passes, sweeps, retries, cap_hits,
+		seq_mismatches, barriers, barrier_ns, barrier_max_ns, waits, wait_ns;
+	/* log2 histogram in ns of mbfs_alloc_blocks() calls that needed a second pass or ended in
+	 * ENOSPC */
 	uint64_t slow_calls, slow_max_ns, slow_hist[MBFS_HIST_NR];
 };
 MBFS_API void mbfs_alloc_stats(struct mbfs_alloc *a, struct mbfs_alloc_stats *out);
 
-/* The live free-block counter (what statfs shows), and how much an ordinary user may still claim. */
+/* The live free-block counter (what statfs shows), and how much an ordinary user may still claim.
+ */
 MBFS_API uint64_t mbfs_alloc_free_nr(struct mbfs_alloc *a);
 MBFS_API uint64_t mbfs_alloc_avail_nr(struct mbfs_alloc *a);
 

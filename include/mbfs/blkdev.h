@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Block devices: what an image is stored on. All calls are safe from many threads at once; two calls
- * on overlapping bytes at the same time have no defined order. Offsets and lengths are in bytes.
+ * Block devices: what an image is stored on. All calls are safe from many threads at once; two
+ * calls on overlapping bytes at the same time have no defined order. Offsets and lengths are in
+ * bytes.
  */
 #ifndef MBFS_BLKDEV_H
 #define MBFS_BLKDEV_H
@@ -14,7 +15,8 @@ extern "C" {
 
 struct mbfs_bdev;
 
-/* What a device does. Every function returns 0 or a negative errno; short transfers do not exist. */
+/* What a device does. Every function returns 0 or a negative errno; short transfers do not exist.
+ */
 struct mbfs_bdev_ops {
 	int (*read)(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes);
 	int (*write)(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, size_t len_bytes);
@@ -50,8 +52,9 @@ enum mbfs_bdev_flags {
  *         flock(2). Nothing is changed on error.
  * The image is locked (flock) from here until mbfs_bdev_close(): mbfs_bdev_wait_unlocked() waits.
  */
-MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags,
-						 struct mbfs_diag *diag, struct mbfs_bdev **out);
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_file(const char *path, uint64_t off_bytes,
+						 unsigned flags, struct mbfs_diag *diag,
+						 struct mbfs_bdev **out);
 
 /*
  * mbfs_bdev_wait_unlocked - wait until no mbfs holds the image
@@ -70,7 +73,8 @@ MBFS_API uint8_t *mbfs_bdev_mem_bytes(struct mbfs_bdev *dev);
 struct mbfs_fault_plan {
 	uint64_t fail_read_at;	/* the n-th read answers -EIO; 0 never */
 	uint64_t fail_write_at; /* the n-th write answers -EIO and changes nothing; 0 never */
-	uint64_t torn_write_at; /* the n-th write puts down only its first half, then -EIO; 0 never */
+	uint64_t torn_write_at; /* the n-th write puts down only its first half, then -EIO; 0 never
+				 */
 	uint64_t fail_flush_at; /* the n-th flush answers -EIO; 0 never */
 	uint64_t cut_at;	/* from the n-th write on nothing reaches the device: power cut */
 	bool sticky;		/* once a fault has struck, all later calls of its kind fail too */

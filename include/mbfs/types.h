@@ -31,8 +31,9 @@ struct mbfs_run {
 };
 
 /*
- * Why a call was refused, in one line for a person: what is wrong and what to do about it. Filled by
- * calls that take bad input from a user (options, images); text[0] is 0 when there is nothing to say.
+ * Why a call was refused, in one line for a person: what is wrong and what to do about it. Filled
+ * by calls that take bad input from a user (options, images); text[0] is 0 when there is nothing to
+ * say.
  */
 struct mbfs_diag {
 	char text[512];

@@ -19,18 +19,20 @@
  *   discard a PA         -            +k          -k
  *   free n               free +n      +n          -        (buddy first, then claimable)
  *
- * So a claim can succeed while every buddy is empty: the blocks are in PAs, or on their way between a PA and a
- * buddy. What happens then is the ENOSPC variant's decision (enospc/): sweep PAs, retry, give up, wait. A
- * claim is exact, so giving up after one is always a lie, and is counted as false_enospc.
+ * So a claim can succeed while every buddy is empty: the blocks are in PAs, or on their way between
+ * a PA and a buddy. What happens then is the ENOSPC variant's decision (enospc/): sweep PAs, retry,
+ * give up, wait. A claim is exact, so giving up after one is always a lie, and is counted as
+ * false_enospc.
  *
- * A call: claim -> PA? -> normalise -> scan (criteria; marks used and publishes the rest as a PA in one lock
- * hold) -> or discard and again -> give the unused part of the claim back.
+ * A call: claim -> PA? -> normalise -> scan (criteria; marks used and publishes the rest as a PA in
+ * one lock hold) -> or discard and again -> give the unused part of the claim back.
  *
- * Who runs with whom: everything with everything. Two users of one group: its lock. Users and discarders of
- * one PA: busy and deleted under its lock. Readers of counters and indexes look without a lock and look again
- * under it. Lock paths: LG -> PA; PA_TREE -> PA; GROUP_LOAD -> (store); GROUP -> PA; GROUP -> (store: GDESC,
- * BUF, CACHE). No lock is common to all groups on this path; near full the claim counter is one atomic.
- * No lock is held at a widen point or while waiting.
+ * Who runs with whom: everything with everything. Two users of one group: its lock. Users and
+ * discarders of one PA: busy and deleted under its lock. Readers of counters and indexes look
+ * without a lock and look again under it. Lock paths: LG -> PA; PA_TREE -> PA; GROUP_LOAD ->
+ * (store); GROUP -> PA; GROUP -> (store: GDESC, BUF, CACHE). No lock is common to all groups on
+ * this path; near full the claim counter is one atomic. No lock is held at a widen point or while
+ * waiting.
  */
 #include "alloc/alloc_priv.h"
 
@@ -54,9 +56,9 @@ const char *mbfs_alloc_point_name(enum mbfs_alloc_point point)
 }
 
 /*
- * The change that made blocks available came before, the look at waiters_nr comes after; the fence between
- * pairs with the waiter's seq_cst increment of waiters_nr before it takes its key and looks again. One of
- * the two sees the other.
+ * The change that made blocks available came before, the look at waiters_nr comes after; the fence
+ * between pairs with the waiter's seq_cst increment of waiters_nr before it takes its key and looks
+ * again. One of the two sees the other.
  */
 void alloc_notify(struct mbfs_alloc *a)
 {
@@ -162,7 +164,8 @@ static void count_slow(struct alloc_ctx *ac, uint64_t ns)
 	uint64_t max = rt_u64_read(&a->slow_max_ns);
 
 	stat_add(a, ac->cpu, STAT_SLOW, 1);
-	stat_add(a, ac->cpu, STAT_SLOW_HIST + (bucket < MBFS_HIST_NR ? bucket : MBFS_HIST_NR - 1), 1);
+	stat_add(a, ac->cpu, STAT_SLOW_HIST + (bucket < MBFS_HIST_NR ? bucket : MBFS_HIST_NR - 1),
+		 1);
 	while (ns > max && !rt_u64_cas(&a->slow_max_ns, &max, ns))
 		;
 }
@@ -173,14 +176,14 @@ static void count_enospc(struct alloc_ctx *ac)
 	bool own_limit = ac->req->flags & (MBFS_ALLOC_CONTIG | MBFS_ALLOC_GOAL_ONLY);
 
 	stat_add(a, ac->cpu, STAT_ENOSPC, 1);
-	/* The oracle: the claim was exact, so the blocks are there. Only a request's own limits, or blocks
-	 * lost with a fenced group, make it true. */
+	/* The oracle: the claim was exact, so the blocks are there. Only a request's own limits, or
+	 * blocks lost with a fenced group, make it true. */
 	if (ac->len > 0 && !own_limit && rt_u32_read(&a->bad_nr) == 0)
 		stat_add(a, ac->cpu, STAT_FALSE_ENOSPC, 1);
 }
 
-int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,
-		      struct mbfs_tx *tx, struct mbfs_run *got)
+int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
 {
 	struct alloc_ctx ac = { .a = a, .file = f, .req = req, .tx = tx, .cpu = rt_cpu(&a->cpus) };
 	uint64_t start_ns = 0;
@@ -199,7 +202,8 @@ int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const str
 		return err;
 	}
 	if (rt_u32_read(&a->claim.mode) != 0 || a->tune.widen_us[MBFS_POINT_CLAIM_SCAN])
-		start_ns = rt_now_ns(); /* far from full nothing is slow, and the clock is not free */
+		start_ns =
+			rt_now_ns(); /* far from full nothing is slow, and the clock is not free */
 	err = alloc_claimed(&ac);
 	rt_counter_add(&a->claim.claimed, ac.cpu, -(uint64_t)ac.len);
 	if (err) {
@@ -264,8 +268,10 @@ void mbfs_alloc_tune_default(struct mbfs_alloc_tune *tune)
 
 static int shape_check(const struct mbfs_alloc_shape *s, struct mbfs_diag *diag)
 {
-	if (s->block_bytes < 1024 || s->block_bytes > 65536 || (s->block_bytes & (s->block_bytes - 1)))
-		return diag_set(diag, -EINVAL, "block size %u: use a power of two from 1024 to 65536",
+	if (s->block_bytes < 1024 || s->block_bytes > 65536 ||
+	    (s->block_bytes & (s->block_bytes - 1)))
+		return diag_set(diag, -EINVAL,
+				"block size %u: use a power of two from 1024 to 65536",
 				s->block_bytes);
 	if (s->blks_per_grp < 8 || s->blks_per_grp % 8 || s->blks_per_grp > 8 * s->block_bytes)
 		return diag_set(diag, -EINVAL, "%u blocks per group: use a multiple of 8 up to %u",
@@ -281,14 +287,17 @@ static int shape_check(const struct mbfs_alloc_shape *s, struct mbfs_diag *diag)
 static int tune_check(const struct mbfs_alloc_tune *t, struct mbfs_diag *diag)
 {
 	if (!t->enospc || !enospc_find(t->enospc))
-		return diag_set(diag, -EINVAL, "enospc=%s: no such variant; mbfs-race list shows them",
+		return diag_set(diag, -EINVAL,
+				"enospc=%s: no such variant; mbfs-race list shows them",
 				t->enospc ? t->enospc : "");
 	if (t->cpus > RT_CPUS_MAX)
-		return diag_set(diag, -EINVAL, "cpus=%u: use 0 (the real ones) to %d", t->cpus, RT_CPUS_MAX);
+		return diag_set(diag, -EINVAL, "cpus=%u: use 0 (the real ones) to %d", t->cpus,
+				RT_CPUS_MAX);
 	if (t->group_prealloc == 0)
 		return diag_set(diag, -EINVAL, "mb_group_prealloc=0: use at least 1");
 	if (t->order2_req > ORDER_MAX || t->best_avail_max_trim_order > ORDER_MAX)
-		return diag_set(diag, -EINVAL, "mb_order2_req, mb_best_avail_max_trim_order: use 0 to %d",
+		return diag_set(diag, -EINVAL,
+				"mb_order2_req, mb_best_avail_max_trim_order: use 0 to %d",
 				ORDER_MAX);
 	return 0;
 }
@@ -322,8 +331,8 @@ static int per_cpu_open(struct mbfs_alloc *a)
 }
 
 int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_alloc_tune *tune,
-		    const struct mbfs_alloc_store_ops *store, void *store_ctx, struct mbfs_diag *diag,
-		    struct mbfs_alloc **out)
+		    const struct mbfs_alloc_store_ops *store, void *store_ctx,
+		    struct mbfs_diag *diag, struct mbfs_alloc **out)
 {
 	struct mbfs_alloc *a;
 	int err = shape_check(shape, diag);
@@ -347,7 +356,9 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 	rt_event_init(&a->arrive);
 	/* 6.17: min(CPUs, groups / 4) goals. */
 	a->stream_nr = rt_cpus_nr(&a->cpus) < a->grp_nr / 4 ? rt_cpus_nr(&a->cpus) : a->grp_nr / 4;
-	a->stream_nr = a->stream_nr < 1 ? 1 : a->stream_nr > STREAM_GOAL_MAX ? STREAM_GOAL_MAX : a->stream_nr;
+	a->stream_nr = a->stream_nr < 1                 ? 1
+		       : a->stream_nr > STREAM_GOAL_MAX ? STREAM_GOAL_MAX
+							: a->stream_nr;
 	err = per_cpu_open(a);
 	if (!err)
 		err = groups_open(a);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * alloc/alloc.h - what the rooms above the allocator use besides <mbfs/alloc.h>: group descriptors over
- * buffers (gdt.c) and the store that keeps the allocator's bitmaps on disk (store_disk.c).
+ * alloc/alloc.h - what the rooms above the allocator use besides <mbfs/alloc.h>: group descriptors
+ * over buffers (gdt.c) and the store that keeps the allocator's bitmaps on disk (store_disk.c).
  */
 #ifndef ALLOC_ALLOC_H
 #define ALLOC_ALLOC_H
@@ -26,15 +26,16 @@ enum { GDESC_INODE_UNINIT = 1, GDESC_BLOCK_UNINIT = 2, GDESC_INODE_ZEROED = 4 };
  * Errors: -EUCLEAN a location is outside the device or overlaps; -EBADMSG checksum; -EIO; -ENOMEM.
  *         @diag names the group and the remedy.
  */
-int gdt_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct mbfs_diag *diag, struct gdt **out);
+int gdt_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct mbfs_diag *diag,
+	     struct gdt **out);
 void gdt_close(struct gdt *gdt);
 
 /* A copy of one descriptor. Takes RANK_GDESC. */
 void gdt_read(struct gdt *gdt, mbfs_grp_t grp, struct gdesc *out);
 
 /*
- * Change counters and flags of one descriptor; deltas may be negative. The bitmap checksums are put in at
- * gdt_seal(). Takes RANK_GDESC; no I/O, cannot fail.
+ * Change counters and flags of one descriptor; deltas may be negative. The bitmap checksums are put
+ * in at gdt_seal(). Takes RANK_GDESC; no I/O, cannot fail.
  */
 struct gdesc_delta {
 	int32_t free_blks, free_inodes, used_dirs;

@@ -21,13 +21,41 @@ enum {
 
 /* Per-CPU statistics; the sums are struct mbfs_alloc_stats. */
 enum stat {
-	STAT_REQS, STAT_SUCCESS, STAT_BLOCKS, STAT_FREES, STAT_BLOCKS_FREED, STAT_SCANNED, STAT_EXTENTS,
-	STAT_GOAL_HITS, STAT_STREAM_GOAL_HITS, STAT_LEN_GOAL_HITS, STAT_POW2_HITS, STAT_BREAKS, STAT_LOST,
-	STAT_BUDDIES, STAT_PREALLOCATED, STAT_DISCARDED, STAT_PA_INODE, STAT_PA_GROUP, STAT_ENOSPC,
-	STAT_FALSE_ENOSPC, STAT_CLAIM_FAILED, STAT_PASSES, STAT_SWEEPS, STAT_RETRIES, STAT_CAP_HITS,
-	STAT_SEQ_MISMATCHES, STAT_BARRIERS, STAT_BARRIER_NS, STAT_WAITS, STAT_WAIT_NS, STAT_SLOW,
-	STAT_PA_NR, STAT_PA_BLKS, /* now, not so far: they also fall */
-	STAT_CR_CONSIDERED, STAT_CR_HITS = STAT_CR_CONSIDERED + MBFS_CR_NR,
+	STAT_REQS,
+	STAT_SUCCESS,
+	STAT_BLOCKS,
+	STAT_FREES,
+	STAT_BLOCKS_FREED,
+	STAT_SCANNED,
+	STAT_EXTENTS,
+	STAT_GOAL_HITS,
+	STAT_STREAM_GOAL_HITS,
+	STAT_LEN_GOAL_HITS,
+	STAT_POW2_HITS,
+	STAT_BREAKS,
+	STAT_LOST,
+	STAT_BUDDIES,
+	STAT_PREALLOCATED,
+	STAT_DISCARDED,
+	STAT_PA_INODE,
+	STAT_PA_GROUP,
+	STAT_ENOSPC,
+	STAT_FALSE_ENOSPC,
+	STAT_CLAIM_FAILED,
+	STAT_PASSES,
+	STAT_SWEEPS,
+	STAT_RETRIES,
+	STAT_CAP_HITS,
+	STAT_SEQ_MISMATCHES,
+	STAT_BARRIERS,
+	STAT_BARRIER_NS,
+	STAT_WAITS,
+	STAT_WAIT_NS,
+	STAT_SLOW,
+	STAT_PA_NR,
+	STAT_PA_BLKS, /* now, not so far: they also fall */
+	STAT_CR_CONSIDERED,
+	STAT_CR_HITS = STAT_CR_CONSIDERED + MBFS_CR_NR,
 	STAT_CR_USELESS = STAT_CR_HITS + MBFS_CR_NR,
 	STAT_SLOW_HIST = STAT_CR_USELESS + MBFS_CR_NR,
 	STAT_NR = STAT_SLOW_HIST + MBFS_HIST_NR,
@@ -45,16 +73,16 @@ TAILQ_HEAD(pa_list, pa);
  * (1) A bit of bits[] is clear <=> the block lies in exactly one chunk of the buddy.
  * (2) free_nr == clear bits; fragments == maximal runs of them; counts[k] == chunks of order k.
  * (3) The blocks of a PA that are not used yet are set in bits[], clear in the disk bitmap.
- * (4) The group is in index.order at largest_order and in index.frag at the order of free_nr / fragments,
- *     or in none when nothing is free.
+ * (4) The group is in index.order at largest_order and in index.frag at the order of free_nr /
+ * fragments, or in none when nothing is free.
  */
 struct group {
 	struct rt_spin lock;
 	struct rt_mutex load_lock;
-	rt_u32 state;	   /* [atomic] enum group_state; 0: not loaded, counters from the descriptor */
+	rt_u32 state; /* [atomic] enum group_state; 0: not loaded, counters from the descriptor */
 	rt_u32 free_nr;	   /* write [lock], read [racy: hint for scans] */
 	rt_u32 fragments;  /* likewise */
-	rt_u32 pa_nr;	   /* PAs on the list; write [lock], read [racy: empty groups are passed over] */
+	rt_u32 pa_nr; /* PAs on the list; write [lock], read [racy: empty groups are passed over] */
 	mbfs_grp_t idx;	   /* [const] */
 	uint32_t len;	   /* [const] blocks in it */
 	int8_t largest;	   /* [lock] order of the largest chunk; -1: none */
@@ -62,7 +90,8 @@ struct group {
 	uint32_t first_free; /* [lock] no free block before it */
 	uint32_t counts[ORDER_NR]; /* [lock] chunks of each order */
 	uint8_t *bits;	   /* [lock] 1 = in use; also not free for others while in a PA */
-	uint8_t *chunks[ORDER_NR]; /* [lock] from order 1 on: 1 = a free chunk of this order starts here */
+	uint8_t *chunks[ORDER_NR]; /* [lock] from order 1 on: 1 = a free chunk of this order starts
+				      here */
 	struct pa_list pas; /* [lock] */
 	int load_err;	   /* [load_lock] why it is bad */
 };
@@ -78,11 +107,11 @@ enum pa_kind { PA_FILE, PA_GROUP };
 
 /*
  * A preallocation: blocks taken from the buddy that still count as free.
- * File PAs: a file's blocks [lblk, lblk + len) will be at [start, start + len); used[] says which are taken.
- * Group PAs: taken from the front; start and len move.
- * lock: RANK_PA. Freed by RCU once out of the group's list and its owner's container.
- * A PA with busy > 0 has a user between choosing blocks and marking them on disk: nobody discards it.
- * One that is deleted gives no blocks any more; who set deleted takes it apart.
+ * File PAs: a file's blocks [lblk, lblk + len) will be at [start, start + len); used[] says which
+ * are taken. Group PAs: taken from the front; start and len move. lock: RANK_PA. Freed by RCU once
+ * out of the group's list and its owner's container. A PA with busy > 0 has a user between choosing
+ * blocks and marking them on disk: nobody discards it. One that is deleted gives no blocks any
+ * more; who set deleted takes it apart.
  */
 struct pa {
 	struct rt_rcu_head rcu;
@@ -127,7 +156,7 @@ struct locality_group {
 /* ---- claims ---- see claim.c */
 struct claim {
 	rt_u64 central;	     /* [atomic] blocks nobody claimed; all of them in exact mode */
-	rt_u32 mode;	     /* [atomic] sharded, switching, exact: see claim.c. Written under lock */
+	rt_u32 mode; /* [atomic] sharded, switching, exact: see claim.c. Written under lock */
 	struct rt_mutex lock; /* RANK_CLAIM, mode changes */
 	struct rt_counter shards; /* [atomic] blocks nobody claimed, kept near one CPU */
 	struct rt_counter claimed; /* [atomic] claims outstanding; statistics */
@@ -154,7 +183,8 @@ struct mbfs_alloc {
 	struct group_index by_order, by_frag;
 	struct claim claim;
 	struct locality_group *lgs;	/* [const] one per virtual CPU */
-	rt_u64 stream_goal[STREAM_GOAL_MAX]; /* [racy: a hint] group of the last large request, hashed by file */
+	rt_u64 stream_goal[STREAM_GOAL_MAX]; /* [racy: a hint] group of the last large request,
+						hashed by file */
 	unsigned stream_nr;		/* [const] */
 	struct rt_counter seq;		/* discard_pa_seq */
 	struct rt_counter begin, end;	/* begin-end: blocks leaving for a buddy, blocks arrived */
@@ -216,8 +246,10 @@ static inline bool group_has(const struct group *g, uint32_t state)
 void buddy_mark(struct mbfs_alloc *a, struct group *g, mbfs_clu_t start, uint32_t len);
 void buddy_free(struct mbfs_alloc *a, struct group *g, mbfs_clu_t start, uint32_t len);
 void buddy_build(struct mbfs_alloc *a, struct group *g); /* chunks and counters from bits */
-/* A free run of @want blocks out of a chunk of at least that order; false: no chunk is that large. */
-bool buddy_take(const struct mbfs_alloc *a, const struct group *g, uint32_t want, mbfs_clu_t *start);
+/* A free run of @want blocks out of a chunk of at least that order; false: no chunk is that large.
+ */
+bool buddy_take(const struct mbfs_alloc *a, const struct group *g, uint32_t want,
+		mbfs_clu_t *start);
 int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag);
 
 /* group.c */
@@ -234,9 +266,10 @@ mbfs_grp_t index_next(const struct mbfs_alloc *a, const struct group_index *ix, 
 int claim_open(struct mbfs_alloc *a, uint64_t free_nr);
 void claim_close(struct mbfs_alloc *a);
 bool claim_take(struct mbfs_alloc *a, unsigned cpu, uint64_t n, bool root);
-void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n); /* blocks are free to everybody again */
-void claim_lose(struct mbfs_alloc *a, uint64_t n);		  /* fenced: they are nobody's any more */
-uint64_t claim_free(struct mbfs_alloc *a);			  /* unclaimed, as good as can be told */
+void claim_give(struct mbfs_alloc *a, unsigned cpu,
+		uint64_t n);                       /* blocks are free to everybody again */
+void claim_lose(struct mbfs_alloc *a, uint64_t n); /* fenced: they are nobody's any more */
+uint64_t claim_free(struct mbfs_alloc *a);         /* unclaimed, as good as can be told */
 
 /* normalize.c */
 void normalize(struct alloc_ctx *ac);
@@ -251,8 +284,8 @@ int scan(struct alloc_ctx *ac);
 struct pa *pa_make(struct alloc_ctx *ac); /* NULL: no memory */
 void pa_unmake(struct pa *pa);		  /* one that was never used; NULL is fine */
 bool pa_use(struct alloc_ctx *ac); /* ac->got from a PA */
-/* The buddy has given [start, start + found): use the request's part, keep the rest. Group lock held; PA
- * published here or, by the variant's decision, in pa_publish_late(). */
+/* The buddy has given [start, start + found): use the request's part, keep the rest. Group lock
+ * held; PA published here or, by the variant's decision, in pa_publish_late(). */
 void pa_from_found(struct alloc_ctx *ac);
 void pa_publish_late(struct alloc_ctx *ac);
 void pa_container_add(struct alloc_ctx *ac); /* into the tree or list of its owner; no lock held */

@@ -2,12 +2,14 @@
 /*
  * The buddy of one group: which aligned chunks are free.
  *
- * Every free block lies in exactly one chunk, the largest aligned one that is wholly free (but at most of
- * order block_bits + 1). chunks[k] has a bit for every place of a chunk of order k >= 1; a free chunk of
- * order 0 is a clear bit of bits[] whose buddy bit is set, and needs no bitmap of its own.
+ * Every free block lies in exactly one chunk, the largest aligned one that is wholly free (but at
+ * most of order block_bits + 1). chunks[k] has a bit for every place of a chunk of order k >= 1; a
+ * free chunk of order 0 is a clear bit of bits[] whose buddy bit is set, and needs no bitmap of its
+ * own.
  *
  *   mark   takes the chunks that the range touches out, and puts the pieces outside the range back
- *   free   puts the aligned pieces of the range in, each merged with its free buddy as long as there is one
+ *   free   puts the aligned pieces of the range in, each merged with its free buddy as long as
+ * there is one
  *
  * Group lock held for all. Cost: O(log blocks) per chunk touched.
  */
@@ -47,7 +49,8 @@ static bool chunk_is(const struct group *g, unsigned order, uint32_t i)
 {
 	if (order > 0)
 		return bit_test(g->chunks[order], i);
-	return i < g->len && !bit_test(g->bits, i) && ((i ^ 1) >= g->len || bit_test(g->bits, i ^ 1));
+	return i < g->len && !bit_test(g->bits, i) &&
+	       ((i ^ 1) >= g->len || bit_test(g->bits, i ^ 1));
 }
 
 /* The largest aligned piece at the front of [start, end). */
@@ -80,7 +83,8 @@ static void largest_update(const struct mbfs_alloc *a, struct group *g)
 	g->largest = (int8_t)k;
 }
 
-static void counters_update(struct mbfs_alloc *a, struct group *g, int32_t free_delta, int32_t frag_delta)
+static void counters_update(struct mbfs_alloc *a, struct group *g, int32_t free_delta,
+			    int32_t frag_delta)
 {
 	rt_u32_set(&g->free_nr, rt_u32_read(&g->free_nr) + (uint32_t)free_delta);
 	rt_u32_set(&g->fragments, rt_u32_read(&g->fragments) + (uint32_t)frag_delta);
@@ -209,8 +213,9 @@ int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag)
 		free_nr++;
 		frags += !is_free(g, (int64_t)n - 1);
 		if (n < g->first_free)
-			return diag_set(diag, -EUCLEAN, "group %u: block %u is free before first_free %u",
-					g->idx, n, g->first_free);
+			return diag_set(diag, -EUCLEAN,
+					"group %u: block %u is free before first_free %u", g->idx,
+					n, g->first_free);
 		for (unsigned k = 0; k < a->order_nr; k++) {
 			if (!chunk_is(g, k, n >> k))
 				continue;
@@ -219,15 +224,17 @@ int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag)
 				counts[k]++;
 		}
 		if (in != 1)
-			return diag_set(diag, -EUCLEAN, "group %u: free block %u is in %u chunks", g->idx, n,
-					in);
+			return diag_set(diag, -EUCLEAN, "group %u: free block %u is in %u chunks",
+					g->idx, n, in);
 	}
 	for (unsigned k = 0; k < a->order_nr; k++)
 		if (counts[k] != g->counts[k])
-			return diag_set(diag, -EUCLEAN, "group %u: %u chunks of order %u, counted %u", g->idx,
+			return diag_set(diag, -EUCLEAN,
+					"group %u: %u chunks of order %u, counted %u", g->idx,
 					counts[k], k, g->counts[k]);
 	if (free_nr != rt_u32_read(&g->free_nr) || frags != rt_u32_read(&g->fragments))
-		return diag_set(diag, -EUCLEAN, "group %u: %u free in %u runs, counted %u in %u", g->idx,
-				free_nr, frags, rt_u32_read(&g->free_nr), rt_u32_read(&g->fragments));
+		return diag_set(diag, -EUCLEAN, "group %u: %u free in %u runs, counted %u in %u",
+				g->idx, free_nr, frags, rt_u32_read(&g->free_nr),
+				rt_u32_read(&g->fragments));
 	return 0;
 }

@@ -15,21 +15,22 @@ static int check_pa(const struct group *g, struct pa *pa, uint8_t *bits, struct 
 	uint32_t free = 0;
 
 	if (pa->grp != g || pa->deleted || pa->busy)
-		return diag_set(diag, -EUCLEAN, "group %u: a PA at %u is deleted, busy or another group's",
-				g->idx, pa->start);
+		return diag_set(diag, -EUCLEAN,
+				"group %u: a PA at %u is deleted, busy or another group's", g->idx,
+				pa->start);
 	for (uint32_t i = 0; i < pa->len; i++) {
 		if (pa->kind == PA_FILE && bit_test(pa->used, i))
 			continue;
 		if (!bit_test(g->bits, pa->start + i) || bit_test(bits, pa->start + i))
 			return diag_set(diag, -EUCLEAN,
-					"group %u: block %u of a PA is free, or another's too", g->idx,
-					pa->start + i);
+					"group %u: block %u of a PA is free, or another's too",
+					g->idx, pa->start + i);
 		bit_set(bits, pa->start + i);
 		free++;
 	}
 	if (free != pa->free || free == 0)
-		return diag_set(diag, -EUCLEAN, "group %u: a PA has %u free blocks, counted %u", g->idx, free,
-				pa->free);
+		return diag_set(diag, -EUCLEAN, "group %u: a PA has %u free blocks, counted %u",
+				g->idx, free, pa->free);
 	return 0;
 }
 
@@ -38,15 +39,17 @@ static int check_index(const struct mbfs_alloc *a, const struct group *g, struct
 	uint32_t frags = rt_u32_read(&g->fragments), free_nr = rt_u32_read(&g->free_nr);
 
 	for (unsigned k = 0; k < a->order_nr; k++) {
-		bool in_order = rt_u64_read(&a->by_order.words[k][g->idx >> 6]) >> (g->idx & 63) & 1;
+		bool in_order =
+			rt_u64_read(&a->by_order.words[k][g->idx >> 6]) >> (g->idx & 63) & 1;
 		bool in_frag = rt_u64_read(&a->by_frag.words[k][g->idx >> 6]) >> (g->idx & 63) & 1;
 		unsigned avg = frags ? order_floor(free_nr / frags) : ORDER_NR;
 
 		if (avg != ORDER_NR && avg >= a->order_nr)
 			avg = a->order_nr - 1;
 		if (in_order != (g->largest == (int)k) || in_frag != (avg == k))
-			return diag_set(diag, -EUCLEAN, "group %u: is in the wrong index list of order %u",
-					g->idx, k);
+			return diag_set(diag, -EUCLEAN,
+					"group %u: is in the wrong index list of order %u", g->idx,
+					k);
 	}
 	return 0;
 }
@@ -75,8 +78,8 @@ int check_group(struct mbfs_alloc *a, struct group *g, uint64_t *disk_free, stru
 	/* Equation 1: disk bitmap plus PAs is the buddy's bitmap. */
 	for (mbfs_clu_t n = 0; !err && a->store->bitmap_copy && n < g->len; n++)
 		if (bit_test(bits, n) != bit_test(g->bits, n))
-			err = diag_set(diag, -EUCLEAN, "group %u: block %u is %s in the buddy only", g->idx, n,
-				       bit_test(g->bits, n) ? "used" : "free");
+			err = diag_set(diag, -EUCLEAN, "group %u: block %u is %s in the buddy only",
+				       g->idx, n, bit_test(g->bits, n) ? "used" : "free");
 	if (!err && nr != rt_u32_read(&g->pa_nr))
 		err = diag_set(diag, -EUCLEAN, "group %u: %u PAs, counted %u", g->idx, nr,
 			       rt_u32_read(&g->pa_nr));
@@ -110,7 +113,8 @@ int mbfs_alloc_check(struct mbfs_alloc *a, struct mbfs_diag *diag)
 	mbfs_alloc_stats(a, &stats);
 	/* Equation 2; a store that cannot show its bitmaps is only checked against itself. */
 	if (a->store->bitmap_copy && stats.free_nr != disk_free)
-		return diag_set(diag, -EUCLEAN, "free counter is %llu, the bitmaps have %llu clear bits",
+		return diag_set(diag, -EUCLEAN,
+				"free counter is %llu, the bitmaps have %llu clear bits",
 				(unsigned long long)stats.free_nr, (unsigned long long)disk_free);
 	if (stats.claimed_nr != 0)
 		return diag_set(diag, -EUCLEAN, "%llu blocks are still claimed",

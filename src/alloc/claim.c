@@ -5,15 +5,16 @@
  *   free blocks (clear bits of all disk bitmaps) == unclaimed + claims outstanding
  *   unclaimed == central + sum of shards
  *
- * A claim comes before the search for blocks; one that succeeds is a promise, because the sum of all claims
- * never exceeds the free blocks: claims only ever take what is in central or in a shard, with a
- * compare-and-swap.
+ * A claim comes before the search for blocks; one that succeeds is a promise, because the sum of
+ * all claims never exceeds the free blocks: claims only ever take what is in central or in a shard,
+ * with a compare-and-swap.
  *
- * Far from full, each virtual CPU works on a shard of its own, filled from central in batches. Near full a
- * claim must not fail because the blocks sit in other CPUs' shards: then the counter becomes *exact*. The mode
- * changes, every shard operation that did not see that is waited out (they run in RCU readers), the shards are
- * swept into central, and from then on a claim is one CAS loop on central. So a claim fails only in exact mode, where
- * central is everything unclaimed, and its failure is the truth at that moment.
+ * Far from full, each virtual CPU works on a shard of its own, filled from central in batches. Near
+ * full a claim must not fail because the blocks sit in other CPUs' shards: then the counter becomes
+ * *exact*. The mode changes, every shard operation that did not see that is waited out (they run in
+ * RCU readers), the shards are swept into central, and from then on a claim is one CAS loop on
+ * central. So a claim fails only in exact mode, where central is everything unclaimed, and its
+ * failure is the truth at that moment.
  *
  * Blocks are given back here only after they are in the buddy.
  */
@@ -35,7 +36,8 @@ int claim_open(struct mbfs_alloc *a, uint64_t free_nr)
 
 	c->batch = BATCH;
 	c->resv = a->shape.resv_blk_nr;
-	/* Shards can hold two batches each. Leaving exact mode needs room to spare, or it would flap. */
+	/* Shards can hold two batches each. Leaving exact mode needs room to spare, or it would
+	 * flap. */
 	c->low = c->resv + (uint64_t)cpus * BATCH * 4;
 	c->high = c->low * 2;
 	rt_mutex_init(&c->lock, RANK_CLAIM);
@@ -158,7 +160,8 @@ void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n)
 
 void claim_lose(struct mbfs_alloc *a, uint64_t n)
 {
-	/* Below zero when they were claimed already: then no more claims succeed, see central_take(). */
+	/* Below zero when they were claimed already: then no more claims succeed, see
+	 * central_take(). */
 	go_exact(&a->claim);
 	rt_u64_add_return(&a->claim.central, -n);
 }

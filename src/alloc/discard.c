@@ -2,14 +2,15 @@
 /*
  * Discarding preallocations: their unused blocks go back to the buddy.
  *
- *   a sweep over groups (discard_all)  when a request finds nothing: PAs of anybody that nobody is busy with
- *   one file's (discard_file)          when its last writer closes it, or it is cut
- *   one list of a locality group       when it has grown too long
+ *   a sweep over groups (discard_all)  when a request finds nothing: PAs of anybody that nobody is
+ * busy with one file's (discard_file)          when its last writer closes it, or it is cut one
+ * list of a locality group       when it has grown too long
  *
- * The variants differ in the sweep (enospc/): whether blocks come back in the same hold of the group's lock in
- * which the PA was detached, or later, from a private list; whether it waits for busy PAs; what it counts.
- * The other two set deleted first and free the blocks in a later lock hold: a sweep in between meets a PA
- * that gives nothing (window W2 of shared/notes/mballoc-history.md, open in mainline).
+ * The variants differ in the sweep (enospc/): whether blocks come back in the same hold of the
+ * group's lock in which the PA was detached, or later, from a private list; whether it waits for
+ * busy PAs; what it counts. The other two set deleted first and free the blocks in a later lock
+ * hold: a sweep in between meets a PA that gives nothing (window W2 of
+ * shared/notes/mballoc-history.md, open in mainline).
  */
 #include "alloc/alloc_priv.h"
 
@@ -83,8 +84,8 @@ static bool pa_claim(const struct enospc_policy *policy, struct pa *pa, bool *bu
 }
 
 /* One hold of the group's lock: detach PAs until @need blocks are, and free them now or later. */
-static uint32_t sweep_locked(struct alloc_ctx *ac, struct group *g, uint32_t need, struct pa_list *detached,
-			     bool *busy)
+static uint32_t sweep_locked(struct alloc_ctx *ac, struct group *g, uint32_t need,
+			     struct pa_list *detached, bool *busy)
 {
 	const struct enospc_policy *policy = ac->a->policy;
 	struct mbfs_alloc *a = ac->a;
@@ -107,7 +108,8 @@ static uint32_t sweep_locked(struct alloc_ctx *ac, struct group *g, uint32_t nee
 			count_discarded(a, ac->cpu, pa_blocks_free_locked(a, pa));
 			bump_end(a, ac->cpu);
 		}
-		/* deleted is ours: nobody else uses this link (see pa_container_del() for the lists). */
+		/* deleted is ours: nobody else uses this link (see pa_container_del() for the
+		 * lists). */
 		TAILQ_INSERT_TAIL(detached, pa, group_link);
 	}
 	return freed;
@@ -138,7 +140,8 @@ static void sweep_finish(struct alloc_ctx *ac, struct group *g, struct pa_list *
 
 static bool list_is_empty(struct alloc_ctx *ac, struct group *g)
 {
-	/* As the kernel: the look at the list before the lock is taken is a race that it accepts. */
+	/* As the kernel: the look at the list before the lock is taken is a race that it accepts.
+	 */
 	return rt_u32_read(&g->pa_nr) == 0 && (!ac->strict || !ac->a->policy->deleted_is_busy);
 }
 

@@ -28,7 +28,8 @@ static int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu,
 	if (a->policy->bump & BUMP_BEGIN_END)
 		rt_counter_add_ordered(&a->end, cpu, 1);
 	if (!ok) {
-		log_err("blocks %llu to %llu are freed but were free already; run e2fsck -f on the image",
+		log_err("blocks %llu to %llu are freed but were free already; run e2fsck -f on the "
+			"image",
 			(unsigned long long)(group_start(a, g) + start),
 			(unsigned long long)(group_start(a, g) + start + len - 1));
 		return -EUCLEAN;
@@ -49,7 +50,8 @@ int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_
 
 	if (run->len == 0 || at < shape->first_blk || end > shape->blk_nr ||
 	    (a->store->is_system && a->store->is_system(a->store_ctx, run->start, run->len))) {
-		log_err("blocks %llu to %llu cannot be freed: not a file's; run e2fsck -f on the image",
+		log_err("blocks %llu to %llu cannot be freed: not a file's; run e2fsck -f on the "
+			"image",
 			(unsigned long long)at, (unsigned long long)(end - 1));
 		return -EUCLEAN;
 	}

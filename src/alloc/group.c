@@ -3,11 +3,12 @@
  * Groups: their memory, loading, and the indexes that find one that fits.
  *
  * A group is loaded when somebody first locks it for blocks. Until then its counters come from the
- * descriptor, and the indexes have it where one run of all its free blocks would put it: a guess that makes
- * it a candidate, corrected by loading.
+ * descriptor, and the indexes have it where one run of all its free blocks would put it: a guess
+ * that makes it a candidate, corrected by loading.
  *
- * An index has one bitmap over all groups per order, changed with atomic operations under the group's
- * lock and read without any: what is found is a candidate, and looked at again under its lock.
+ * An index has one bitmap over all groups per order, changed with atomic operations under the
+ * group's lock and read without any: what is found is a candidate, and looked at again under its
+ * lock.
  */
 #include "alloc/alloc_priv.h"
 
@@ -165,7 +166,8 @@ int group_load(struct mbfs_alloc *a, struct group *g)
 static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
 {
 	struct group *g = &a->groups[idx];
-	mbfs_blk_t left = a->shape.blk_nr - (mbfs_blk_t)idx * a->shape.blks_per_grp - a->shape.first_blk;
+	mbfs_blk_t left =
+		a->shape.blk_nr - (mbfs_blk_t)idx * a->shape.blks_per_grp - a->shape.first_blk;
 	uint32_t nr = 0;
 	bool bad = false;
 	int err;

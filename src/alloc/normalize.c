@@ -9,11 +9,13 @@
  *   more, the request up to 8 MiB         the aligned 8 MiB around it
  *   more                                  exactly what it asks
  *
- * The result is clipped to the file's other blocks and PAs and to a group. It always contains the request.
+ * The result is clipped to the file's other blocks and PAs and to a group. It always contains the
+ * request.
  *
- * fallocate (MBFS_ALLOC_FALLOC) says itself how much there will be: small requests share the group PA as all
- * small ones do (so did the kernel's when the seed of enospc/ was reported), larger ones are
- * taken exactly. Source: fs/ext4/mballoc.c, ext4_mb_normalize_request(), ext4_mb_group_or_file().
+ * fallocate (MBFS_ALLOC_FALLOC) says itself how much there will be: small requests share the group
+ * PA as all small ones do (so did the kernel's when the seed of enospc/ was reported), larger ones
+ * are taken exactly. Source: fs/ext4/mballoc.c, ext4_mb_normalize_request(),
+ * ext4_mb_group_or_file().
  */
 #include "alloc/alloc_priv.h"
 
@@ -65,9 +67,10 @@ static void want_size(const struct alloc_ctx *ac, uint64_t *size, uint64_t *alig
 	*align = 1;
 }
 
-/* Keep [*start, *end), which contains the request, off the file's PAs; they do not overlap the request. */
-static void clip_to_pas(struct mbfs_alloc_file *f, uint64_t req_start, uint64_t req_end, uint64_t *start,
-			uint64_t *end)
+/* Keep [*start, *end), which contains the request, off the file's PAs; they do not overlap the
+ * request. */
+static void clip_to_pas(struct mbfs_alloc_file *f, uint64_t req_start, uint64_t req_end,
+			uint64_t *start, uint64_t *end)
 {
 	struct pa *pa;
 
@@ -145,7 +148,8 @@ void normalize(struct alloc_ctx *ac)
 		return; /* the caller's neighbours overlap its request: take it as it is */
 	if (end - start > ac->a->shape.blks_per_grp) {
 		start = req->lblk;
-		end = start + (ac->len > ac->a->shape.blks_per_grp ? ac->a->shape.blks_per_grp : ac->len);
+		end = start +
+		      (ac->len > ac->a->shape.blks_per_grp ? ac->a->shape.blks_per_grp : ac->len);
 	}
 	ac->want_lblk = (mbfs_lblk_t)start;
 	ac->want_len = (uint32_t)(end - start);

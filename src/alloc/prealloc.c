@@ -3,13 +3,14 @@
  * Preallocations in use: finding one that serves a request, making one from what a request leaves.
  *
  *   a file's PA    in the file's tree by lblk; serves [lblk, lblk + len) of that file, in any order
- *   a group PA     in one of a virtual CPU's lists by the order of what is left; serves small files from its
- *                  front
+ *   a group PA     in one of a virtual CPU's lists by the order of what is left; serves small files
+ * from its front
  *
- * Life: made before any lock is taken; its blocks are marked used and it goes on its group's list in one hold
- * of the group's lock; then into its owner's container. It ends when its last block is taken (by the user
- * that took it, once nobody is busy with it) or when it is discarded (discard.c). Whoever sets deleted is the
- * only one to take it out of the group's list, out of its container, and to free it.
+ * Life: made before any lock is taken; its blocks are marked used and it goes on its group's list
+ * in one hold of the group's lock; then into its owner's container. It ends when its last block is
+ * taken (by the user that took it, once nobody is busy with it) or when it is discarded
+ * (discard.c). Whoever sets deleted is the only one to take it out of the group's list, out of its
+ * container, and to free it.
  *
  * Locks: container (LG or PA_TREE) -> pa; group -> pa. Never a container inside a group.
  */
@@ -132,7 +133,8 @@ static uint64_t distance(const struct alloc_ctx *ac, const struct pa *pa)
 	return goal == 0 ? 0 : at > goal ? at - goal : goal - at;
 }
 
-/* The nearest PA of one list with enough left, taken from and busy. Lock of the locality group held. */
+/* The nearest PA of one list with enough left, taken from and busy. Lock of the locality group
+ * held. */
 static struct pa *lg_list_use(struct alloc_ctx *ac, struct locality_group *lg, unsigned list,
 			      mbfs_clu_t *start)
 {
@@ -270,7 +272,8 @@ void pa_from_found(struct alloc_ctx *ac)
 
 	found_split(ac, &off, &len);
 	a->store->bitmap_update(a->store_ctx, ac->tx, ac->grp->idx, ac->start + off, len, true);
-	ac->got = (struct mbfs_run){ .start = group_start(a, ac->grp) + ac->start + off, .len = len };
+	ac->got =
+		(struct mbfs_run){ .start = group_start(a, ac->grp) + ac->start + off, .len = len };
 	if (len == ac->found)
 		return; /* nothing is left to keep: the caller frees new_pa */
 	MBFS_ASSERT(pa);
@@ -346,7 +349,8 @@ void pa_container_add(struct alloc_ctx *ac)
 		rt_spin_unlock(&lg->lock);
 	}
 	rt_spin_lock(&pa->lock);
-	/* Two threads made PAs of the same blocks of one file: this one is only good to be discarded. */
+	/* Two threads made PAs of the same blocks of one file: this one is only good to be
+	 * discarded. */
 	pa->unlinked = !placed;
 	pa->busy--;
 	/* Others may have used it up since it is in its container, and left its end to us. */

@@ -2,14 +2,14 @@
 /*
  * Choosing a group and a run in it, by the kernel's five criteria:
  *
- *   CR_POWER2_ALIGNED   the want is 2^n, n >= mb_order2_req: a group with a chunk of order n, from the index
- *   CR_GOAL_LEN_FAST    a group whose free runs are on average as long as the want, from the index
- *   CR_BEST_AVAIL_LEN   the same for the want cut by up to 3 orders, but not below the request; data only
- *   CR_GOAL_LEN_SLOW    any group with so many free blocks, one after the other
+ *   CR_POWER2_ALIGNED   the want is 2^n, n >= mb_order2_req: a group with a chunk of order n, from
+ * the index CR_GOAL_LEN_FAST    a group whose free runs are on average as long as the want, from
+ * the index CR_BEST_AVAIL_LEN   the same for the want cut by up to 3 orders, but not below the
+ * request; data only CR_GOAL_LEN_SLOW    any group with so many free blocks, one after the other
  *   CR_ANY_FREE         any free block; takes the longest run seen
  *
- * Before them the goal itself. Groups are gone through from the goal's to the end, then from the start. A
- * group that somebody has locked is passed over by all but the last criterion.
+ * Before them the goal itself. Groups are gone through from the goal's to the end, then from the
+ * start. A group that somebody has locked is passed over by all but the last criterion.
  *
  * What is found is marked used, and what the request leaves of it published as a PA, in one hold of
  * the group's lock (but see pa_publish_late()).
@@ -21,7 +21,13 @@
 #include "base/bits.h"
 #include "base/check.h"
 
-enum criterion { CR_POWER2_ALIGNED, CR_GOAL_LEN_FAST, CR_BEST_AVAIL_LEN, CR_GOAL_LEN_SLOW, CR_ANY_FREE };
+enum criterion {
+	CR_POWER2_ALIGNED,
+	CR_GOAL_LEN_FAST,
+	CR_BEST_AVAIL_LEN,
+	CR_GOAL_LEN_SLOW,
+	CR_ANY_FREE
+};
 
 /* The best run seen so far by CR_ANY_FREE. */
 struct best {
@@ -55,8 +61,8 @@ static void take_locked(struct alloc_ctx *ac, struct group *g, mbfs_clu_t start,
  * A run of @want blocks out of a locked group; the longest one if there is none and @any.
  * *longest: of the runs looked at.
  */
-static bool run_find(struct alloc_ctx *ac, const struct group *g, uint32_t want, bool any, mbfs_clu_t *start,
-		     uint32_t *len, struct best *best)
+static bool run_find(struct alloc_ctx *ac, const struct group *g, uint32_t want, bool any,
+		     mbfs_clu_t *start, uint32_t *len, struct best *best)
 {
 	const struct mbfs_alloc_tune *tune = &ac->a->tune;
 	uint32_t extents = 0, found = 0, found_at = 0;
@@ -79,7 +85,8 @@ static bool run_find(struct alloc_ctx *ac, const struct group *g, uint32_t want,
 		}
 		if (found >= want)
 			break;
-		if (extents > tune->max_to_scan || (any && extents > tune->min_to_scan && best->grp)) {
+		if (extents > tune->max_to_scan ||
+		    (any && extents > tune->min_to_scan && best->grp)) {
 			stat_add(ac->a, ac->cpu, STAT_BREAKS, 1);
 			break;
 		}
@@ -143,7 +150,8 @@ static bool goal_try(struct alloc_ctx *ac)
 	mbfs_clu_t start, end;
 	int err;
 
-	if (ac->want_goal < a->shape.first_blk || ac->want_goal >= a->shape.blk_nr || ac->want_goal == 0)
+	if (ac->want_goal < a->shape.first_blk || ac->want_goal >= a->shape.blk_nr ||
+	    ac->want_goal == 0)
 		return false;
 	g = &a->groups[goal_group(ac)];
 	start = (mbfs_clu_t)(ac->want_goal - group_start(a, g));
@@ -159,8 +167,10 @@ static bool goal_try(struct alloc_ctx *ac)
 		uint32_t max = g->len - start < ac->want_len ? g->len - start : ac->want_len;
 
 		end = bits_next_set(g->bits, start, start + max);
-		/* Less than wanted only if it is as much as asked, or there is nowhere else to go. */
-		got = end - start >= ac->want_len || (!contig && (only || (end - start >= ac->len)));
+		/* Less than wanted only if it is as much as asked, or there is nowhere else to go.
+		 */
+		got = end - start >= ac->want_len ||
+		      (!contig && (only || (end - start >= ac->len)));
 		if (got)
 			take_locked(ac, g, start, end - start);
 	}
@@ -174,8 +184,8 @@ static bool goal_try(struct alloc_ctx *ac)
 }
 
 /* Groups of one order of an index, from the goal's group around. */
-static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsigned order, mbfs_grp_t from,
-		      enum criterion cr, uint32_t want, struct best *best)
+static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsigned order,
+		      mbfs_grp_t from, enum criterion cr, uint32_t want, struct best *best)
 {
 	const mbfs_grp_t nr = ac->a->grp_nr;
 
@@ -224,7 +234,8 @@ static bool criterion_try(struct alloc_ctx *ac, enum criterion cr, mbfs_grp_t fr
 	return false;
 }
 
-/* Take the best that CR_ANY_FREE saw, or what is left of its group: false if that has nothing any more. */
+/* Take the best that CR_ANY_FREE saw, or what is left of its group: false if that has nothing any
+ * more. */
 static bool best_take(struct alloc_ctx *ac, struct best *best)
 {
 	struct group *g = best->grp;
@@ -306,7 +317,8 @@ int scan(struct alloc_ctx *ac)
 			continue;
 		got = cr == CR_BEST_AVAIL_LEN ? trimmed_try(ac, from, &best) :
 						criterion_try(ac, cr, from, ac->want_len, &best);
-		/* The best may be taken meanwhile; then look for the next best until there is none. */
+		/* The best may be taken meanwhile; then look for the next best until there is none.
+		 */
 		while (!got && best.grp) {
 			got = best_take(ac, &best);
 			if (!got) {

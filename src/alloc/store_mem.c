@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A store of bitmaps in memory: an allocator without a disk. A group's bitmap exists once it is loaded. */
+/* A store of bitmaps in memory: an allocator without a disk. A group's bitmap exists once it is
+ * loaded. */
 #include "alloc/alloc_priv.h"
 
 #include <errno.h>
@@ -12,12 +13,13 @@
 struct store_mem {
 	struct mbfs_alloc_shape shape; /* [const] */
 	mbfs_grp_t grp_nr;	       /* [const] */
-	uint8_t *bits[];	       /* [group lock of the allocator] NULL: all free, not loaded */
+	uint8_t *bits[]; /* [group lock of the allocator] NULL: all free, not loaded */
 };
 
 static uint32_t group_len(const struct store_mem *s, mbfs_grp_t grp)
 {
-	mbfs_blk_t left = s->shape.blk_nr - s->shape.first_blk - (mbfs_blk_t)grp * s->shape.blks_per_grp;
+	mbfs_blk_t left =
+		s->shape.blk_nr - s->shape.first_blk - (mbfs_blk_t)grp * s->shape.blks_per_grp;
 
 	return left < s->shape.blks_per_grp ? (uint32_t)left : s->shape.blks_per_grp;
 }
@@ -43,8 +45,8 @@ static int mem_bitmap_load(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 	return 0;
 }
 
-static void mem_bitmap_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start, uint32_t len,
-			      bool used)
+static void mem_bitmap_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start,
+			      uint32_t len, bool used)
 {
 	struct store_mem *s = ctx;
 

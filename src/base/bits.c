@@ -4,7 +4,8 @@
 #include <endian.h>
 #include <string.h>
 
-/* The 64-bit word that holds bit n, as a little-endian value: its bit i is bitmap bit (n & ~63) + i. */
+/* The 64-bit word that holds bit n, as a little-endian value: its bit i is bitmap bit (n & ~63) +
+ * i. */
 static uint64_t word_get(const uint8_t *map, uint32_t n)
 {
 	uint64_t w;

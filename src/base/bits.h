@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Bitmaps as ext4 stores them: bit n is bit n % 8 of byte n / 8. Ranges are [start, start + len).
- * The word-wise versions need the bitmap to be readable in whole 8-byte words and 8-byte aligned, as
- * every block is. Nothing here locks.
+ * The word-wise versions need the bitmap to be readable in whole 8-byte words and 8-byte aligned,
+ * as every block is. Nothing here locks.
  */
 #ifndef BASE_BITS_H
 #define BASE_BITS_H

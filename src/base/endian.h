@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Integers as they lie on disk. They are structs, so that no code can use one without saying how it is
- * to be read; only codecs (src/disk) do.
+ * Integers as they lie on disk. They are structs, so that no code can use one without saying how it
+ * is to be read; only codecs (src/disk) do.
  */
 #ifndef BASE_ENDIAN_H
 #define BASE_ENDIAN_H
@@ -44,7 +44,8 @@ static inline mbfs_le64 le64_of(uint64_t v)
 	return (mbfs_le64){ htole64(v) };
 }
 
-/* The size and the offsets of an on-disk struct are part of the format: the compiler checks them. */
+/* The size and the offsets of an on-disk struct are part of the format: the compiler checks them.
+ */
 #define MBFS_DISK_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
 #define MBFS_DISK_OFFSET(type, member, off)                                                        \
 	_Static_assert(offsetof(type, member) == (off), #type "." #member " offset")

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 /*
- * libfuse's daemonising points stderr at /dev/null; syslog is where messages go from then on. Asking
- * for a terminal or a pipe each time keeps this free of state.
+ * libfuse's daemonising points stderr at /dev/null; syslog is where messages go from then on.
+ * Asking for a terminal or a pipe each time keeps this free of state.
  */
 void log_msg(enum log_level level, const char *fmt, ...)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * extent/extent.h - from file block to device block: the extent tree on disk, and block-mapped files
- * (read only).
+ * extent/extent.h - from file block to device block: the extent tree on disk, and block-mapped
+ * files (read only).
  */
 #ifndef EXTENT_EXTENT_H
 #define EXTENT_EXTENT_H
@@ -20,9 +20,10 @@ struct extent_env {
 enum { EXTENT_ROOT_BYTES = 60, EXTENT_WRITTEN_MAX = 32768, EXTENT_UNWRITTEN_MAX = 32767 };
 
 /*
- * The tree of one inode. The inode embeds it, fills the const fields and the root at load, and encodes
- * root into the on-disk inode whenever root_dirty says so (the tree functions set it; the inode clears
- * it). lock: RANK_EXTENT, taken inside these functions; held across device reads of tree nodes.
+ * The tree of one inode. The inode embeds it, fills the const fields and the root at load, and
+ * encodes root into the on-disk inode whenever root_dirty says so (the tree functions set it; the
+ * inode clears it). lock: RANK_EXTENT, taken inside these functions; held across device reads of
+ * tree nodes.
  */
 struct extent_tree {
 	const struct extent_env *env; /* [const] */
@@ -30,12 +31,13 @@ struct extent_tree {
 	mbfs_ino_t ino;		      /* [const] */
 	uint32_t gen;		      /* [const] */
 	bool mapped;		      /* [const] true: extents; false: indirect blocks */
-	bool is_data;		      /* [const] its blocks are file data; a directory's have buffers */
+	bool is_data; /* [const] its blocks are file data; a directory's have buffers */
 	mbfs_blk_t goal;	      /* [const] where an empty file's first block is wanted */
 	struct rt_rwlock lock;
 	uint8_t root[EXTENT_ROOT_BYTES]; /* i_block as on disk [lock] */
 	bool root_dirty;		 /* [lock] */
-	int64_t meta_blks;		 /* [lock] tree blocks allocated since the inode last looked: for i_blocks */
+	int64_t meta_blks; /* [lock] tree blocks allocated since the inode last looked: for i_blocks
+			    */
 };
 
 enum extent_state { EXTENT_HOLE, EXTENT_UNWRITTEN, EXTENT_WRITTEN };
@@ -61,8 +63,9 @@ int extent_tree_verify_root(const struct extent_tree *t);
 int extent_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, struct extent_map *out);
 
 /*
- * extent_allocate - as extent_map(), but a hole at @lblk is filled: blocks are allocated and inserted as
- * unwritten extents. out->state is UNWRITTEN or WRITTEN; out->len may be less than @max_len.
+ * extent_allocate - as extent_map(), but a hole at @lblk is filled: blocks are allocated and
+ * inserted as unwritten extents. out->state is UNWRITTEN or WRITTEN; out->len may be less than
+ * @max_len.
  * @flags: [in] of enum mbfs_alloc_flags; @file_blks: [in] size of the file in blocks, for the goal
  * @blks:  [out] data blocks newly allocated
  * Errors: -ENOSPC and extent_map()'s; the tree and the bitmaps are as before.
@@ -72,8 +75,8 @@ int extent_allocate(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk,
 
 /*
  * extent_convert - unwritten blocks of [lblk, lblk + len) become written, merging with neighbours
- * Written ones and holes in the range stay as they are. Errors: as extent_allocate() (a split may need a
- * tree block; reserved blocks are used for it); on error a prefix may be converted.
+ * Written ones and holes in the range stay as they are. Errors: as extent_allocate() (a split may
+ * need a tree block; reserved blocks are used for it); on error a prefix may be converted.
  */
 int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint32_t len);
 
@@ -85,7 +88,8 @@ int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end,
 		  uint64_t *next, uint64_t *freed_blks);
 
-/* Every node of the tree obeys the format and its keys bound its children; tests and fsck-like tools. */
+/* Every node of the tree obeys the format and its keys bound its children; tests and fsck-like
+ * tools. */
 int extent_check(struct extent_tree *t, struct mbfs_diag *diag);
 
 /* Handle credits that one call of the above can need. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the files of src/extent share. Everything here needs tree->lock; changes need it exclusively. */
+/* What the files of src/extent share. Everything here needs tree->lock; changes need it
+ * exclusively. */
 #ifndef EXTENT_EXTENT_PRIV_H
 #define EXTENT_EXTENT_PRIV_H
 
@@ -9,7 +10,8 @@
 /* The last block a file can have is 2^32 - 2: the number after it must fit too. */
 #define EXTENT_LBLK_END 0xFFFFFFFFull
 
-/* The nodes from the root (level 0) to a leaf, each with the entry taken; holds a reference per block. */
+/* The nodes from the root (level 0) to a leaf, each with the entry taken; holds a reference per
+ * block. */
 struct extent_path {
 	struct {
 		struct buf *buf; /* NULL for the root */
@@ -19,7 +21,8 @@ struct extent_path {
 	uint32_t depth; /* level of the leaf */
 };
 
-/* path_find - descend to the leaf where @lblk is or would be. Errors: as buf_get(). path_put() after. */
+/* path_find - descend to the leaf where @lblk is or would be. Errors: as buf_get(). path_put()
+ * after. */
 int path_find(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p);
 void path_put(struct extent_path *p);
 /* The smallest key right of the leaf; EXTENT_LBLK_END if the leaf is the last. */
@@ -33,8 +36,8 @@ void path_fix_keys(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path
 
 /*
  * path_make_room - the leaf for @lblk gets room for @need entries; p is found anew
- * Splits one node or grows the tree by one level at a time, each step leaving a valid tree with the same
- * mapping. Errors: -ENOSPC and path_find()'s; p is put then.
+ * Splits one node or grows the tree by one level at a time, each step leaving a valid tree with the
+ * same mapping. Errors: -ENOSPC and path_find()'s; p is put then.
  */
 int path_make_room(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint32_t need,
 		   unsigned flags, struct extent_path *p);

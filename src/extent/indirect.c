@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Block-mapped files, as ext2 and ext3 made them: 12 direct pointers, then one each to trees of one, two
- * and three levels of pointer blocks. They can be read and freed, not extended.
- * Source: Documentation/filesystems/ext4, "Direct/Indirect Block Addressing".
+ * Block-mapped files, as ext2 and ext3 made them: 12 direct pointers, then one each to trees of
+ * one, two and three levels of pointer blocks. They can be read and freed, not extended. Source:
+ * Documentation/filesystems/ext4, "Direct/Indirect Block Addressing".
  */
 #include "extent/extent_priv.h"
 
@@ -53,7 +53,8 @@ static int indirect_locate(const struct extent_tree *t, uint64_t lblk, struct in
 			w->span = 1ull << bits * n;
 			w->first = lblk - rest;
 			for (uint32_t i = 0; i < n; i++)
-				w->idx[i] = (uint32_t)(rest >> bits * (n - 1 - i)) & ((1u << bits) - 1);
+				w->idx[i] =
+					(uint32_t)(rest >> bits * (n - 1 - i)) & ((1u << bits) - 1);
 			return 0;
 		}
 		rest -= 1ull << bits * n;
@@ -77,8 +78,8 @@ static int indirect_get(struct extent_tree *t, uint32_t blk, struct buf **out)
 }
 
 /*
- * Go down to the pointer block that holds lblk's pointer. *out NULL: it is the root, or a hole on the way;
- * then *hole is how many file blocks from lblk's subtree's start are missing at once.
+ * Go down to the pointer block that holds lblk's pointer. *out NULL: it is the root, or a hole on
+ * the way; then *hole is how many file blocks from lblk's subtree's start are missing at once.
  */
 static int indirect_descend(struct extent_tree *t, const struct indirect_where *w, struct buf **out,
 			    uint64_t *hole)
@@ -180,8 +181,8 @@ static void ptr_clear(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf
 }
 
 /* Free the data that the pointers [at, end) of one block lead to. */
-static int free_data(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf, uint32_t at, uint32_t end,
-		     uint64_t *freed_blks)
+static int free_data(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf, uint32_t at,
+		     uint32_t end, uint64_t *freed_blks)
 {
 	int err = 0;
 

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "disk/csum.h"
 
-static int node_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk, const uint8_t *data,
-		       uint32_t bytes)
+static int node_verify(const void *ctx, const struct buf_owner *owner, mbfs_blk_t blk,
+		       const uint8_t *data, uint32_t bytes)
 {
 	const struct mbfs_geo *geo = ctx;
 
@@ -82,8 +82,8 @@ int path_find(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p)
 		p->level[i].at = node_search(node, lblk);
 		if (p->level[i].at < 0)
 			p->level[i].at = 0; /* left of everything: the first leaf is the place */
-		err = buf_get(t->env->bufs, node_child(node, (uint32_t)p->level[i].at), &extent_node_kind,
-			      &owner, &buf);
+		err = buf_get(t->env->bufs, node_child(node, (uint32_t)p->level[i].at),
+			      &extent_node_kind, &owner, &buf);
 		if (err) {
 			path_put(p);
 			return err;
@@ -91,10 +91,12 @@ int path_find(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p)
 		p->depth = i + 1;
 		p->level[i + 1].buf = buf;
 		p->level[i + 1].node = buf->data;
-		/* Depth falling by one each time is also what ends the descent in a damaged tree. */
+		/* Depth falling by one each time is also what ends the descent in a damaged tree.
+		 */
 		if (node_depth(buf->data) != depth - i - 1 ||
 		    node_key(buf->data, 0) < node_key(node, (uint32_t)p->level[i].at)) {
-			log_err("inode %u: extent block %llu does not fit its parent; run e2fsck -f",
+			log_err("inode %u: extent block %llu does not fit its parent; run e2fsck "
+				"-f",
 				t->ino, (unsigned long long)buf->blk);
 			path_put(p);
 			return -EUCLEAN;
@@ -148,8 +150,8 @@ void path_fix_keys(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path
 	}
 }
 
-static int node_block_new(struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t goal, unsigned flags,
-			  struct buf **out)
+static int node_block_new(struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t goal,
+			  unsigned flags, struct buf **out)
 {
 	struct mbfs_alloc_req req = {
 		.len = 1,
@@ -215,11 +217,12 @@ static int tree_grow(struct extent_tree *t, struct mbfs_tx *tx, unsigned flags)
 }
 
 /*
- * Split the full node at @level in two; its parent has room. Half of the entries move right, but only the
- * last one when the new block goes behind all: files that grow at the end then fill their nodes.
+ * Split the full node at @level in two; its parent has room. Half of the entries move right, but
+ * only the last one when the new block goes behind all: files that grow at the end then fill their
+ * nodes.
  */
-static int node_split(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t level,
-		      unsigned flags)
+static int node_split(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+		      uint32_t level, unsigned flags)
 {
 	uint8_t *node = p->level[level].node, *parent = p->level[level - 1].node;
 	uint32_t nr = node_entries(node), keep = nr / 2, at = (uint32_t)p->level[level - 1].at + 1;
@@ -295,8 +298,8 @@ void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *
 }
 
 /*
- * All entries of the root's children into @node, if they fit and the children are leaves or the only child.
- * *pulled: how many; 0: they do not fit.
+ * All entries of the root's children into @node, if they fit and the children are leaves or the
+ * only child. *pulled: how many; 0: they do not fit.
  */
 static int children_pull(struct extent_tree *t, uint8_t *node, uint32_t *pulled)
 {
@@ -309,7 +312,8 @@ static int children_pull(struct extent_tree *t, uint8_t *node, uint32_t *pulled)
 		struct buf *buf;
 		uint32_t more;
 
-		err = buf_get(t->env->bufs, node_child(t->root, i), &extent_node_kind, &owner, &buf);
+		err = buf_get(t->env->bufs, node_child(t->root, i), &extent_node_kind, &owner,
+			      &buf);
 		if (err)
 			return err;
 		more = node_entries(buf->data);

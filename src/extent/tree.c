@@ -2,21 +2,22 @@
 /*
  * The extent tree: from file block to device block.
  *
- * The mapping is a set of extents that do not overlap, sorted by file block, in the leaves of a B+ tree
- * whose root is in the inode. For every index entry: key == first key of the child it points at, and
- * all keys of a child are below the next entry's key. Both are what e2fsck checks.
+ * The mapping is a set of extents that do not overlap, sorted by file block, in the leaves of a B+
+ * tree whose root is in the inode. For every index entry: key == first key of the child it points
+ * at, and all keys of a child are below the next entry's key. Both are what e2fsck checks.
  *
  *   operation   effect on the mapping                              on the tree
- *   allocate    a hole becomes unwritten                           one entry more, or a neighbour grows
- *   convert     unwritten becomes written                          0, 1 or 2 entries more; neighbours merge
- *   remove      becomes a hole, the blocks are freed               entries go or shrink; one more in the middle
+ *   allocate    a hole becomes unwritten                           one entry more, or a neighbour
+ * grows convert     unwritten becomes written                          0, 1 or 2 entries more;
+ * neighbours merge remove      becomes a hole, the blocks are freed               entries go or
+ * shrink; one more in the middle
  *
- * An operation that needs room first makes it (path_make_room()), in steps of one split each: the mapping
- * is the same after every step, so running out of blocks half way leaves nothing to undo. Then it edits
- * the bytes of one leaf and the keys above it, which cannot fail.
+ * An operation that needs room first makes it (path_make_room()), in steps of one split each: the
+ * mapping is the same after every step, so running out of blocks half way leaves nothing to undo.
+ * Then it edits the bytes of one leaf and the keys above it, which cannot fail.
  *
- * Concurrency: tree->lock, shared for map, exclusive for the rest, held across reads of tree blocks.
- * Inside it the allocator's locks (LG and up), then the buffers'.
+ * Concurrency: tree->lock, shared for map, exclusive for the rest, held across reads of tree
+ * blocks. Inside it the allocator's locks (LG and up), then the buffers'.
  */
 #include "extent/extent_priv.h"
 
@@ -51,7 +52,8 @@ int extent_tree_verify_root(const struct extent_tree *t)
 }
 
 /* The state at @lblk according to its leaf. */
-static void map_at(const struct extent_path *p, mbfs_lblk_t lblk, uint32_t max_len, struct extent_map *out)
+static void map_at(const struct extent_path *p, mbfs_lblk_t lblk, uint32_t max_len,
+		   struct extent_map *out)
 {
 	const uint8_t *leaf = p->level[p->depth].node;
 	int32_t at = p->level[p->depth].at;
@@ -113,7 +115,8 @@ static bool can_merge(const struct extent_leaf *a, const struct extent_leaf *b)
 }
 
 /* Merge the leaf's entry @at with its neighbours where that is possible. */
-static void leaf_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at)
+static void leaf_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+		       uint32_t at)
 {
 	uint8_t *leaf = p->level[p->depth].node;
 
@@ -137,8 +140,8 @@ static void leaf_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_
 }
 
 /* Put a new extent at entry @at of the leaf, which has room. */
-static void leaf_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
-			const struct extent_leaf *l)
+static void leaf_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+			uint32_t at, const struct extent_leaf *l)
 {
 	level_begin(p, p->depth);
 	node_shift_up(p->level[p->depth].node, at);
@@ -194,8 +197,8 @@ static int tree_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_
 }
 
 /* Where the file's blocks on both sides of a hole are, for the allocator's goal. */
-static void req_neighbours(const struct extent_tree *t, const struct extent_path *p, mbfs_lblk_t lblk,
-			   struct mbfs_alloc_req *req)
+static void req_neighbours(const struct extent_tree *t, const struct extent_path *p,
+			   mbfs_lblk_t lblk, struct mbfs_alloc_req *req)
 {
 	const uint8_t *leaf = p->level[p->depth].node;
 	int32_t at = p->level[p->depth].at;
@@ -220,8 +223,8 @@ static void req_neighbours(const struct extent_tree *t, const struct extent_path
 		req->goal = t->goal;
 }
 
-static int hole_fill(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint64_t file_blks,
-		     unsigned flags, struct extent_map *out, uint32_t *blks)
+static int hole_fill(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+		     uint64_t file_blks, unsigned flags, struct extent_map *out, uint32_t *blks)
 {
 	struct mbfs_alloc_req req = {
 		.lblk = out->lblk,
@@ -247,8 +250,8 @@ static int hole_fill(struct extent_tree *t, struct mbfs_tx *tx, struct extent_pa
 	if (err) {
 		err_free = mbfs_alloc_free(t->env->alloc, tx, &run);
 		if (err_free)
-			log_err("inode %u: %u blocks at %llu are lost until e2fsck: %s", t->ino, run.len,
-				(unsigned long long)run.start, strerror(-err_free));
+			log_err("inode %u: %u blocks at %llu are lost until e2fsck: %s", t->ino,
+				run.len, (unsigned long long)run.start, strerror(-err_free));
 		return err;
 	}
 	path_put(p);
@@ -295,17 +298,19 @@ out:
 }
 
 /*
- * Make [s, s + n) of the unwritten entry @at written; it lies inside the entry. The leaf has room for
- * as many more entries as this needs, 0 to 2.
+ * Make [s, s + n) of the unwritten entry @at written; it lies inside the entry. The leaf has room
+ * for as many more entries as this needs, 0 to 2.
  */
-static void leaf_convert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
-			 mbfs_lblk_t s, uint32_t n)
+static void leaf_convert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+			 uint32_t at, mbfs_lblk_t s, uint32_t n)
 {
 	struct extent_leaf e = node_leaf(p->level[p->depth].node, at), mid, tail;
 	uint32_t before = s - e.lblk, after = e.len - before - n;
 
 	mid = (struct extent_leaf){ .lblk = s, .len = n, .pblk = e.pblk + before };
-	tail = (struct extent_leaf){ .lblk = s + n, .len = after, .pblk = mid.pblk + n, .unwritten = true };
+	tail = (struct extent_leaf){
+		.lblk = s + n, .len = after, .pblk = mid.pblk + n, .unwritten = true
+	};
 	if (before > 0) {
 		e.len = before;
 		leaf_set(t, tx, p, at, &e);
@@ -325,11 +330,11 @@ static uint32_t convert_need(const struct extent_leaf *e, mbfs_lblk_t s, uint32_
 }
 
 /*
- * The common case of sequential writes into a preallocated range: the converted blocks go to a written
- * neighbour and no entry is needed. False: it does not apply.
+ * The common case of sequential writes into a preallocated range: the converted blocks go to a
+ * written neighbour and no entry is needed. False: it does not apply.
  */
-static bool convert_shift(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
-			  mbfs_lblk_t s, uint32_t n)
+static bool convert_shift(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+			  uint32_t at, mbfs_lblk_t s, uint32_t n)
 {
 	uint8_t *leaf = p->level[p->depth].node;
 	struct extent_leaf e = node_leaf(leaf, at), near;
@@ -433,7 +438,8 @@ static int seek_entry(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_pat
 	return err;
 }
 
-/* Unmap [s, f) of entry e at @at, which it overlaps; a middle part needs room for one more entry. */
+/* Unmap [s, f) of entry e at @at, which it overlaps; a middle part needs room for one more entry.
+ */
 static int leaf_cut(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
 		    const struct extent_leaf *e, uint64_t s, uint64_t f)
 {
@@ -511,7 +517,8 @@ int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, u
 	*freed_blks = 0;
 	rt_write_lock(&t->lock);
 	if (!t->mapped) {
-		err = end > EXTENT_LBLK_END ? indirect_remove(t, tx, lblk, next, freed_blks) : -EOPNOTSUPP;
+		err = end > EXTENT_LBLK_END ? indirect_remove(t, tx, lblk, next, freed_blks)
+					    : -EOPNOTSUPP;
 		goto out;
 	}
 	if (end > EXTENT_LBLK_END)

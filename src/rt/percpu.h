@@ -3,11 +3,10 @@
  * rt/percpu.h - virtual CPUs and data of one slot per virtual CPU: the contract.
  *
  *   struct rt_cpus       how many virtual CPUs there are and which one a thread is on.
- *   rt_cpus_init(c, n)   n = 0: the real CPUs, by the number the thread runs on now. n > 0: n virtual
- *                        CPUs; threads are spread over them in the order in which they first ask.
- *   rt_cpus_nr(c)        1..RT_CPUS_MAX
- *   rt_cpu(c)            the calling thread's virtual CPU, 0..nr-1: a hint that may be stale at once,
- *                        so a slot is shared data: atomics or a lock.
+ *   rt_cpus_init(c, n)   n = 0: the real CPUs, by the number the thread runs on now. n > 0: n
+ * virtual CPUs; threads are spread over them in the order in which they first ask. rt_cpus_nr(c)
+ * 1..RT_CPUS_MAX rt_cpu(c)            the calling thread's virtual CPU, 0..nr-1: a hint that may be
+ * stale at once, so a slot is shared data: atomics or a lock.
  *
  *   struct rt_counter    a 64-bit counter of one padded slot per virtual CPU.
  *   rt_counter_init(&k, cpus) -> 0 or -ENOMEM; rt_counter_destroy(&k)

@@ -5,10 +5,10 @@
  *
  * Atomics: rt_u32, rt_u64, rt_bool, rt_ptr are structs; every access is a call.
  *   rt_u64_read / _set               relaxed                rt_u64_read_acquire / _set_release
- *   rt_u64_add(p, n)                 relaxed, no result     rt_u64_add_return(p, n)  seq_cst, new value
- *   rt_u64_cas(p, &old, new)         seq_cst; false: *old is what was there
- *   rt_u64_xchg(p, v)                seq_cst; old value     rt_fence()   seq_cst fence
- *   (rt_u32_*: the same; subtracting is adding the two's complement.)
+ *   rt_u64_add(p, n)                 relaxed, no result     rt_u64_add_return(p, n)  seq_cst, new
+ * value rt_u64_cas(p, &old, new)         seq_cst; false: *old is what was there rt_u64_xchg(p, v)
+ * seq_cst; old value     rt_fence()   seq_cst fence (rt_u32_*: the same; subtracting is adding the
+ * two's complement.)
  *
  * Locks carry a rank (src/LOCKING.md). With MBFS_LOCKRANK a thread may take only locks of a higher
  * rank than all it holds; equal rank only through the _nested calls, which name the order's reason.
@@ -17,13 +17,14 @@
  *   rt_rwlock   as rt_mutex, with shared holders; not recursive
  *
  * Waiting:
- *   rt_event    an event count. key = rt_event_key(ev); then look for work; then rt_event_wait(ev, key)
- *               returns at once if rt_event_signal() was called since the key was taken, else sleeps
- *               until it is. Signal is an atomic increment when nobody waits. Never loses a wake-up.
- *   rt_cond     condition variable on an rt_mutex; spurious wake-ups happen: re-check in a loop.
+ *   rt_event    an event count. key = rt_event_key(ev); then look for work; then rt_event_wait(ev,
+ * key) returns at once if rt_event_signal() was called since the key was taken, else sleeps until
+ * it is. Signal is an atomic increment when nobody waits. Never loses a wake-up. rt_cond condition
+ * variable on an rt_mutex; spurious wake-ups happen: re-check in a loop.
  *
  * Clock: rt_now_ns() monotonic; rt_wall(&sec, &nsec) for time stamps; rt_sleep_ns(); rt_yield().
- * Random: struct rt_rand, seeded by the caller: same seed, same numbers; rt_rand_seed() for a fresh one.
+ * Random: struct rt_rand, seeded by the caller: same seed, same numbers; rt_rand_seed() for a fresh
+ * one.
  */
 #ifndef RT_SYNC_H
 #define RT_SYNC_H

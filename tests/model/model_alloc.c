@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goal: the allocator against a naive twin, one byte per block: nothing is given twice, given out of the
- * device, or lost; the equations hold after every step.
- * Method: random requests of all kinds from several files, frees, discards, closes; row _i is the shape.
+ * Goal: the allocator against a naive twin, one byte per block: nothing is given twice, given out
+ * of the device, or lost; the equations hold after every step. Method: random requests of all kinds
+ * from several files, frees, discards, closes; row _i is the shape.
  */
 #include <errno.h>
 #include <string.h>
@@ -116,7 +116,9 @@ START_TEST(random_operations_match_the_twin)
 	static const struct {
 		uint32_t block_bytes, per_grp, first;
 		uint64_t blks;
-	} rows[] = { { 4096, 32768, 0, 40000 - 1 }, { 1024, 8192, 1, 20000 }, { 65536, 65528, 0, 3840 },
+	} rows[] = { { 4096, 32768, 0, 40000 - 1 },
+		     { 1024, 8192, 1, 20000 },
+		     { 65536, 65528, 0, 3840 },
 		     { 4096, 512, 0, 5000 } };
 	static struct model m;
 	struct rt_rand rand = { t_seed() };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goal: the tree against a naive twin: an array with the state and the device block of each file block.
- * Method: random allocate, convert, remove and map; the whole map compared now and then; row _i: block size.
+ * Goal: the tree against a naive twin: an array with the state and the device block of each file
+ * block. Method: random allocate, convert, remove and map; the whole map compared now and then; row
+ * _i: block size.
  */
 #include <string.h>
 
@@ -44,7 +45,8 @@ START_TEST(random_operations_match_the_twin)
 	t_ext_open(&x, bytes[_i], 9000);
 	for (unsigned step = 0; step < STEPS; step++) {
 		mbfs_lblk_t at = (mbfs_lblk_t)rt_rand_below(&rand, LBLKS);
-		uint32_t len = 1 + (uint32_t)rt_rand_below(&rand, rt_rand_below(&rand, 6) ? 5 : 300);
+		uint32_t len =
+			1 + (uint32_t)rt_rand_below(&rand, rt_rand_below(&rand, 6) ? 5 : 300);
 		struct extent_map map;
 
 		if (len > LBLKS - at)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goal: real threads near full, for the variants that hold: no ENOSPC when everything fits, nothing given
- * twice, the equations at the end. Under TSan also: no data race, for every variant.
- * Method: each thread fills its share, checks that every block is its own, frees it, again.
+ * Goal: real threads near full, for the variants that hold: no ENOSPC when everything fits, nothing
+ * given twice, the equations at the end. Under TSan also: no data race, for every variant. Method:
+ * each thread fills its share, checks that every block is its own, frees it, again.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,7 +42,8 @@ static void work(void *arg)
 	struct t_file f;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		unsigned flags = MBFS_ALLOC_DATA | (rt_rand_below(&rand, 2) ? MBFS_ALLOC_FALLOC : 0);
+		unsigned flags =
+			MBFS_ALLOC_DATA | (rt_rand_below(&rand, 2) ? MBFS_ALLOC_FALLOC : 0);
 
 		t_file_open(w->sh->a, w->id, &f);
 		while (f.blks < SHARE && w->enospc < 1000) {

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-struct mbfs_alloc *t_alloc(const char *variant, uint32_t block_bytes, uint64_t blks, uint32_t per_grp,
-			   uint32_t first_blk, unsigned cpus)
+struct mbfs_alloc *t_alloc(const char *variant, uint32_t block_bytes, uint64_t blks,
+			   uint32_t per_grp, uint32_t first_blk, unsigned cpus)
 {
 	struct mbfs_alloc_shape shape = {
 		.blk_nr = (blks ? blks : (64u << 20) / block_bytes) + first_blk,

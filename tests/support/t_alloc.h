@@ -15,8 +15,8 @@ struct t_file {
 };
 
 /* Never fails: ck_assert inside. @blks 0: the default of 64 MiB. */
-struct mbfs_alloc *t_alloc(const char *variant, uint32_t block_bytes, uint64_t blks, uint32_t per_grp,
-			   uint32_t first_blk, unsigned cpus);
+struct mbfs_alloc *t_alloc(const char *variant, uint32_t block_bytes, uint64_t blks,
+			   uint32_t per_grp, uint32_t first_blk, unsigned cpus);
 void t_alloc_ok(struct mbfs_alloc *a);	  /* mbfs_alloc_check() */
 void t_alloc_close(struct mbfs_alloc *a); /* checks first */
 

@@ -16,10 +16,13 @@ void t_ext_open(struct t_ext *x, uint32_t block_bytes, uint64_t blks)
 	struct mbfs_run system;
 
 	memset(x, 0, sizeof(*x));
-	x->geo = (struct mbfs_geo){ .features = GEO_CSUM | GEO_EXTENTS | GEO_64BIT, .block_bytes = block_bytes,
+	x->geo = (struct mbfs_geo){ .features = GEO_CSUM | GEO_EXTENTS | GEO_64BIT,
+				    .block_bytes = block_bytes,
 				    .block_bits = (uint32_t)__builtin_ctz(block_bytes),
-				    .first_blk = block_bytes == 1024, .blk_nr = blks,
-				    .blks_per_grp = shape.blks_per_grp, .csum_seed = 0x12345678 };
+				    .first_blk = block_bytes == 1024,
+				    .blk_nr = blks,
+				    .blks_per_grp = shape.blks_per_grp,
+				    .csum_seed = 0x12345678 };
 	mbfs_alloc_tune_default(&tune);
 	ck_assert_int_eq(mbfs_bdev_open_mem(blks * block_bytes, &x->mem), 0);
 	x->dev = x->mem;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Goal: one caller gets what the contract in <mbfs/alloc.h> says. Method: small allocators on memory. */
+/* Goal: one caller gets what the contract in <mbfs/alloc.h> says. Method: small allocators on
+ * memory. */
 #include <errno.h>
 #include <string.h>
 
@@ -74,16 +75,19 @@ START_TEST(large_fallocate_keeps_nothing)
 }
 END_TEST
 
-/* Goal: every block of a device can be had, in every shape, and all of it freed again. Row _i: the shape. */
+/* Goal: every block of a device can be had, in every shape, and all of it freed again. Row _i: the
+ * shape. */
 START_TEST(fills_to_the_last_block)
 {
 	static const struct {
 		uint32_t block_bytes, per_grp, first;
 		uint64_t blks;
-	} rows[] = { { 4096, 32768, 0, 100000 }, { 1024, 8192, 1, 30000 }, { 65536, 65528, 0, 3840 },
+	} rows[] = { { 4096, 32768, 0, 100000 },
+		     { 1024, 8192, 1, 30000 },
+		     { 65536, 65528, 0, 3840 },
 		     { 2048, 256, 0, 5003 } };
-	struct mbfs_alloc *a = t_alloc("claim-wait", rows[_i].block_bytes, rows[_i].blks, rows[_i].per_grp,
-				       rows[_i].first, 4);
+	struct mbfs_alloc *a = t_alloc("claim-wait", rows[_i].block_bytes, rows[_i].blks,
+				       rows[_i].per_grp, rows[_i].first, 4);
 	struct rt_rand rand = { t_seed() };
 	struct t_file f[8];
 	uint64_t blks = 0;
@@ -94,7 +98,8 @@ START_TEST(fills_to_the_last_block)
 	while (!err) {
 		unsigned i = (unsigned)rt_rand_below(&rand, 8);
 
-		err = t_file_grow(a, &f[i], 1 + (uint32_t)rt_rand_below(&rand, 300), MBFS_ALLOC_DATA);
+		err = t_file_grow(a, &f[i], 1 + (uint32_t)rt_rand_below(&rand, 300),
+				  MBFS_ALLOC_DATA);
 	}
 	ck_assert_int_eq(err, -ENOSPC);
 	for (unsigned i = 0; i < 8; i++)
@@ -137,7 +142,9 @@ END_TEST
 /* Goal: freeing what is free, or not on the device, is refused and changes nothing. */
 START_TEST(wrong_frees_are_refused)
 {
-	static const struct mbfs_run rows[] = { { 10, 5 }, { 1000, 1 }, { 999, 2 }, { 0, 0 }, { 8, 4 } };
+	static const struct mbfs_run rows[] = {
+		{ 10, 5 }, { 1000, 1 }, { 999, 2 }, { 0, 0 }, { 8, 4 }
+	};
 	struct mbfs_alloc *a = t_alloc("claim-wait", 4096, 1000, 1000, 0, 1);
 	struct mbfs_alloc_req req = { .len = 10, .goal = 1 };
 	struct mbfs_run run;
@@ -155,7 +162,9 @@ END_TEST
 /* Goal: bad shapes and options are refused by name. */
 START_TEST(bad_input_is_refused)
 {
-	struct mbfs_alloc_shape shape = { .blk_nr = 1000, .blks_per_grp = 1000, .block_bytes = 4096 };
+	struct mbfs_alloc_shape shape = { .blk_nr = 1000,
+					  .blks_per_grp = 1000,
+					  .block_bytes = 4096 };
 	struct mbfs_alloc_tune tune;
 	struct mbfs_diag diag = { { 0 } };
 	struct mbfs_alloc *a;
@@ -198,7 +207,9 @@ static void scenario(struct mbfs_alloc *a)
 /* Goal: no memory, once, at each allocation: an error or nothing, and nothing lost. */
 START_TEST(each_allocation_may_fail)
 {
-	struct mbfs_alloc_shape shape = { .blk_nr = 3000, .blks_per_grp = 1024, .block_bytes = 1024 };
+	struct mbfs_alloc_shape shape = { .blk_nr = 3000,
+					  .blks_per_grp = 1024,
+					  .block_bytes = 1024 };
 	struct mbfs_alloc_tune tune;
 	bool struck = true;
 
@@ -245,7 +256,8 @@ static int bad_load(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 	return grp == s->bad ? -EIO : 0;
 }
 
-static void bad_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start, uint32_t len, bool used)
+static void bad_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start,
+		       uint32_t len, bool used)
 {
 	(void)ctx, (void)tx, (void)grp, (void)start, (void)len, (void)used;
 }
@@ -253,10 +265,13 @@ static void bad_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t
 static const struct mbfs_alloc_store_ops bad_ops = { .grp_info = bad_info, .bitmap_load = bad_load,
 						     .bitmap_update = bad_update };
 
-/* Goal: a group that cannot be read is fenced off: the others serve, then its error, no endless wait. */
+/* Goal: a group that cannot be read is fenced off: the others serve, then its error, no endless
+ * wait. */
 START_TEST(unreadable_group_is_fenced)
 {
-	struct mbfs_alloc_shape shape = { .blk_nr = 3072, .blks_per_grp = 1024, .block_bytes = 1024 };
+	struct mbfs_alloc_shape shape = { .blk_nr = 3072,
+					  .blks_per_grp = 1024,
+					  .block_bytes = 1024 };
 	struct bad_store store = { .bad = (mbfs_grp_t)_i };
 	struct mbfs_alloc_req req = { .len = 64 };
 	struct mbfs_alloc_tune tune;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goal: chunks, counters and runs of one group are what the bitmap says, after any marking and freeing.
- * Method: small cases by hand; thousands of random ranges with buddy_check(), which rebuilds from the bitmap.
+ * Goal: chunks, counters and runs of one group are what the bitmap says, after any marking and
+ * freeing. Method: small cases by hand; thousands of random ranges with buddy_check(), which
+ * rebuilds from the bitmap.
  */
 #include <string.h>
 
@@ -107,14 +108,16 @@ START_TEST(take_needs_a_chunk_of_the_order)
 }
 END_TEST
 
-/* Goal: any order of marks and frees. Method: random ranges; buddy_check() now and then and at the end. */
+/* Goal: any order of marks and frees. Method: random ranges; buddy_check() now and then and at the
+ * end. */
 START_TEST(random_ranges_keep_the_invariants)
 {
 	struct rt_rand rand = { t_seed() };
 
 	for (int step = 0; step < 20000; step++) {
 		mbfs_clu_t at = (mbfs_clu_t)rt_rand_below(&rand, 8192);
-		uint32_t len = 1 + (uint32_t)rt_rand_below(&rand, rt_rand_below(&rand, 10) ? 40 : 3000);
+		uint32_t len =
+			1 + (uint32_t)rt_rand_below(&rand, rt_rand_below(&rand, 10) ? 40 : 3000);
 
 		if (len > 8192 - at)
 			len = 8192 - at;

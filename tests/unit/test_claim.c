@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: claims never exceed what is free, and none fails while enough is unclaimed, in either mode.
- * Method: one thread over the edge between the modes; several threads that claim and give back at random.
+ * Method: one thread over the edge between the modes; several threads that claim and give back at
+ * random.
  */
 #include "alloc/alloc_priv.h"
 #include "rt/work.h"
@@ -89,7 +90,8 @@ static void work(void *arg)
 	}
 }
 
-/* Goal: no false failure and no overcommit with threads in both modes. Row _i: size of the device. */
+/* Goal: no false failure and no overcommit with threads in both modes. Row _i: size of the device.
+ */
 START_TEST(threads_that_fit_never_fail)
 {
 	static const uint64_t blks[] = { 4000, 40000, 400000 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goal: each variant does at its decision points what its file says. Method: one PA holds the last blocks; a
- * first thread takes it apart and is held up at a widened point, a second one asks meanwhile.
+ * Goal: each variant does at its decision points what its file says. Method: one PA holds the last
+ * blocks; a first thread takes it apart and is held up at a widened point, a second one asks
+ * meanwhile.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,9 +31,12 @@ static void ask(void *arg)
 }
 
 /* All blocks are in one file's PA but one that the file has. */
-static struct mbfs_alloc *full_of_pa(const char *variant, enum mbfs_alloc_point point, struct t_file *f)
+static struct mbfs_alloc *full_of_pa(const char *variant, enum mbfs_alloc_point point,
+				     struct t_file *f)
 {
-	struct mbfs_alloc_shape shape = { .blk_nr = BLKS, .blks_per_grp = BLKS, .block_bytes = 4096 };
+	struct mbfs_alloc_shape shape = { .blk_nr = BLKS,
+					  .blks_per_grp = BLKS,
+					  .block_bytes = 4096 };
 	struct mbfs_alloc_tune tune;
 	struct mbfs_alloc_stats stats;
 	struct mbfs_alloc *a;
@@ -50,7 +54,8 @@ static struct mbfs_alloc *full_of_pa(const char *variant, enum mbfs_alloc_point 
 	return a;
 }
 
-/* The other thread has taken the PA apart, or is held up while it does; false: it never came so far. */
+/* The other thread has taken the PA apart, or is held up while it does; false: it never came so
+ * far. */
 static bool wait_for_other(struct mbfs_alloc *a)
 {
 	struct group *g = &a->groups[0];
@@ -106,8 +111,9 @@ static void close_file(void *arg)
 }
 
 /*
- * Goal: window W2. A file takes its own PA apart; a sweep meets it deleted. Open in mainline, closed in ours.
- * rfc-2020 and 5.8 do not lose here, they spin: the PA is still on the list, and their own sweeps move the sum.
+ * Goal: window W2. A file takes its own PA apart; a sweep meets it deleted. Open in mainline,
+ * closed in ours. rfc-2020 and 5.8 do not lose here, they spin: the PA is still on the list, and
+ * their own sweeps move the sum.
  */
 START_TEST(sweep_against_file_discard)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Goal: the extent tree keeps its format and its promises at the edges. Method: trees over memory. */
+/* Goal: the extent tree keeps its format and its promises at the edges. Method: trees over memory.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -19,12 +20,14 @@ static void teardown(void)
 	t_ext_close(&x);
 }
 
-/* Goal: the bytes of a root that mkfs.ext4 wrote (lost+found of an image with 4 KiB blocks) mean one extent. */
+/* Goal: the bytes of a root that mkfs.ext4 wrote (lost+found of an image with 4 KiB blocks) mean
+ * one extent. */
 START_TEST(codec_reads_known_bytes)
 {
-	static const uint8_t root[EXTENT_ROOT_BYTES] = { 0x0a, 0xf3, 0x01, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00,
-							 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00,
-							 0x0a, 0x24, 0x00, 0x00 };
+	static const uint8_t root[EXTENT_ROOT_BYTES] = { 0x0a, 0xf3, 0x01, 0x00, 0x04, 0x00,
+							 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+							 0x00, 0x00, 0x00, 0x00, 0x04, 0x00,
+							 0x00, 0x00, 0x0a, 0x24, 0x00, 0x00 };
 	struct mbfs_geo geo = { .blk_nr = 100000, .block_bytes = 4096 };
 	struct extent_leaf l = node_leaf(root, 0);
 	uint8_t mine[EXTENT_ROOT_BYTES];
@@ -58,14 +61,16 @@ START_TEST(sequential_conversion_merges)
 }
 END_TEST
 
-/* Goal: every alignment of a conversion inside an extent. Method: row _i is [start, start + len) of 100. */
+/* Goal: every alignment of a conversion inside an extent. Method: row _i is [start, start + len) of
+ * 100. */
 START_TEST(conversion_splits_where_it_must)
 {
 	static const struct {
 		mbfs_lblk_t start;
 		uint32_t len;
 		unsigned extents;
-	} rows[] = { { 0, 100, 1 }, { 0, 10, 2 }, { 90, 10, 2 }, { 40, 10, 3 }, { 99, 1, 2 }, { 0, 1, 2 } };
+	} rows[] = { { 0, 100, 1 }, { 0, 10, 2 }, { 90, 10, 2 },
+		     { 40, 10, 3 }, { 99, 1, 2 }, { 0, 1, 2 } };
 	struct extent_map map;
 
 	ck_assert_int_eq(t_ext_alloc(&x, 0, 100, &map), 0);
@@ -84,7 +89,10 @@ START_TEST(deep_trees_grow_and_shrink)
 	struct extent_map map;
 
 	for (uint32_t i = 0; i < NR; i++) {
-		uint32_t at = _i == 0 ? i : _i == 1 ? NR - 1 - i : i % 2 ? NR / 2 + i / 2 : NR / 2 - 1 - i / 2;
+		uint32_t at = _i == 0   ? i
+			      : _i == 1 ? NR - 1 - i
+			      : i % 2   ? NR / 2 + i / 2
+					: NR / 2 - 1 - i / 2;
 
 		ck_assert_int_eq(t_ext_alloc(&x, at * 3, 1, &map), 0);
 		if (i % 100 == 0)
@@ -147,7 +155,8 @@ START_TEST(each_allocation_may_fail)
 
 			if (tx_start(x.log, EXTENT_CREDITS, &tx))
 				continue;
-			(void)extent_allocate(&x.tree, tx, i * 2, 1, 0, MBFS_ALLOC_NO_PREALLOC, &map, &blks);
+			(void)extent_allocate(&x.tree, tx, i * 2, 1, 0, MBFS_ALLOC_NO_PREALLOC,
+					      &map, &blks);
 			x.data_blks += blks;
 			(void)extent_convert(&x.tree, tx, i * 2, 1);
 			tx_stop(tx);
@@ -162,7 +171,8 @@ START_TEST(each_allocation_may_fail)
 }
 END_TEST
 
-/* Goal: damaged nodes are refused, not believed. Method: every byte of the root and of a leaf block, flipped. */
+/* Goal: damaged nodes are refused, not believed. Method: every byte of the root and of a leaf
+ * block, flipped. */
 START_TEST(damaged_nodes_are_refused)
 {
 	struct extent_map map;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bb-free: the alternative that the RFC weighed and rejected. If nothing could be discarded, take every
- * group's lock and look whether it has free blocks; if so, try again.
+ * bb-free: the alternative that the RFC weighed and rejected. If nothing could be discarded, take
+ * every group's lock and look whether it has free blocks; if so, try again.
  *
- * Its three concerns, as the RFC has them: the loop may not end; all threads queue on the group's lock; and it
- * still loses when blocks have left the buddy and are not yet in a PA, or are on a private list.
+ * Its three concerns, as the RFC has them: the loop may not end; all threads queue on the group's
+ * lock; and it still loses when blocks have left the buddy and are not yet in a PA, or are on a
+ * private list.
  */
 #include "alloc/alloc_priv.h"
 

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * claim-wait (ours, the default): a claim is a promise. Who has one never gets ENOSPC, and never spins: it waits
- * for blocks in transit on an event count.
+ * claim-wait (ours, the default): a claim is a promise. Who has one never gets ENOSPC, and never
+ * spins: it waits for blocks in transit on an event count.
  *
- * Why they come: claims are exact, so the blocks of a claim are clear in some disk bitmap and nobody else's.
- * They are (a) in a buddy: the pass finds them, under the lock (strict); (b) in a PA: the sweep takes them; (c)
- * in a PA that somebody is busy with or is taking apart: when it is done it calls alloc_notify(), as does
- * everything that puts blocks into a buddy or a PA on a list. The key was taken before the pass, after this
- * thread had counted itself as a waiter: whatever the pass and the sweep missed has changed the
- * event since, and the wait returns at once.
+ * Why they come: claims are exact, so the blocks of a claim are clear in some disk bitmap and
+ * nobody else's. They are (a) in a buddy: the pass finds them, under the lock (strict); (b) in a
+ * PA: the sweep takes them; (c) in a PA that somebody is busy with or is taking apart: when it is
+ * done it calls alloc_notify(), as does everything that puts blocks into a buddy or a PA on a list.
+ * The key was taken before the pass, after this thread had counted itself as a waiter: whatever the
+ * pass and the sweep missed has changed the event since, and the wait returns at once.
  *
- * Why it ends: a retry follows an event, that is, somebody else's progress; retries take exactly what was
- * asked and keep nothing, so blocks given to one claim are not taken away again, and the claims that
- * are outstanding bound the retries. Nothing is held while waiting: neither locks nor PAs.
+ * Why it ends: a retry follows an event, that is, somebody else's progress; retries take exactly
+ * what was asked and keep nothing, so blocks given to one claim are not taken away again, and the
+ * claims that are outstanding bound the retries. Nothing is held while waiting: neither locks nor
+ * PAs.
  *
- * Groups that were fenced off after the claim take blocks away for good: then an empty pass is an error of
- * the device, not a lie about space.
+ * Groups that were fenced off after the claim take blocks away for good: then an empty pass is an
+ * error of the device, not a lie about space.
  */
 #include "alloc/alloc_priv.h"
 
@@ -56,7 +57,8 @@ static void done(struct alloc_ctx *ac)
 }
 
 const struct enospc_policy enospc_claim_wait = {
-	.pub = { "claim-wait", "-", "ours", "after a claim never ENOSPC: wait for blocks in transit", true },
+	.pub = { "claim-wait", "-", "ours",
+		 "after a claim never ENOSPC: wait for blocks in transit", true },
 	.deleted_is_busy = true,
 	.sweeps_max = 1,
 	.sample = sample,

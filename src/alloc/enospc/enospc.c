@@ -31,7 +31,8 @@ const struct mbfs_alloc_variant *mbfs_alloc_variant_find(const char *name)
 	return policy ? &policy->pub : NULL;
 }
 
-/* This CPU's counter only, to be cheap; the compare is against the sum. Only before the first pass. */
+/* This CPU's counter only, to be cheap; the compare is against the sum. Only before the first pass.
+ */
 void enospc_sample_seq(struct alloc_ctx *ac)
 {
 	if (ac->enospc.passes == 1)
@@ -39,8 +40,8 @@ void enospc_sample_seq(struct alloc_ctx *ac)
 }
 
 /*
- * 993778306e79: the first failure always retries, strictly, from a fresh sum; later ones if the sum moved.
- * So the sample of one CPU never decides anything.
+ * 993778306e79: the first failure always retries, strictly, from a fresh sum; later ones if the sum
+ * moved. So the sample of one CPU never decides anything.
  */
 bool enospc_retry_strict(struct alloc_ctx *ac, uint32_t freed, bool busy)
 {

@@ -2,8 +2,8 @@
 /*
  * pre-5.8: what the seed reports. A sweep that frees nothing means ENOSPC.
  *
- * Loses: thread 1 has detached all PAs and not yet freed their blocks; thread 2 finds buddies and lists
- * empty. Also between marking blocks used and publishing the PA.
+ * Loses: thread 1 has detached all PAs and not yet freed their blocks; thread 2 finds buddies and
+ * lists empty. Also between marking blocks used and publishing the PA.
  */
 #include "alloc/alloc_priv.h"
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * rfc-2020: the seed's patch. discard_pa_seq is bumped for a new PA and by a sweep of a list that is not empty; if
- * nothing was freed, rcu_barrier(), then retry if the sum differs from the last sample.
+ * rfc-2020: the seed's patch. discard_pa_seq is bumped for a new PA and by a sweep of a list that
+ * is not empty; if nothing was freed, rcu_barrier(), then retry if the sum differs from the last
+ * sample.
  *
- * The barrier waits for PA structures, not for their blocks, which come back outside of RCU: it costs time
- * and orders nothing that matters. Loses: the bump came before the other thread detached its PAs, so a second look
- * while their blocks are still on the way finds the list empty (no bump of its own) and the sum unchanged. And
- * a PA that cannot be discarded keeps the list from being empty: every sweep bumps, and the threads
- * of a full group keep each other going.
+ * The barrier waits for PA structures, not for their blocks, which come back outside of RCU: it
+ * costs time and orders nothing that matters. Loses: the bump came before the other thread detached
+ * its PAs, so a second look while their blocks are still on the way finds the list empty (no bump
+ * of its own) and the sum unchanged. And a PA that cannot be discarded keeps the list from being
+ * empty: every sweep bumps, and the threads of a full group keep each other going.
  */
 #include "alloc/alloc_priv.h"
 
@@ -42,7 +43,8 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 
 const struct enospc_policy enospc_rfc_2020 = {
 	.pub = { "rfc-2020", "-", "RFC 02/20 of 2020-05-01 (not merged as such)",
-		 "per-CPU counter at new PA and at discard; rcu_barrier(), then compare the sum", false },
+		 "per-CPU counter at new PA and at discard; rcu_barrier(), then compare the sum",
+		 false },
 	.publish_late = true,
 	.free_late = true,
 	.busy_wait = true,

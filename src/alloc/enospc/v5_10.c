@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * 5.10: the bump only when a PA was really found, and blocks freed before the group's lock is dropped.
+ * 5.10: the bump only when a PA was really found, and blocks freed before the group's lock is
+ * dropped.
  *
- * Still waits inside a group for busy PAs: their user may wait for a commit that waits for this thread (ABBA,
- * 8c80fb312d7a). Loses to windows W2 and W4 of the notes: a PA that its own file is taking apart.
+ * Still waits inside a group for busy PAs: their user may wait for a commit that waits for this
+ * thread (ABBA, 8c80fb312d7a). Loses to windows W2 and W4 of the notes: a PA that its own file is
+ * taking apart.
  */
 #include "alloc/alloc_priv.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * 5.8: what was merged. The PA is visible in the lock hold that marked its blocks; the counter is bumped at
- * every change of a buddy and by a sweep of a non-empty list; no barrier.
+ * 5.8: what was merged. The PA is visible in the lock hold that marked its blocks; the counter is
+ * bumped at every change of a buddy and by a sweep of a non-empty list; no barrier.
  *
- * Loses: detached PAs' blocks still come back after the lock was dropped (Jan Kara, 5b3dc19dda66). And a sweep's
- * own bump makes its own sum differ: with a PA that cannot be discarded on the list it never ends
- * (Ye Bin, 70022da804f0).
+ * Loses: detached PAs' blocks still come back after the lock was dropped (Jan Kara, 5b3dc19dda66).
+ * And a sweep's own bump makes its own sum differ: with a PA that cannot be discarded on the list
+ * it never ends (Ye Bin, 70022da804f0).
  */
 #include "alloc/alloc_priv.h"
 

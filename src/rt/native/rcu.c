@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * RCU on liburcu's memb flavour. Readers and synchronize are liburcu's; deferred callbacks are not:
- * its call_rcu worker sleeps 10 ms per batch and its rcu_barrier therefore takes 10 ms, so callbacks
- * go on a push list here and whoever needs them done drains it (shared/notes/liburcu.md, section 3).
+ * its call_rcu worker sleeps 10 ms per batch and its rcu_barrier therefore takes 10 ms, so
+ * callbacks go on a push list here and whoever needs them done drains it (shared/notes/liburcu.md,
+ * section 3).
  *
- * Concurrency: push against push and against drain: a CAS on the list head. Drain against drain: the
- * drain mutex; drain_seq is odd while one runs, and a barrier that waited for the mutex through a
- * whole later drain returns without one of its own, as the kernel's rcu_barrier does.
+ * Concurrency: push against push and against drain: a CAS on the list head. Drain against drain:
+ * the drain mutex; drain_seq is odd while one runs, and a barrier that waited for the mutex through
+ * a whole later drain returns without one of its own, as the kernel's rcu_barrier does.
  */
 #include "rt/rcu.h"
 #include "rt/work.h"
@@ -191,8 +192,8 @@ void rt_hash_destroy(struct rt_hash *t)
 }
 
 /*
- * Whoever finds a node sees all that was written before it was added: liburcu's CAS and loads order it,
- * but TSan does not see into the library.
+ * Whoever finds a node sees all that was written before it was added: liburcu's CAS and loads order
+ * it, but TSan does not see into the library.
  */
 static void node_published(struct cds_lfht_node *node)
 {
@@ -253,7 +254,8 @@ bool rt_hash_del(struct rt_hash *t, struct rt_hash_node *node)
 	return cds_lfht_del(t->ht, &node->n) == 0;
 }
 
-void rt_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, void *arg), void *arg)
+void rt_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, void *arg),
+		      void *arg)
 {
 	struct cds_lfht_iter it;
 	struct cds_lfht_node *n;

@@ -72,7 +72,8 @@ bool rt_cond_wait(struct rt_cond *c, struct rt_mutex *l, uint64_t timeout_ns)
 void rt_event_sleep(struct rt_event *ev, uint32_t key)
 {
 	rt_u32_add_return(&ev->waiters, 1);
-	/* The kernel compares seq with key again under its own lock: a signal since then is not lost. */
+	/* The kernel compares seq with key again under its own lock: a signal since then is not
+	 * lost. */
 	syscall(SYS_futex, &ev->seq, FUTEX_WAIT_PRIVATE, key, NULL, NULL, 0);
 	rt_u32_add_return(&ev->waiters, (uint32_t)-1);
 }

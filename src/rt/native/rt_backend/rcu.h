@@ -52,9 +52,9 @@ void rt_rcu_synchronize(void);
 void rt_rcu_barrier(void);
 
 /*
- * The thread that drains the callback queue in the background. Without it callbacks wait for the next
- * barrier or for the queue to reach its high-water mark. Counted: stop matches start; the last stop
- * drains. Started after any fork (threads do not survive one).
+ * The thread that drains the callback queue in the background. Without it callbacks wait for the
+ * next barrier or for the queue to reach its high-water mark. Counted: stop matches start; the last
+ * stop drains. Started after any fork (threads do not survive one).
  */
 int rt_rcu_worker_start(void);
 void rt_rcu_worker_stop(void);
@@ -81,6 +81,7 @@ struct rt_hash_node *rt_hash_find(struct rt_hash *t, unsigned long key, rt_hash_
 struct rt_hash_node *rt_hash_add_unique(struct rt_hash *t, unsigned long key, rt_hash_match match,
 					const void *arg, struct rt_hash_node *node);
 bool rt_hash_del(struct rt_hash *t, struct rt_hash_node *node);
-void rt_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, void *arg), void *arg);
+void rt_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, void *arg),
+		      void *arg);
 
 #endif

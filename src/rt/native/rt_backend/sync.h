@@ -120,8 +120,8 @@ static inline void rt_mutex_unlock(struct rt_mutex *l)
 }
 
 /*
- * ---- spinlock ---- An adaptive mutex: spins a little, then sleeps in the kernel. With more threads
- * than CPUs a pure spinlock burns whole time slices while its holder is preempted.
+ * ---- spinlock ---- An adaptive mutex: spins a little, then sleeps in the kernel. With more
+ * threads than CPUs a pure spinlock burns whole time slices while its holder is preempted.
  */
 struct rt_spin {
 	pthread_mutex_t m;
