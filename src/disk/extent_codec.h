@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * disk/extent_codec.h - the bytes of an extent node: a head, then entries of 12 bytes, leaves' or index's.
- * A node is bytes here: the 60 of an inode's root or a block. Nothing is checked beyond what extent_node_ok()
- * checks; it comes first.
+ * disk/extent_codec.h - the bytes of an extent node: a head, then entries of 12 bytes, leaves' or
+ * index's. A node is bytes here: the 60 of an inode's root or a block. Nothing is checked beyond
+ * what extent_node_ok() checks; it comes first.
  */
 #ifndef DISK_EXTENT_CODEC_H
 #define DISK_EXTENT_CODEC_H

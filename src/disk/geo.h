@@ -10,10 +10,10 @@
 #include <mbfs/types.h>
 
 enum geo_feature {
-	GEO_JOURNAL = 1u << 0,	   /* has_journal: inode 8 owns its blocks; not used as a journal yet */
-	GEO_64BIT = 1u << 1,	   /* descriptors are desc_bytes long */
-	GEO_CSUM = 1u << 2,	   /* metadata_csum */
-	GEO_GDT_CSUM = 1u << 3,	   /* uninit_bg without metadata_csum: crc16 in descriptors */
+	GEO_JOURNAL = 1u << 0, /* has_journal: inode 8 owns its blocks; not used as a journal yet */
+	GEO_64BIT = 1u << 1,   /* descriptors are desc_bytes long */
+	GEO_CSUM = 1u << 2,    /* metadata_csum */
+	GEO_GDT_CSUM = 1u << 3, /* uninit_bg without metadata_csum: crc16 in descriptors */
 	GEO_FLEX_BG = 1u << 4,
 	GEO_SPARSE_SUPER = 1u << 5,
 	GEO_SPARSE_SUPER2 = 1u << 6,
@@ -33,7 +33,8 @@ struct mbfs_geo {
 	uint32_t features;	  /* enum geo_feature */
 	uint32_t block_bytes;	  /* 1024, 2048, 4096 ... 65536 */
 	uint32_t block_bits;	  /* log2 of it */
-	uint32_t first_blk;	  /* 1 with 1 KiB blocks, else 0: block of the superblock's group 0 start */
+	uint32_t first_blk; /* 1 with 1 KiB blocks, else 0: block of the superblock's group 0 start
+			     */
 	mbfs_blk_t blk_nr;	  /* blocks of the file system, counted from block 0 */
 	uint32_t blks_per_grp;	  /* also clusters: bigalloc is refused */
 	uint32_t inodes_per_grp;
