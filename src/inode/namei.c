@@ -391,18 +391,30 @@ static int set_locked(struct inode *in, unsigned set, const struct mbfs_attr *wa
 	return 0;
 }
 
-int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want)
+/* An append-only file's times may be set to now, nothing else; of an immutable one nothing. */
+static int set_check(struct inode *in, unsigned set)
 {
-	struct buf *table;
-	int err;
+	uint32_t flags;
 
 	if (in->env->read_only)
 		return -EROFS;
 	if ((set & MBFS_SET_SIZE) && !inode_is_reg(in))
 		return inode_is_dir(in) ? -EISDIR : -EINVAL;
-	rt_read_lock(&in->rw);
-	err = namei_linkable(in);
-	rt_read_unlock(&in->rw);
+	rt_mutex_lock(&in->fields);
+	flags = in->flags;
+	rt_mutex_unlock(&in->fields);
+	if ((flags & (INODE_FL_APPEND | INODE_FL_IMMUTABLE)) == INODE_FL_APPEND)
+		set &= ~(unsigned)(MBFS_SET_ATIME_NOW | MBFS_SET_MTIME_NOW | MBFS_SET_CTIME);
+	else if (!(flags & INODE_FL_IMMUTABLE))
+		set = 0;
+	return set ? -EPERM : 0;
+}
+
+int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want)
+{
+	struct buf *table;
+	int err = set_check(in, set);
+
 	if (!err)
 		err = table_hold(in, &table);
 	if (err)

@@ -323,6 +323,44 @@ START_TEST(directories_of_debugfs_are_read_and_changed)
 }
 END_TEST
 
+/* Goal: directories without extents are read and changed as far as their blocks reach; a new block
+ * is refused and nothing else changes. Method: t_image's /big in an image like ext3's. */
+START_TEST(block_mapped_directories_are_read_but_do_not_grow)
+{
+	struct mbfs_bdev *mem = t_image_mem("-b 1024 -O ^extent,^64bit,^metadata_csum", 64 << 20);
+	struct t_fs *fs;
+	struct inode *big, *in;
+	uint64_t inodes;
+	char name[300];
+	int err = 0;
+
+	t_image_populate(mem, T_IMAGE_HTREE);
+	fs = t_fs_open(mem, NULL);
+	big = t_fs_find(fs, "big");
+	sprintf(name, "%05u-%090u", 17, 0);
+	ck_assert(exists(big, name));
+	ck_assert_int_eq(namei_unlink(big, name), 0);
+	make(big, name, S_IFIFO | 0600);
+	inodes = t_fs_free_inodes(fs);
+	for (uint32_t n = 0; n < 3000 && !err; n++) {
+		name_of(name, n);
+		err = namei_create(big, &t_fs_root, name, S_IFREG | 0644, 0, NULL, &in);
+		if (!err) {
+			inode_put(in);
+			inodes--;
+		}
+	}
+	ck_assert_int_eq(err, -EOPNOTSUPP);
+	ck_assert(!exists(big, name));
+	ck_assert_int_eq(namei_create(big, &t_fs_root, "dir", S_IFDIR | 0755, 0, NULL, &in),
+			 -EOPNOTSUPP);
+	ck_assert_uint_eq(t_fs_free_inodes(fs), inodes);
+	inode_put(big);
+	t_fs_close_clean(fs);
+	mbfs_bdev_close(mem);
+}
+END_TEST
+
 /* Goal: both kinds of symbolic link read as debugfs made them. Method: t_image's /fast and /slow.
  */
 START_TEST(symbolic_links_are_read_and_written)
@@ -538,6 +576,7 @@ static Suite *suite(void)
 	add_case(s, "random", random_operations_agree_with_a_naive_tree, nr);
 	add_case(s, "faults", a_failing_operation_changes_nothing, 2);
 	add_case(s, "debugfs", directories_of_debugfs_are_read_and_changed, 2);
+	add_case(s, "mapped", block_mapped_directories_are_read_but_do_not_grow, 1);
 	add_case(s, "symlinks", symbolic_links_are_read_and_written, 4);
 	add_case(s, "xattrs", attributes_agree_with_debugfs, 4);
 	add_case(s, "kernel", the_kernel_and_we_change_the_same_directory, 2);

@@ -132,6 +132,7 @@ END_TEST
 /* Goal: limits and flags of inodes. Method: set the fields by hand. */
 START_TEST(counts_flags_and_states_are_respected)
 {
+	struct mbfs_attr want = { .mode = 0600 };
 	struct inode *file, *dir, *in;
 	char target[1025];
 
@@ -155,6 +156,13 @@ START_TEST(counts_flags_and_states_are_respected)
 	ck_assert_int_eq(namei_link(file, root(), "l"), -EPERM);
 	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0), -EPERM);
 	file->flags &= ~(uint32_t)INODE_FL_IMMUTABLE;
+	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MODE, &want), 0);
+	file->flags |= INODE_FL_APPEND;
+	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MODE, &want), -EPERM);
+	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MTIME_NOW, &want), 0);
+	file->flags |= INODE_FL_IMMUTABLE;
+	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MTIME_NOW, &want), -EPERM);
+	file->flags &= ~(uint32_t)(INODE_FL_IMMUTABLE | INODE_FL_APPEND);
 	dir->flags |= INODE_FL_APPEND;
 	make(dir, "more", S_IFREG | 0644);
 	ck_assert_int_eq(namei_unlink(dir, "more"), -EPERM);
@@ -171,6 +179,61 @@ START_TEST(counts_flags_and_states_are_respected)
 	bed.env.read_only = true;
 	ck_assert_int_eq(namei_create(root(), &user, "x", S_IFREG, 0, NULL, &in), -EROFS);
 	bed.env.read_only = false;
+	t_bed_check();
+	t_bed_close();
+}
+END_TEST
+
+/* An entry that leads to any number, as a damaged image may have it. */
+static void entry(struct inode *dir, const char *name, mbfs_ino_t ino)
+{
+	struct mbfs_tx *tx;
+
+	ck_assert_int_eq(tx_start(bed.env.log, DIR_CREDITS, &tx), 0);
+	rt_write_lock(&dir->rw);
+	ck_assert_int_eq(dir_add(dir, tx, name, strlen(name), ino, DT_DIR, 0), 0);
+	rt_write_unlock(&dir->rw);
+	tx_stop(tx);
+}
+
+static void parent(struct inode *dir, mbfs_ino_t ino)
+{
+	struct mbfs_tx *tx;
+
+	ck_assert_int_eq(tx_start(bed.env.log, DIR_CREDITS, &tx), 0);
+	ck_assert_int_eq(dir_set_parent(dir, tx, ino), 0);
+	tx_stop(tx);
+}
+
+/* Goal: trees that are none lead to an error, not to a hang. Method: circles of parents, a
+ * directory in itself, entries of inodes that are not in use. */
+START_TEST(damaged_trees_are_refused)
+{
+	struct inode *a, *b, *c, *in;
+
+	t_bed_open(&small);
+	a = make(root(), "a", S_IFDIR | 0755);
+	b = make(a, "b", S_IFDIR | 0755);
+	c = make(root(), "c", S_IFDIR | 0755);
+	make(c, "file", S_IFREG | 0644);
+	make(c, "dir", S_IFDIR | 0755);
+	parent(a, b->ino);
+	ck_assert_int_eq(namei_rename(c, "dir", b, "x", 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), -EUCLEAN);
+	parent(a, 4000);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), -EUCLEAN);
+	parent(a, MBFS_ROOT_INO);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), 0);
+	entry(c, "self", c->ino);
+	ck_assert_int_eq(namei_rmdir(c, "self"), -EUCLEAN);
+	ck_assert_int_eq(namei_unlink(c, "self"), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "self", c, "other", 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "dir", c, "self", 0), -EUCLEAN);
+	ck_assert_int_lt(namei_rename(c, "self", a, "self", 0), 0);
+	entry(c, "nobody", 4001);
+	ck_assert_int_eq(namei_lookup(c, "nobody", &in), -EUCLEAN);
+	ck_assert_int_eq(namei_unlink(c, "nobody"), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "nobody", c, "x", 0), -EUCLEAN);
 	t_bed_check();
 	t_bed_close();
 }
@@ -313,6 +376,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, each_operation_refuses_what_it_should);
 	tcase_add_test(tc, counts_flags_and_states_are_respected);
+	tcase_add_test(tc, damaged_trees_are_refused);
 	tcase_add_test(tc, new_files_get_the_attributes_they_should);
 	tcase_add_test(tc, random_operations_agree_with_a_naive_tree);
 	tcase_add_test(tc, a_failing_operation_changes_nothing);
