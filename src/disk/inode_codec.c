@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Inodes from and to bytes. Fields behind the first 128 bytes exist only as far as extra_isize says. */
+/* Inodes from and to bytes. Fields past 128 bytes exist only as far as extra_isize says. */
 #include "disk/inode_codec.h"
 
 #include <errno.h>
@@ -37,9 +37,9 @@ uint32_t inode_raw_gen(const uint8_t *raw)
 }
 
 /* Does the inode have this field? */
-#define HAS(extra_isize, field)                                                                    \
-	(MBFS_INODE_OLD_BYTES + (extra_isize) >= offsetof(struct mbfs_inode_disk, field) +         \
-							 sizeof(((struct mbfs_inode_disk *)0)->field))
+#define HAS(extra_isize, field)                  \
+	(MBFS_INODE_OLD_BYTES + (extra_isize) >= \
+	 offsetof(struct mbfs_inode_disk, field) + sizeof(((struct mbfs_inode_disk *)0)->field))
 
 /* ---- times ---- */
 
@@ -152,7 +152,8 @@ static int image_verify(const struct mbfs_geo *geo, const struct inode_image *in
 
 int inode_image_decode(const struct mbfs_geo *geo, const uint8_t *raw, struct inode_image *out)
 {
-	/* Read through a copy of full length: the extra fields of a 128-byte inode are then zero. */
+	/* Read through a copy of full length: the extra fields of a 128-byte inode are then zero.
+	 */
 	struct mbfs_inode_disk d = { 0 };
 	size_t bytes = geo->inode_bytes < sizeof(d) ? geo->inode_bytes : sizeof(d);
 
@@ -160,7 +161,8 @@ int inode_image_decode(const struct mbfs_geo *geo, const uint8_t *raw, struct in
 	memset(out, 0, sizeof(*out));
 	if (geo->inode_bytes > MBFS_INODE_OLD_BYTES) {
 		out->extra_isize = le16_get(d.extra_isize);
-		if (out->extra_isize > geo->inode_bytes - MBFS_INODE_OLD_BYTES || out->extra_isize % 4)
+		if (out->extra_isize > geo->inode_bytes - MBFS_INODE_OLD_BYTES ||
+		    out->extra_isize % 4)
 			return -EUCLEAN;
 	}
 	out->mode = le16_get(d.mode);
@@ -186,13 +188,15 @@ int inode_image_decode(const struct mbfs_geo *geo, const uint8_t *raw, struct in
 
 /* ---- encode ---- */
 
-static void blocks_put(const struct mbfs_geo *geo, const struct inode_image *in, struct mbfs_inode_disk *d)
+static void blocks_put(const struct mbfs_geo *geo, const struct inode_image *in,
+		       struct mbfs_inode_disk *d)
 {
 	uint64_t n = in->blocks_512;
 	uint32_t flags = in->flags & ~(uint32_t)FL_HUGE_FILE;
 
 	if (!(geo->features & GEO_HUGE_FILE)) {
-		/* The size limit of such images keeps it below, but for an image that was damaged. */
+		/* The size limit of such images keeps it below, but for an image that was damaged.
+		 */
 		d->blocks_lo = le32_of(n > UINT32_MAX ? UINT32_MAX : (uint32_t)n);
 		d->flags = le32_of(flags);
 		return;

@@ -2,13 +2,13 @@
 /*
  * The bytes of a file: read, write, seek. file_size.c has what changes the size or reserves blocks.
  *
- * Equation: a byte of a file is what its block has if the block is written and the byte lies below i_size;
- * else it is zero. Two rules keep what the disk held before from showing:
+ * Equation: a byte of a file is what its block has if the block is written and the byte lies below
+ * i_size; else it is zero. Two rules keep what the disk held before from showing:
  *
- *  (1) A block is converted to written only after all of its bytes are down: what the writer does not give
- *      of a fresh block is written as zeros with it.
- *  (2) In a written block the bytes past i_size are zero on disk: a truncate makes them so, and whatever
- *      moves i_size over a gap does it again, for images that others have written.
+ *  (1) A block is converted to written only after all of its bytes are down: what the writer does
+ *      not give of a fresh block is written as zeros with it.
+ *  (2) In a written block the bytes past i_size are zero on disk: a truncate makes them so, and
+ *      whatever moves i_size over a gap does it again, for images that others have written.
  *
  * A write goes in pieces of at most a run of blocks in one state:
  *
@@ -16,12 +16,13 @@
  *   unwritten   data to the device; convert, size, times (a handle)
  *   written     data to the device; size, times (a handle)
  *
- * The size follows the data piece by piece, so a write that ends early has put down what it says. If a
- * conversion fails half way the size covers what was converted: a written block past i_size is damage.
+ * The size follows the data piece by piece, so a write that ends early has put down what it says.
+ * If a conversion fails half way the size covers what was converted: a written block past i_size is
+ * damage.
  *
- * Locks: rw (10), shared for read and seek, exclusive for the rest, held across device I/O. Inside it the
- * handles, the tree (20), the allocator's, fields (28). No buffer is locked across I/O. The table block is
- * held from the start of a change, so that inode_dirty() cannot fail in the middle.
+ * Locks: rw (10), shared for read and seek, exclusive for the rest, held across device I/O. Inside
+ * it the handles, the tree (20), the allocator's, fields (28). No buffer is locked across I/O. The
+ * table block is held from the start of a change, so that inode_dirty() cannot fail in the middle.
  */
 #include <errno.h>
 #include <limits.h>
@@ -104,14 +105,15 @@ static int data_check(struct inode *in, const struct extent_map *map)
 {
 	if (!gdt_is_system(in->env->gdt, map->pblk, map->len))
 		return 0;
-	return inode_damaged(in->env, in->ino, "blocks of the file system itself are mapped as its data",
-			     -EUCLEAN);
+	return inode_damaged(in->env, in->ino,
+			     "blocks of the file system itself are mapped as its data", -EUCLEAN);
 }
 
 /* ---- read ---- */
 
 /* From @map, which starts at the block of @off: up to @bytes; the count read. */
-static ssize_t read_run(struct inode *in, const struct extent_map *map, uint8_t *buf, size_t bytes, uint64_t off)
+static ssize_t read_run(struct inode *in, const struct extent_map *map, uint8_t *buf, size_t bytes,
+			uint64_t off)
 {
 	const struct mbfs_geo *geo = in->env->geo;
 	uint64_t skip = off & (geo->block_bytes - 1);
@@ -121,7 +123,8 @@ static ssize_t read_run(struct inode *in, const struct extent_map *map, uint8_t 
 	if (run < bytes)
 		bytes = (size_t)run;
 	if (map->state == EXTENT_WRITTEN)
-		err = mbfs_bdev_read(in->env->dev, (map->pblk << geo->block_bits) + skip, buf, bytes);
+		err = mbfs_bdev_read(in->env->dev, (map->pblk << geo->block_bits) + skip, buf,
+				     bytes);
 	else
 		memset(buf, 0, bytes);
 	return err ? err : (ssize_t)bytes;
@@ -201,7 +204,8 @@ int file_zero_tail(struct inode *in, uint64_t from)
 }
 
 /* A block of which only [skip, skip + bytes) comes from the caller, the rest zero. */
-static int write_padded(struct write *w, mbfs_blk_t pblk, uint32_t skip, const uint8_t *buf, uint32_t bytes)
+static int write_padded(struct write *w, mbfs_blk_t pblk, uint32_t skip, const uint8_t *buf,
+			uint32_t bytes)
 {
 	const struct mbfs_geo *geo = w->in->env->geo;
 
@@ -211,12 +215,13 @@ static int write_padded(struct write *w, mbfs_blk_t pblk, uint32_t skip, const u
 		return -ENOMEM;
 	memset(w->bounce, 0, geo->block_bytes);
 	memcpy(w->bounce + skip, buf, bytes);
-	return mbfs_bdev_write(w->in->env->dev, pblk << geo->block_bits, w->bounce, geo->block_bytes);
+	return mbfs_bdev_write(w->in->env->dev, pblk << geo->block_bits, w->bounce,
+			       geo->block_bytes);
 }
 
 /* All of the run's blocks that [off, off + bytes) touches get written whole. */
-static int write_fresh(struct write *w, const struct extent_map *map, const uint8_t *buf, size_t bytes,
-		       uint64_t off)
+static int write_fresh(struct write *w, const struct extent_map *map, const uint8_t *buf,
+		       size_t bytes, uint64_t off)
 {
 	const struct mbfs_geo *geo = w->in->env->geo;
 	uint32_t skip = (uint32_t)(off & (geo->block_bytes - 1)), part;
@@ -273,7 +278,8 @@ static int write_allocate(struct write *w, uint32_t len, struct extent_map *map)
 		err = tx_start(w->in->env->log, EXTENT_CREDITS + 1, &tx);
 	if (err)
 		return err;
-	err = extent_allocate(&w->in->tree, tx, lblk, len, div_up(size, geo->block_bytes), w->flags, map, &blks);
+	err = extent_allocate(&w->in->tree, tx, lblk, len, div_up(size, geo->block_bytes), w->flags,
+			      map, &blks);
 	if (!err) {
 		int dirty_err;
 
@@ -285,8 +291,9 @@ static int write_allocate(struct write *w, uint32_t len, struct extent_map *map)
 	return err;
 }
 
-/* The data of the piece [off, off + bytes) is down: say so. The count that now belongs to the file. */
-static ssize_t write_commit(struct write *w, const struct extent_map *map, size_t bytes, uint64_t off)
+/* The piece [off, off + bytes) is down: say so. Returns the bytes that now belong to the file. */
+static ssize_t write_commit(struct write *w, const struct extent_map *map, size_t bytes,
+			    uint64_t off)
 {
 	const struct mbfs_geo *geo = w->in->env->geo;
 	uint64_t skip = off & (geo->block_bytes - 1), done = bytes;
@@ -340,7 +347,8 @@ static ssize_t write_piece(struct write *w, const uint8_t *buf, size_t bytes, ui
 	if (run < bytes)
 		bytes = (size_t)run;
 	if (map.state == EXTENT_WRITTEN)
-		err = mbfs_bdev_write(w->in->env->dev, (map.pblk << geo->block_bits) + skip, buf, bytes);
+		err = mbfs_bdev_write(w->in->env->dev, (map.pblk << geo->block_bits) + skip, buf,
+				      bytes);
 	else
 		err = write_fresh(w, &map, buf, bytes, off);
 	return err ? err : write_commit(w, &map, bytes, off);
@@ -371,8 +379,8 @@ static ssize_t write_locked(struct write *w, size_t bytes, uint64_t off)
 	return (ssize_t)done;
 }
 
-ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes, uint64_t off,
-		   bool append)
+ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
+		   uint64_t off, bool append)
 {
 	struct write w = { .in = in, .buf = buf, .flags = file_alloc_flags(in, cred) };
 	struct buf *table;

@@ -2,10 +2,10 @@
 /*
  * Truncate, fallocate, and freeing all of a file. The rules are in file.c's essay.
  *
- * A truncate first sets the size, then frees what is past it in bounded handles. If one handle may not be
- * enough the inode is on the orphan list from before the first to after the last, so that a crash in between
- * is finished at the next mount. It stays there if freeing fails: written blocks past i_size are damage,
- * and are tried again when the cache is closed, and at the next mount.
+ * A truncate first sets the size, then frees what is past it in bounded handles. If one handle may
+ * not be enough the inode is on the orphan list from before the first to after the last, so that a
+ * crash in between is finished at the next mount. It stays there if freeing fails: written blocks
+ * past i_size are damage, and are tried again when the cache is closed, and at the next mount.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +130,8 @@ static int truncate_up(struct inode *in, uint64_t size_bytes)
 /* Can freeing take more than one handle? No more extents than blocks. */
 static bool is_long(const struct inode *in)
 {
-	return !in->tree.mapped || in->blocks_512 * 512 >> in->env->geo->block_bits > REMOVE_EXTENTS_MIN;
+	return !in->tree.mapped ||
+	       in->blocks_512 * 512 >> in->env->geo->block_bits > REMOVE_EXTENTS_MIN;
 }
 
 /* The size, and the first step. From the moment the size is set there is no way back. */
@@ -191,7 +192,8 @@ int file_truncate(struct inode *in, uint64_t size_bytes)
 	err = table_hold(in, &table);
 	if (!err) {
 		/* Also to the same size: blocks reserved past the end go. */
-		err = size_bytes > in->size_bytes ? truncate_up(in, size_bytes) : truncate_down(in, size_bytes);
+		err = size_bytes > in->size_bytes ? truncate_up(in, size_bytes)
+						  : truncate_down(in, size_bytes);
 		buf_put(table);
 	}
 	rt_write_unlock(&in->rw);
@@ -221,7 +223,8 @@ static int falloc_step(struct falloc *f, uint64_t *at, uint64_t end_blk)
 		return err;
 	if (len > EXTENT_UNWRITTEN_MAX)
 		len = EXTENT_UNWRITTEN_MAX;
-	err = extent_allocate(&f->in->tree, tx, (mbfs_lblk_t)*at, (uint32_t)len, end_blk, f->flags, &map, &blks);
+	err = extent_allocate(&f->in->tree, tx, (mbfs_lblk_t)*at, (uint32_t)len, end_blk, f->flags,
+			      &map, &blks);
 	if (err) {
 		dirty_held(f->in, tx);
 		goto out;
@@ -263,7 +266,8 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 	return err;
 }
 
-int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off, uint64_t bytes)
+int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
+		   uint64_t bytes)
 {
 	struct falloc f = {
 		.in = in,

@@ -2,16 +2,17 @@
 /*
  * Inode numbers: the inode bitmaps. Which group is asked is ialloc_find.c's business.
  *
- * Equation, per group: clear bits of the bitmap = free_inodes of the descriptor; every set bit lies below
- * inodes_per_grp - itable_unused, and table blocks below that have been written (or were zeroed by mke2fs).
+ * Equation, per group: clear bits of the bitmap = free_inodes of the descriptor; every set bit lies
+ * below inodes_per_grp - itable_unused, and table blocks below that have been written (or were
+ * zeroed by mke2fs).
  *
- * A group's bitmap is read at first use, checked against its descriptor and kept (pinned in gdt, which puts
- * its checksum into the descriptor at write-out). A group with INODE_UNINIT has no bitmap on disk: it is
- * made in memory when the first number is taken, and the flag goes. A group found damaged is fenced off:
- * its error is kept and others are used.
+ * A group's bitmap is read at first use, checked against its descriptor and kept (pinned in gdt,
+ * which puts its checksum into the descriptor at write-out). A group with INODE_UNINIT has no
+ * bitmap on disk: it is made in memory when the first number is taken, and the flag goes. A group
+ * found damaged is fenced off: its error is kept and others are used.
  *
- * The lowest free number is taken: numbers that are in use stay together, so that few table blocks are
- * read, and e2fsck skips the unused rest. hint is a lower bound of it.
+ * The lowest free number is taken: numbers that are in use stay together, so that few table blocks
+ * are read, and e2fsck skips the unused rest. hint is a lower bound of it.
  *
  * Locks: one per group (24), held across the read of the bitmap and of table blocks; inside it the
  * descriptor's and the buffers'.
@@ -92,15 +93,16 @@ int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32
 
 static int fence(struct ialloc_group *g, mbfs_grp_t grp, const char *what, int err)
 {
-	log_err("inode bitmap of group %u: %s; no inode of it is taken or freed; run e2fsck -f on the image", grp,
-		what);
+	log_err("inode bitmap of group %u: %s; no inode of it is taken or freed; run e2fsck -f on "
+		"the image",
+		grp, what);
 	g->err = err;
 	return err;
 }
 
 /* Contents against the descriptor, once. */
-static int bitmap_verify(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
-			 const uint8_t *bits)
+static int bitmap_verify(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g,
+			 const struct gdesc *d, const uint8_t *bits)
 {
 	const struct mbfs_geo *geo = env->geo;
 	uint32_t used_end = geo->inodes_per_grp - d->itable_unused;
@@ -117,8 +119,8 @@ static int bitmap_verify(struct inode_env *env, mbfs_grp_t grp, struct ialloc_gr
 }
 
 /* The bitmap of a group that has none on disk. */
-static int bitmap_make(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
-		       struct buf **out)
+static int bitmap_make(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g,
+		       const struct gdesc *d, struct buf **out)
 {
 	const struct buf_owner nobody = { 0 };
 	uint32_t ipg = env->geo->inodes_per_grp;
@@ -135,8 +137,8 @@ static int bitmap_make(struct inode_env *env, mbfs_grp_t grp, struct ialloc_grou
 	return 0;
 }
 
-static int bitmap_read(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g, const struct gdesc *d,
-		       struct buf **out)
+static int bitmap_read(struct inode_env *env, mbfs_grp_t grp, struct ialloc_group *g,
+		       const struct gdesc *d, struct buf **out)
 {
 	const struct buf_owner nobody = { 0 };
 	int err = buf_get(env->bufs, d->inode_bitmap, &ibitmap_kind, &nobody, out);
@@ -170,7 +172,8 @@ static int bitmap_load(struct inode_env *env, mbfs_grp_t grp, struct ialloc_grou
 }
 
 /* Table blocks from the first that was never written up to that of inode @idx become zero. */
-static int table_extend(struct inode_env *env, struct mbfs_tx *tx, const struct gdesc *d, uint32_t idx)
+static int table_extend(struct inode_env *env, struct mbfs_tx *tx, const struct gdesc *d,
+			uint32_t idx)
 {
 	const struct buf_owner nobody = { 0 };
 	const struct mbfs_geo *geo = env->geo;
@@ -191,8 +194,8 @@ static int table_extend(struct inode_env *env, struct mbfs_tx *tx, const struct 
 	return 0;
 }
 
-static void bit_change(struct inode_env *env, struct mbfs_tx *tx, struct ialloc_group *g, mbfs_grp_t grp,
-		       uint32_t idx, const struct gdesc_delta *delta)
+static void bit_change(struct inode_env *env, struct mbfs_tx *tx, struct ialloc_group *g,
+		       mbfs_grp_t grp, uint32_t idx, const struct gdesc_delta *delta)
 {
 	buf_lock(g->bitmap);
 	if (delta->free_inodes < 0)
@@ -205,8 +208,8 @@ static void bit_change(struct inode_env *env, struct mbfs_tx *tx, struct ialloc_
 	gdt_update(env->gdt, tx, grp, delta);
 }
 
-static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, struct ialloc_group *g,
-		       bool is_dir, mbfs_ino_t *out)
+static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp,
+		       struct ialloc_group *g, bool is_dir, mbfs_ino_t *out)
 {
 	const struct mbfs_geo *geo = env->geo;
 	struct gdesc_delta delta = { .free_inodes = -1, .used_dirs = is_dir };
@@ -232,7 +235,8 @@ static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp
 	return 0;
 }
 
-int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir, mbfs_ino_t *out)
+int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,
+		     mbfs_ino_t *out)
 {
 	struct ialloc_group *g = &env->cache->ialloc->grps[grp];
 	struct gdesc d;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which group a new inode goes to: near what it will be used with, and directories apart from each other,
- * so that each has room for its files. After Orlov's allocator for BSD, over flex groups.
+ * Which group a new inode goes to: near what it will be used with, and directories apart from each
+ * other, so that each has room for its files. After Orlov's allocator for BSD, over flex groups.
  *
- *   a directory in the root     the flex group with the fewest directories among those with average room
- *   another directory           the parent's flex group while it has room, else the next that has
- *   anything else               the parent's group, its flex group, groups at growing distances, any
+ *   a directory in the root   the flex group with the fewest directories that has average room
+ *   another directory         the parent's flex group while it has room, else the next that has
+ *   anything else             the parent's group, its flex group, groups farther and farther away
  *
- * All of it is guessing from counters that others change meanwhile; only ialloc_try_group() decides. A group
- * that turns out damaged or unreadable is passed over; its error is given only if nothing else is left.
+ * All of it is guessing from counters that others change meanwhile; only ialloc_try_group()
+ * decides. A group that turns out damaged or unreadable is passed over; its error is given only if
+ * nothing else is left.
  */
 #include <errno.h>
 
@@ -99,7 +100,8 @@ static bool find_top_dir(struct find *f)
 		struct flex at;
 
 		flex_read(f->env, i, &at);
-		if (!at.free_inodes || at.free_inodes < free_inodes / nr / 2 || at.free_blks < free_blks / nr / 2)
+		if (!at.free_inodes || at.free_inodes < free_inodes / nr / 2 ||
+		    at.free_blks < free_blks / nr / 2)
 			continue;
 		if (at.dirs < best.dirs)
 			best = at;

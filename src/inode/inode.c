@@ -2,34 +2,37 @@
 /*
  * The inode cache: which inodes are in memory, and how they leave.
  *
- * Equation: ref of an inode = operations that use it + open files + 1 if it is pinned (nlookup > 0). Its bytes
- * in the table block are always up to date when nobody changes it (inode_dirty() encodes at once), so an
- * inode without references can be dropped at any time and loaded again.
+ * Equation: ref of an inode = operations that use it + open files + 1 if it is pinned (nlookup >
+ * 0). Its bytes in the table block are always up to date when nobody changes it (inode_dirty()
+ * encodes at once), so an inode without references can be dropped at any time and loaded again.
  *
- * An inode leaves in one step: ref goes from 0 (dropped) or 1 (its last user ends it) to DEAD by one CAS.
- * Readers of the table find it, fail to take a reference, remove it from the table for whoever has been
- * slower, and look again; they then load from the table block. What they find there is right:
+ * An inode leaves in one step: ref goes from 0 (dropped) or 1 (its last user ends it) to DEAD by
+ * one CAS. Readers of the table find it, fail to take a reference, remove it from the table for
+ * whoever has been slower, and look again; they then load from the table block. What they find
+ * there is right:
  *
  *   dropped     the block has all of it
  *   unlinked    the block says 0 links since before the last reference went: -ESTALE, as wanted
  *   failed      the number was not good; nobody changed anything
  *
- * A number is free for ialloc_new() only when ialloc_free() has run, which is after the inode has left the
- * table. inode_new() may then meet somebody who is looking the number up at this moment and is about to find
- * 0 links: it waits until they know.
+ * A number is free for ialloc_new() only when ialloc_free() has run, which is after the inode has
+ * left the table. inode_new() may then meet somebody who is looking the number up at this moment
+ * and is about to find 0 links: it waits until they know.
  *
- * The last user decides with fields held: links, orphan list, CAS. Links change under fields, by somebody
- * with a reference; if the CAS from 1 holds there is no such somebody, so what was read is still true.
+ * The last user decides with fields held: links, orphan list, CAS. Links change under fields, by
+ * somebody with a reference; if the CAS from 1 holds there is no such somebody, so what was read is
+ * still true.
  *
  *   no links              ended here and freed on disk: blocks, attributes, orphan list, number
  *   links, on the list    (a truncate that failed) stays in memory until it is tried again at close
  *   links                 last in the LRU; the first ones go beyond lru_max
  *
- * If an inode cannot be freed it stays in memory as dead, on the orphan list, and is tried again at close: the
- * list needs its neighbours. What is then left is on the list on disk, for e2fsck.
+ * If an inode cannot be freed it stays in memory as dead, on the orphan list, and is tried again at
+ * close: the list needs its neighbours. What is then left is on the list on disk, for e2fsck.
  *
- * Locks: load_lock (16) while an inode is read; fields (28) then lock (30) for the decision above. Freeing on
- * disk takes rw (10) and what is inside it, so inode_put() is called without locks of rank >= 10.
+ * Locks: load_lock (16) while an inode is read; fields (28) then lock (30) for the decision above.
+ * Freeing on disk takes rw (10) and what is inside it, so inode_put() is called without locks of
+ * rank >= 10.
  */
 #include "inode/inode_priv.h"
 
@@ -158,7 +161,7 @@ static struct inode *cache_find(struct inode_cache *c, mbfs_ino_t ino)
 	return in;
 }
 
-/* Publish @in; or, if the number has an inode, that one with one more reference, and @in is not in. */
+/* Publish @in; or, if the number has an inode: that one, with one more reference. */
 static struct inode *cache_add(struct inode_cache *c, struct inode *in)
 {
 	struct inode *found;
@@ -166,8 +169,8 @@ static struct inode *cache_add(struct inode_cache *c, struct inode *in)
 	rt_spin_lock(&c->lock);
 	rt_rcu_read_lock();
 	for (;;) {
-		struct rt_hash_node *node = rt_hash_add_unique(&c->table, rt_hash_mix(in->ino), match_ino,
-							       &in->ino, &in->node);
+		struct rt_hash_node *node = rt_hash_add_unique(&c->table, rt_hash_mix(in->ino),
+							       match_ino, &in->ino, &in->node);
 
 		found = container_of(node, struct inode, node);
 		if (found == in || ref_try(found))
@@ -278,6 +281,12 @@ out:
 	return err;
 }
 
+static void log_unfreed(const struct inode *in, int err)
+{
+	log_err("inode %u is unlinked but cannot be freed: %s; run e2fsck -f on the image", in->ino,
+		strerror(-err));
+}
+
 /* The inode is dead, with no links. */
 static int inode_end(struct inode_cache *c, struct inode *in)
 {
@@ -288,8 +297,7 @@ static int inode_end(struct inode_cache *c, struct inode *in)
 	if (!c->env->read_only)
 		err = free_on_disk(in);
 	if (err)
-		log_err("inode %u is unlinked but cannot be freed: %s; run e2fsck -f on the image", in->ino,
-			strerror(-err));
+		log_unfreed(in, err);
 	if (err && in->on_orphan_list)
 		return err; /* its neighbours on the list need it */
 	rt_spin_lock(&c->lock);
@@ -391,7 +399,8 @@ static int get(struct inode_env *env, mbfs_ino_t ino, bool unlinked_ok, struct i
 	int err;
 
 	if (ino > env->geo->inode_nr || (ino < env->geo->first_ino && ino != MBFS_ROOT_INO))
-		return inode_damaged(env, ino, "a reserved or impossible inode number is used", -EUCLEAN);
+		return inode_damaged(env, ino, "a reserved or impossible inode number is used",
+				     -EUCLEAN);
 	in = cache_find(c, ino);
 	if (!in) {
 		fresh = inode_alloc(env, ino);
@@ -447,7 +456,8 @@ int inode_new(struct inode_env *env, mbfs_ino_t ino, mode_t mode, struct inode *
 		err = load_once(c, other, false);
 		inode_put(other);
 		if (!err) {
-			err = inode_damaged(env, ino, "it is in use, but free in its bitmap", -EUCLEAN);
+			err = inode_damaged(env, ino, "it is in use, but free in its bitmap",
+					    -EUCLEAN);
 			goto err_free;
 		}
 	}
@@ -564,8 +574,7 @@ static void close_one(struct inode_cache *c, struct inode *in)
 		int err = free_on_disk(in);
 
 		if (err)
-			log_err("inode %u is unlinked but cannot be freed: %s; run e2fsck -f on the image",
-				in->ino, strerror(-err));
+			log_unfreed(in, err);
 	} else if (!c->env->read_only && in->on_orphan_list) {
 		finish_truncate(in);
 	}

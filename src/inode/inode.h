@@ -2,9 +2,11 @@
 /*
  * inode/inode.h - inodes in memory, their names, attributes and bytes.
  *
- * inode.c   in-core inodes: cache, load, write-back, life      ialloc.c  inode bitmaps, placement, orphans
- * dir.c     directory blocks, linear and hashed                xattr.c   attributes in the inode and a block
- * file.c    read, write, truncate, fallocate, seek             namei.c   create, unlink, rename ...
+ * inode.c  the cache and life of inodes  inode_table.c  load and write-back   orphan.c  orphans
+ * ialloc.c  inode bitmaps                ialloc_find.c  placement
+ * dir.c    directories, linear and hashed    xattr.c  attributes in the inode and a block
+ * file.c   read, write, seek             file_size.c  truncate, fallocate
+ * namei.c  lookup, link, unlink          create.c, rename.c
  */
 #ifndef INODE_INODE_H
 #define INODE_INODE_H
@@ -48,10 +50,10 @@ enum inode_flag { /* on-disk i_flags that mbfs looks at */
 
 /*
  * One inode in memory. Found in the cache under RCU, referenced by ref (operations, open files) and
- * pinned by nlookup (FUSE); leaves the cache when both are 0. An inode with nlink 0 is freed on disk
- * when it leaves; until then it is on the orphan list.
- * rw: RANK_INODE. Shared: reads of data and names. Exclusive: writes, truncate, changes of names. May
- *     span device I/O. Two inodes: parent before child, else by number (_nested).
+ * pinned by nlookup (FUSE); leaves the cache when both are 0. An inode with nlink 0 is freed on
+ * disk when it leaves; until then it is on the orphan list.
+ * rw: RANK_INODE. Shared: reads of data and names. Exclusive: writes, truncate, changes of names.
+ *     May span device I/O. Two inodes: parent before child, else by number (_nested).
  * fields: RANK_INODE_FIELDS. Guards the attributes below and the inode's bytes in its table block.
  */
 struct inode {
@@ -79,10 +81,10 @@ struct inode {
 	/* written with RANK_ORPHAN and fields held, read with either */
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
-	struct extent_tree tree; /* own lock; for fast symlinks and devices tree.root is raw i_block */
+	struct extent_tree tree; /* own lock; root of fast symlinks and devices: raw i_block */
 	struct rt_mutex xattr_lock; /* RANK_XATTR */
-	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does not know
-	 * survives. inode_bytes of them. [fields] */
+	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does
+	 * not know survives. inode_bytes of them. [fields] */
 	uint8_t *raw;
 	/* the cache's, see inode_priv.h */
 	rt_u32 key;		/* [atomic] ino, for the hash table's readers */
@@ -93,7 +95,7 @@ struct inode {
 	TAILQ_ENTRY(inode) all_link, lru_link; /* [cache lock] */
 	TAILQ_ENTRY(inode) orphan_link; /* [RANK_ORPHAN] in the order of the list on disk */
 	struct buf *orphan_table; /* [RANK_ORPHAN] its table block, referenced while on the list */
-	uint64_t dir_goal;	/* [racy: hint for linear directories: where the last free space was] */
+	uint64_t dir_goal; /* [racy: hint for linear directories: where the last free space was] */
 };
 
 static inline bool inode_is_dir(const struct inode *in)
@@ -115,7 +117,8 @@ int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_ca
 void inode_cache_close(struct inode_cache *c);
 /* Inodes in memory now, for tests and statistics. */
 uint64_t inode_cache_nr(struct inode_cache *c);
-/* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root: -EUCLEAN. */
+/* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root:
+ * -EUCLEAN. */
 int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
 void inode_hold(struct inode *in);
 /* May free the inode on disk (last reference of an unlinked one): hold no lock of any rank. */
@@ -149,14 +152,15 @@ extern const struct buf_kind itable_kind;
 
 /* ---- dir.c ---- caller holds dir->rw (shared for find and read, exclusive for the others) */
 int dir_find(struct inode *dir, const char *name, size_t len, mbfs_ino_t *ino, uint8_t *ftype);
-/* -EEXIST; -ENOSPC. Grows and indexes the directory as needed. d_type: DT_*; alloc_flags: MBFS_ALLOC_ROOT
- * if the caller may use reserved blocks. Like dir_del, dir_set and dir_set_parent: on error the directory
- * is as before. */
-int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type,
-	    unsigned alloc_flags);
+/* -EEXIST; -ENOSPC. Grows and indexes the directory as needed. d_type: DT_*; alloc_flags:
+ * MBFS_ALLOC_ROOT if the caller may use reserved blocks. Like dir_del, dir_set and dir_set_parent:
+ * on error the directory is as before. */
+int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino,
+	    uint8_t d_type, unsigned alloc_flags);
 int dir_del(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len); /* -ENOENT */
 /* Make the entry point to another inode. */
-int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino, uint8_t d_type);
+int dir_set(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len, mbfs_ino_t ino,
+	    uint8_t d_type);
 /* "." and ".." of a new one */
 int dir_init(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent, unsigned alloc_flags);
 int dir_is_empty(struct inode *dir, bool *out);
@@ -168,16 +172,17 @@ enum { DIR_CREDITS = 100 };
 /* ---- xattr.c ---- takes xattr_lock; names with prefix. */
 ssize_t xattr_get(struct inode *in, const char *name, void *buf, size_t bytes);
 ssize_t xattr_list(struct inode *in, char *buf, size_t bytes);
-int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value, size_t bytes,
-	      unsigned flags); /* value NULL: remove */
+int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
+	      size_t bytes, unsigned flags);              /* value NULL: remove */
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
 enum { XATTR_CREDITS = 12 };
 
 /* ---- file.c ---- takes rw itself; handles are its own */
 ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off);
-ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes, uint64_t off,
-		   bool append);
-int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off, uint64_t bytes);
+ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
+		   uint64_t off, bool append);
+int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
+		   uint64_t bytes);
 int file_truncate(struct inode *in, uint64_t size_bytes);
 /* The last writer has closed: give the preallocations back. */
 void file_discard(struct inode *in);
@@ -187,10 +192,12 @@ int64_t file_seek(struct inode *in, uint64_t off, int whence);
 /* The largest size a file of this kind may have, in bytes. */
 uint64_t file_size_max(const struct inode *in);
 
-/* ---- namei.c ---- whole operations on names: locks, handles, attributes, times. Results referenced. */
+/* ---- namei.c ---- whole operations on names: locks, handles, attributes, times. Results
+ * referenced. */
 int namei_lookup(struct inode *dir, const char *name, struct inode **out);
-int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode, dev_t rdev,
-		 const char *symlink_target, struct inode **out); /* files, directories, links, devices */
+int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode,
+		 dev_t rdev, const char *symlink_target,
+		 struct inode **out); /* files, directories, links, devices */
 int namei_link(struct inode *in, struct inode *dir, const char *name);
 int namei_unlink(struct inode *dir, const char *name);
 int namei_rmdir(struct inode *dir, const char *name);

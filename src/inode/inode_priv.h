@@ -2,9 +2,10 @@
 /*
  * inode/inode_priv.h - what the files about inodes themselves share. The essay is in inode.c.
  *
- * inode.c       the cache: who is in memory, who leaves       inode_table.c  bytes from and to the table
- * ialloc.c      numbers: bitmaps      ialloc_find.c  which group      orphan.c  the list on disk
- * file.c        bytes of files        file_size.c  allocating and freeing ranges of them
+ * inode.c   the cache: who is in memory, who leaves    inode_table.c  bytes from and to the table
+ * ialloc.c  numbers: bitmaps                            ialloc_find.c  which group
+ * orphan.c  the list on disk
+ * file.c    bytes of files                              file_size.c    ranges come and go
  */
 #ifndef INODE_INODE_PRIV_H
 #define INODE_INODE_PRIV_H
@@ -31,9 +32,9 @@ struct inode_cache {
 	struct inode_env *env;	  /* [const] */
 	struct rt_hash table;	  /* inodes by number; RCU */
 	struct rt_spin lock;
-	struct inode_list all;	  /* [lock] every inode in the table, and those that could not be freed */
+	struct inode_list all;	  /* [lock] every inode in the table, and those not freed */
 	uint64_t all_nr;	  /* [lock] */
-	struct inode_list lru;	  /* [lock] those without references, and maybe some that got one since */
+	struct inode_list lru;	  /* [lock] without references, but maybe got one since */
 	uint32_t lru_nr, lru_max; /* [lock] [const] */
 	struct rt_rand rand;	  /* [lock] for generations */
 	struct rt_mutex orphan_lock;
@@ -62,8 +63,10 @@ int inode_raw_read(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw);
 struct ialloc;
 int ialloc_open(struct inode_env *env, struct ialloc **out);
 void ialloc_close(struct ialloc *ia);
-/* 0 and *out if the group had a free number; -ENOSPC; -EIO, -EBADMSG, -EUCLEAN the group is unusable. */
-int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir, mbfs_ino_t *out);
+/* 0 and *out if the group had a free number; -ENOSPC; -EIO, -EBADMSG, -EUCLEAN the group is
+ * unusable. */
+int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,
+		     mbfs_ino_t *out);
 static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 {
 	return (ino - 1) / geo->inodes_per_grp;

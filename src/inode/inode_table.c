@@ -2,9 +2,10 @@
 /*
  * Inodes and their bytes: loading with suspicion, encoding, attributes.
  *
- * inode_dirty() puts everything into the table block at once: the fields, the root of the tree, the count of
- * the tree's own blocks. Lock path: tree.lock (20) shared, fields (28), the buffer (66). root_dirty and
- * meta_blks are changed by the tree under its lock held exclusively and here under both, so nobody meets.
+ * inode_dirty() puts everything into the table block at once: the fields, the root of the tree, the
+ * count of the tree's own blocks. Lock path: tree.lock (20) shared, fields (28), the buffer (66).
+ * root_dirty and meta_blks are changed by the tree under its lock held exclusively and here under
+ * both, so nobody meets.
  */
 #include "inode/inode_priv.h"
 
@@ -75,7 +76,7 @@ static mbfs_blk_t goal_of(const struct mbfs_geo *geo, mbfs_ino_t ino, mode_t mod
 	return geo_grp_start(geo, grp);
 }
 
-/* Do blocks belong to the inode by way of i_block? Else that is a device number or a link's text. */
+/* Is i_block a map of blocks? Else it is a device number or the text of a link. */
 static bool root_is_tree(const struct inode *in)
 {
 	return inode_is_reg(in) || inode_is_dir(in) || (in->flags & INODE_FL_EXTENTS);
@@ -123,12 +124,15 @@ int inode_load(struct inode *in, bool unlinked_ok)
 	rt_mutex_lock(&in->fields);
 	fields_from(in, &img);
 	rt_mutex_unlock(&in->fields);
-	if ((in->flags & INODE_FL_EXTENTS) && !inode_is_reg(in) && !inode_is_dir(in) && !inode_is_link(in))
+	if ((in->flags & INODE_FL_EXTENTS) && !inode_is_reg(in) && !inode_is_dir(in) &&
+	    !inode_is_link(in))
 		return inode_damaged(env, in->ino, "a device with extents", -EUCLEAN);
 	if (inode_is_reg(in) && in->size_bytes > file_size_max(in))
-		return inode_damaged(env, in->ino, "its size is past what its block map can hold", -EUCLEAN);
+		return inode_damaged(env, in->ino, "its size is past what its block map can hold",
+				     -EUCLEAN);
 	if (root_is_tree(in) && extent_tree_verify_root(&in->tree))
-		return inode_damaged(env, in->ino, "the root of its extents makes no sense", -EUCLEAN);
+		return inode_damaged(env, in->ino, "the root of its extents makes no sense",
+				     -EUCLEAN);
 	return 0;
 }
 
@@ -142,7 +146,8 @@ int inode_init_new(struct inode *in, mode_t mode)
 	if (err)
 		return err;
 	if (inode_raw_links(in->raw))
-		return inode_damaged(in->env, in->ino, "it has links, but is free in its bitmap", -EUCLEAN);
+		return inode_damaged(in->env, in->ino, "it has links, but is free in its bitmap",
+				     -EUCLEAN);
 	memset(in->raw, 0, geo->inode_bytes);
 	in->mode = mode;
 	in->type = mode & S_IFMT;

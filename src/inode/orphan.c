@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The orphan list: inodes that a crash would leave behind half done. On disk it is linked through i_dtime,
- * with its head in the superblock. Two kinds are on it: without links, still open: to be freed; with links:
- * being cut to i_size in more than one handle.
+ * The orphan list: inodes that a crash would leave behind half done. On disk it is linked through
+ * i_dtime, with its head in the superblock. Two kinds are on it: without links, still open: to be
+ * freed; with links: being cut to i_size in more than one handle.
  *
- * In memory the same list is doubly linked, in the same order, so that any inode leaves it in one step: the
- * one before it gets its next. Table blocks of all of them are held, so that these changes cannot fail; and
- * the inodes themselves stay in memory (see inode.c).
+ * In memory the same list is doubly linked, in the same order, so that any inode leaves it in one
+ * step: the one before it gets its next. Table blocks of all of them are held, so that these
+ * changes cannot fail; and the inodes themselves stay in memory (see inode.c).
  *
  * orphan_next and on_orphan_list are written with the list's lock and the inode's fields, so that
- * inode_dirty(), which holds only fields, may read them. Lock path: list (18), tree (20), fields (28).
+ * inode_dirty(), which holds only fields, may read them. Lock path: list (18), tree (20), fields
+ * (28).
  */
 #include <errno.h>
 
@@ -98,7 +99,8 @@ static int orphan_peek(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw, mbfs
 	if (!err)
 		err = inode_raw_read(env, ino, raw);
 	if (!err && inode_image_decode(env->geo, raw, &img))
-		err = inode_damaged(env, ino, "it is on the orphan list and makes no sense", -EUCLEAN);
+		err = inode_damaged(env, ino, "it is on the orphan list and makes no sense",
+				    -EUCLEAN);
 	if (!err)
 		*next = img.dtime;
 	return err;

@@ -3,7 +3,8 @@
  * inode/table_hold.h - keep the table block of an inode in memory.
  *
  * While the block is referenced, inode_dirty() needs no I/O and no memory, so it cannot fail: an
- * operation takes this before it changes anything, and reports every failure while it still can undo.
+ * operation takes this before it changes anything, and reports every failure while it still can
+ * undo.
  */
 #ifndef INODE_TABLE_HOLD_H
 #define INODE_TABLE_HOLD_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of a file against an array of bytes: random writes, reads, truncates, fallocates and seeks, on
- * real images of all block sizes whose free blocks are full of 0xA5.
+ * The bytes of a file against an array of bytes: random writes, reads, truncates, fallocates and
+ * seeks, on real images of all block sizes whose free blocks are full of 0xA5.
  *
- * The twin knows two windows of the file, one at its start and one past 4 GiB; nothing is written elsewhere,
- * so all else must read as zeros.
+ * The twin knows two windows of the file, one at its start and one past 4 GiB; nothing is written
+ * elsewhere, so all else must read as zeros.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,13 +38,15 @@ static void check_byte_range(struct model *m, uint64_t off, const uint8_t *got, 
 			if (off + i >= window_at[w] && off + i < window_at[w] + m->window_bytes)
 				want = m->twin[w][off + i - window_at[w]];
 		if (got[i] != want)
-			ck_abort_msg("step %u: byte %" PRIu64 " is %#x, not %#x", m->step, off + i, got[i], want);
+			ck_abort_msg("step %u: byte %" PRIu64 " is %#x, not %#x", m->step, off + i,
+				     got[i], want);
 	}
 }
 
 static uint64_t random_off(struct model *m)
 {
-	uint64_t at = window_at[rt_rand_below(&m->rand, WINDOW_NR)] + rt_rand_below(&m->rand, m->window_bytes);
+	uint64_t at = window_at[rt_rand_below(&m->rand, WINDOW_NR)] +
+		      rt_rand_below(&m->rand, m->window_bytes);
 	uint64_t block = m->fs->super.geo.block_bytes;
 
 	/* Block boundaries and their neighbours are where mistakes live. */
@@ -60,7 +62,8 @@ static uint64_t random_off(struct model *m)
 static size_t random_len(struct model *m, uint64_t off)
 {
 	uint64_t block = m->fs->super.geo.block_bytes, max = 0;
-	uint64_t len = 1 + rt_rand_below(&m->rand, rt_rand_below(&m->rand, 4) ? 2 * block : m->window_bytes);
+	uint64_t len = 1 + rt_rand_below(&m->rand,
+					 rt_rand_below(&m->rand, 4) ? 2 * block : m->window_bytes);
 
 	for (unsigned w = 0; w < WINDOW_NR; w++)
 		if (off >= window_at[w] && off < window_at[w] + m->window_bytes)
@@ -76,7 +79,8 @@ static void do_write(struct model *m)
 
 	for (size_t i = 0; i < len; i++)
 		m->buf[i] = (uint8_t)(1 + rt_rand_below(&m->rand, 0xA0));
-	ck_assert_int_eq(file_write(m->in, &t_fs_root, m->buf, len, append ? 0 : off, append), (ssize_t)len);
+	ck_assert_int_eq(file_write(m->in, &t_fs_root, m->buf, len, append ? 0 : off, append),
+			 (ssize_t)len);
 	for (unsigned w = 0; w < WINDOW_NR; w++)
 		if (off >= window_at[w] && off < window_at[w] + m->window_bytes)
 			memcpy(m->twin[w] + (off - window_at[w]), m->buf, len);
@@ -87,7 +91,9 @@ static void do_write(struct model *m)
 static void do_read(struct model *m)
 {
 	uint64_t off = random_off(m);
-	size_t len = random_len(m, off), want = off >= m->size ? 0 : len < m->size - off ? len : (size_t)(m->size - off);
+	size_t len = random_len(m, off), want = off >= m->size        ? 0
+						: len < m->size - off ? len
+								      : (size_t)(m->size - off);
 
 	memset(m->buf, 0xEE, len);
 	ck_assert_int_eq(file_read(m->in, m->buf, len, off), (ssize_t)want);
@@ -96,14 +102,16 @@ static void do_read(struct model *m)
 
 static void do_truncate(struct model *m)
 {
-	uint64_t size = rt_rand_below(&m->rand, 8) ? random_off(m) : rt_rand_below(&m->rand, 6ull << 30);
+	uint64_t size =
+		rt_rand_below(&m->rand, 8) ? random_off(m) : rt_rand_below(&m->rand, 6ull << 30);
 
 	ck_assert_int_eq(file_truncate(m->in, size), 0);
 	for (unsigned w = 0; w < WINDOW_NR; w++) {
 		if (size <= window_at[w])
 			memset(m->twin[w], 0, m->window_bytes);
 		else if (size < window_at[w] + m->window_bytes)
-			memset(m->twin[w] + (size - window_at[w]), 0, m->window_bytes - (size - window_at[w]));
+			memset(m->twin[w] + (size - window_at[w]), 0,
+			       m->window_bytes - (size - window_at[w]));
 	}
 	m->size = size;
 }
@@ -114,7 +122,8 @@ static void do_fallocate(struct model *m)
 	size_t len = random_len(m, off);
 	bool keep = rt_rand_below(&m->rand, 2);
 
-	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, keep ? FALLOC_FL_KEEP_SIZE : 0, off, len), 0);
+	ck_assert_int_eq(
+		file_fallocate(m->in, &t_fs_root, keep ? FALLOC_FL_KEEP_SIZE : 0, off, len), 0);
 	if (!keep && off + len > m->size)
 		m->size = off + len;
 }
@@ -138,7 +147,8 @@ static void do_seek(struct model *m)
 	for (unsigned w = 0; w < WINDOW_NR; w++)
 		for (uint64_t i = 0; i < m->window_bytes; i++)
 			if (window_at[w] + i >= off && window_at[w] + i < end && m->twin[w][i])
-				ck_abort_msg("step %u: byte %" PRIu64 " is data", m->step, window_at[w] + i);
+				ck_abort_msg("step %u: byte %" PRIu64 " is data", m->step,
+					     window_at[w] + i);
 }
 
 static void check_all(struct model *m)
@@ -187,11 +197,13 @@ static const struct {
 	{ "-b 1024", 64 << 20, 512 << 10 },
 	{ "-b 4096", 64 << 20, 1 << 20 },
 	{ "-b 65536", 256 << 20, 3 << 20 },
-	{ "-b 4096 -I 128 -O ^metadata_csum,^64bit,^flex_bg,^huge_file,^has_journal", 64 << 20, 1 << 20 },
+	{ "-b 4096 -I 128 -O ^metadata_csum,^64bit,^flex_bg,^huge_file,^has_journal", 64 << 20,
+	  1 << 20 },
 	{ "-b 2048 -O metadata_csum_seed -g 4096", 64 << 20, 1 << 20 },
 };
 
-/* Goal: a file is what was written to it. Method: a twin in memory; e2fsck at the end of each life. */
+/* Goal: a file is what was written to it. Method: a twin in memory; e2fsck at the end of each life.
+ */
 START_TEST(file_is_what_was_written)
 {
 	struct model m = { .rand = { t_seed() }, .window_bytes = rows[_i].window_bytes };

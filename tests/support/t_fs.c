@@ -129,7 +129,8 @@ static int open_rooms(struct t_fs *fs, const struct t_fs_opts *opts, struct mbfs
 		.super_ops = &super_ops,
 		.super_ctx = fs,
 	};
-	return inode_cache_open(&fs->env, opts->max_cached ? opts->max_cached : 1000, &fs->env.cache);
+	return inode_cache_open(&fs->env, opts->max_cached ? opts->max_cached : 1000,
+				&fs->env.cache);
 }
 
 int t_fs_try_open(struct mbfs_bdev *mem, const struct t_fs_opts *opts, struct t_fs **out)
@@ -281,9 +282,11 @@ void t_fs_poison(struct mbfs_bdev *mem, uint8_t byte)
 		uint32_t end = geo_grp_len(geo, grp);
 
 		ck_assert_int_eq(store_disk_ops.bitmap_load(fs->store, grp, bits), 0);
-		for (uint32_t i = bits_next_clear(bits, 0, end); i < end; i = bits_next_clear(bits, i + 1, end))
-			memset(mbfs_bdev_mem_bytes(mem) + ((geo_grp_start(geo, grp) + i) << geo->block_bits), byte,
-			       geo->block_bytes);
+		for (uint32_t i = bits_next_clear(bits, 0, end); i < end;
+		     i = bits_next_clear(bits, i + 1, end))
+			memset(mbfs_bdev_mem_bytes(mem) +
+				       ((geo_grp_start(geo, grp) + i) << geo->block_bits),
+			       byte, geo->block_bytes);
 	}
 	free(bits);
 	dismantle(fs);

@@ -38,7 +38,8 @@ int t_fs_try_open(struct mbfs_bdev *mem, const struct t_fs_opts *opts, struct t_
 struct t_fs *t_fs_open(struct mbfs_bdev *mem, const struct t_fs_opts *opts); /* fails the test */
 /* Write everything and the superblock. */
 int t_fs_sync(struct t_fs *fs);
-/* Drop the inodes, check the allocator, write everything; once more if that fails. The last error. */
+/* Drop the inodes, check the allocator, write everything; once more if that fails. The last error.
+ */
 int t_fs_close(struct t_fs *fs);
 /* As t_fs_close(), but what is dirty is lost: a crash. */
 void t_fs_crash(struct t_fs *fs);

@@ -29,7 +29,8 @@ static void expect(struct inode *in, uint64_t off, const uint8_t *want, size_t b
 	ck_assert_int_eq(nr, (ssize_t)bytes);
 	for (size_t i = 0; i < bytes; i++)
 		if (got[i] != (want ? want[i] : 0))
-			ck_abort_msg("byte %" PRIu64 " is %#x, not %#x", off + i, got[i], want ? want[i] : 0);
+			ck_abort_msg("byte %" PRIu64 " is %#x, not %#x", off + i, got[i],
+				     want ? want[i] : 0);
 	free(got);
 }
 
@@ -74,7 +75,8 @@ START_TEST(other_kinds_have_no_bytes)
 {
 	struct mbfs_bdev *mem = t_image_mem("", 16 << 20);
 	struct t_fs *fs = t_fs_open(mem, NULL);
-	struct inode *in = _i ? t_fs_create(fs, "p", S_IFIFO | 0600) : t_fs_create(fs, "d", S_IFDIR | 0700);
+	struct inode *in =
+		_i ? t_fs_create(fs, "p", S_IFIFO | 0600) : t_fs_create(fs, "d", S_IFDIR | 0700);
 	int err = _i ? -EINVAL : -EISDIR;
 	uint8_t byte = 0;
 
@@ -91,7 +93,8 @@ END_TEST
 
 /* ---- no blocks left ---- */
 
-/* Goal: a write that runs out says how much is down. Method: fill the image, as user, then as root. */
+/* Goal: a write that runs out says how much is down. Method: fill the image, as user, then as root.
+ */
 START_TEST(a_full_image_takes_what_fits)
 {
 	struct mbfs_bdev *mem = t_image_mem("-m 10", 16 << 20);
@@ -121,7 +124,8 @@ START_TEST(a_full_image_takes_what_fits)
 }
 END_TEST
 
-/* Goal: a fallocate that runs out keeps what it got, and size follows unless kept. Method: ask for too much. */
+/* Goal: a fallocate that runs out keeps what it got, and size follows unless kept. Method: ask for
+ * too much. */
 START_TEST(a_failed_fallocate_keeps_its_blocks)
 {
 	struct mbfs_bdev *mem = t_image_mem("-m 0", 16 << 20);
@@ -129,7 +133,8 @@ START_TEST(a_failed_fallocate_keeps_its_blocks)
 	struct inode *in = t_fs_create(fs, "f", S_IFREG | 0666);
 	uint64_t blks = t_fs_free_blks(fs);
 
-	ck_assert_int_eq(file_fallocate(in, &t_fs_user, _i ? FALLOC_FL_KEEP_SIZE : 0, 0, 64 << 20), -ENOSPC);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_user, _i ? FALLOC_FL_KEEP_SIZE : 0, 0, 64 << 20),
+			 -ENOSPC);
 	ck_assert_uint_lt(t_fs_free_blks(fs), blks / 8);
 	if (_i)
 		ck_assert_uint_eq(in->size_bytes, 0);
@@ -145,7 +150,8 @@ END_TEST
 
 /* ---- what other systems left ---- */
 
-/* Goal: bytes that lie past the end of a file never show. Method: put some there, extend in each way. */
+/* Goal: bytes that lie past the end of a file never show. Method: put some there, extend in each
+ * way. */
 START_TEST(junk_past_the_end_never_shows)
 {
 	struct mbfs_bdev *mem = t_image_mem("-b 4096", 16 << 20);
@@ -174,7 +180,8 @@ START_TEST(junk_past_the_end_never_shows)
 }
 END_TEST
 
-/* Goal: files with block pointers are read, cut and freed, not extended. Method: one made by debugfs. */
+/* Goal: files with block pointers are read, cut and freed, not extended. Method: one made by
+ * debugfs. */
 START_TEST(block_mapped_files_are_read_and_freed)
 {
 	struct mbfs_bdev *mem = t_image_mem("-b 1024 -O ^extents,^64bit,^metadata_csum", 32 << 20);
@@ -221,11 +228,13 @@ struct outcome {
 };
 enum { SCENE_BYTES = 200000 };
 
-static void scene_write(struct inode *in, struct outcome *o, const uint8_t *buf, size_t bytes, uint64_t off)
+static void scene_write(struct inode *in, struct outcome *o, const uint8_t *buf, size_t bytes,
+			uint64_t off)
 {
 	ssize_t put = file_write(in, &t_fs_root, buf, bytes, off, false);
 
-	/* Fewer bytes, or none: what was there may be overwritten in part, but fresh bytes read as zeros. */
+	/* Fewer bytes, or none: what was there may be overwritten in part, but fresh bytes read as
+	 * zeros. */
 	if (put < (ssize_t)bytes && off < o->size)
 		o->sure = false;
 	if (put <= 0)
@@ -302,7 +311,8 @@ static void scene_check(struct t_fs *fs, const struct outcome *o)
 }
 
 /* Run it with the @nth call of @kind failing; false: there were fewer. */
-static bool scene_with_fault(const uint8_t *base, struct mbfs_bdev *mem, int kind, uint64_t nth, bool fsck)
+static bool scene_with_fault(const uint8_t *base, struct mbfs_bdev *mem, int kind, uint64_t nth,
+			     bool fsck)
 {
 	struct mbfs_fault_plan plan = { .fail_read_at = kind == FAULT_READ ? nth : 0,
 					.fail_write_at = kind == FAULT_WRITE ? nth : 0 };
@@ -341,7 +351,8 @@ static bool scene_with_fault(const uint8_t *base, struct mbfs_bdev *mem, int kin
 	return struck;
 }
 
-/* Goal: any one failure leaves a sound image and true sizes. Method: each read, write, allocation in turn. */
+/* Goal: any one failure leaves a sound image and true sizes. Method: each read, write, allocation
+ * in turn. */
 START_TEST(any_one_failure_is_survived)
 {
 	struct mbfs_bdev *mem = t_image_mem("-b 1024 -N 64 -O ^has_journal,^resize_inode", 3 << 20);

@@ -39,7 +39,8 @@ static const char *const layouts[] = {
 	"-b 2048 -E lazy_itable_init=1 -g 4096 -G 4",
 };
 
-/* Goal: every inode but reserved ones is given once, then -ENOSPC; all can be given back. Method: take all. */
+/* Goal: every inode but reserved ones is given once, then -ENOSPC; all can be given back. Method:
+ * take all. */
 START_TEST(all_numbers_are_given_once)
 {
 	struct mbfs_bdev *mem = t_image_mem(layouts[_i], 32 << 20);
@@ -73,7 +74,8 @@ START_TEST(all_numbers_are_given_once)
 }
 END_TEST
 
-/* Goal: files in new groups leave a clean image. Method: directories and files by name, then e2fsck. */
+/* Goal: files in new groups leave a clean image. Method: directories and files by name, then
+ * e2fsck. */
 START_TEST(new_groups_are_initialised)
 {
 	struct mbfs_bdev *mem = t_image_mem(layouts[_i], 32 << 20);
@@ -89,8 +91,10 @@ START_TEST(new_groups_are_initialised)
 		dir = t_fs_create(fs, name, S_IFDIR | 0755);
 		for (int j = 0; j < 3; j++) {
 			snprintf(name, sizeof(name), "f%d", j);
-			ck_assert_int_eq(namei_create(dir, &t_fs_root, name, j ? S_IFREG | 0600 : S_IFIFO | 0600, 0, NULL,
-						      &in), 0);
+			ck_assert_int_eq(namei_create(dir, &t_fs_root, name,
+						      j ? S_IFREG | 0600 : S_IFIFO | 0600, 0, NULL,
+						      &in),
+					 0);
 			inode_put(in);
 		}
 		inode_put(dir);
@@ -103,7 +107,8 @@ END_TEST
 /* Goal: directories of the root spread, files stay with theirs. Method: groups of their numbers. */
 START_TEST(directories_spread_and_files_stay)
 {
-	struct mbfs_bdev *mem = t_image_mem("-b 1024 -g 1024 -O ^flex_bg,^resize_inode,^has_journal", 32 << 20);
+	struct mbfs_bdev *mem =
+		t_image_mem("-b 1024 -g 1024 -O ^flex_bg,^resize_inode,^has_journal", 32 << 20);
 	struct t_fs *fs = t_fs_open(mem, NULL);
 	bool hit[64] = { false };
 	unsigned groups = 0;
@@ -118,7 +123,8 @@ START_TEST(directories_spread_and_files_stay)
 		grp = ialloc_grp(&fs->super.geo, dir->ino);
 		groups += !hit[grp % 64];
 		hit[grp % 64] = true;
-		ck_assert_int_eq(namei_create(dir, &t_fs_root, "file", S_IFREG | 0600, 0, NULL, &in), 0);
+		ck_assert_int_eq(
+			namei_create(dir, &t_fs_root, "file", S_IFREG | 0600, 0, NULL, &in), 0);
 		ck_assert_uint_eq(ialloc_grp(&fs->super.geo, in->ino), grp);
 		inode_put(in);
 		inode_put(dir);
@@ -208,7 +214,8 @@ static void taker_main(void *arg)
 			/* The kind is decided before the number: take again until they agree. */
 			bool is_dir = rt_rand_below(&t->rand, 2);
 
-			t->bad += ialloc_new(&t->fs->env, tx, t->root, is_dir ? S_IFDIR : S_IFREG, slot) != 0;
+			t->bad += ialloc_new(&t->fs->env, tx, t->root, is_dir ? S_IFDIR : S_IFREG,
+					     slot) != 0;
 			t->bad += rt_u32_xchg(&t->owner[*slot], 1) != 0;
 			if (is_dir != (*slot & 1)) {
 				t->bad += rt_u32_xchg(&t->owner[*slot], 0) != 1;

@@ -12,7 +12,8 @@
 #include "support/t_fs.h"
 #include "support/t_image.h"
 
-/* Goal: no more unused inodes stay than asked for, and none loses a thing. Method: many files, a small cache. */
+/* Goal: no more unused inodes stay than asked for, and none loses a thing. Method: many files, a
+ * small cache. */
 START_TEST(evicted_inodes_come_back)
 {
 	struct mbfs_bdev *mem = t_image_mem("", 16 << 20);
@@ -140,10 +141,12 @@ static mbfs_ino_t victim_ino(struct t_fs *fs, const char *name)
 	return ino;
 }
 
-/* Goal: no byte of an inode can do harm. Method: change each, with a good checksum, then do everything. */
+/* Goal: no byte of an inode can do harm. Method: change each, with a good checksum, then do
+ * everything. */
 START_TEST(damaged_bytes_do_no_harm)
 {
-	struct mbfs_bdev *mem = t_image_mem("-b 1024 -O ^has_journal,^resize_inode -N 128", 4 << 20);
+	struct mbfs_bdev *mem =
+		t_image_mem("-b 1024 -O ^has_journal,^resize_inode -N 128", 4 << 20);
 	struct t_fs *fs;
 	uint8_t *base, *at;
 	mbfs_ino_t ino;
@@ -217,7 +220,8 @@ static void use(struct worker *w, struct inode *in)
 		inode_unpin(&w->fs->env, in->ino, 1);
 		break;
 	case 1:
-		got = file_write(in, &t_fs_root, buf, sizeof(buf), rt_rand_below(&w->rand, 5000), false);
+		got = file_write(in, &t_fs_root, buf, sizeof(buf), rt_rand_below(&w->rand, 5000),
+				 false);
 		w->bad += got != sizeof(buf);
 		break;
 	case 2:
@@ -266,7 +270,8 @@ static void worker_main(void *arg)
 	}
 }
 
-/* Goal: nobody meets an inode that is going, and all of it is freed. Method: few names, many hands, no cache. */
+/* Goal: nobody meets an inode that is going, and all of it is freed. Method: few names, many hands,
+ * no cache. */
 START_TEST(threads_race_for_few_names)
 {
 	struct mbfs_bdev *mem = t_image_mem("-b 1024", 16 << 20);
@@ -308,7 +313,8 @@ static Suite *suite(void)
 
 	tcase_add_test(tc, evicted_inodes_come_back);
 	tcase_add_test(tc, numbers_not_in_use_are_refused);
-	tcase_add_loop_test(tc, damaged_bytes_do_no_harm, 0, (int)(sizeof(victims) / sizeof(victims[0])));
+	tcase_add_loop_test(tc, damaged_bytes_do_no_harm, 0,
+			    (int)(sizeof(victims) / sizeof(victims[0])));
 	tcase_add_test(tc, wrong_checksums_are_found);
 	tcase_add_loop_test(tc, threads_race_for_few_names, 0, 2);
 	suite_add_tcase(s, tc);

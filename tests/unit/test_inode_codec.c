@@ -21,7 +21,9 @@ static struct mbfs_geo geo_of(uint32_t inode_bytes, uint32_t features)
 
 static struct inode_image image_of(uint32_t extra_isize)
 {
-	return (struct inode_image){ .mode = S_IFREG | 0644, .nlink = 1, .extra_isize = extra_isize };
+	return (struct inode_image){ .mode = S_IFREG | 0644,
+				     .nlink = 1,
+				     .extra_isize = extra_isize };
 }
 
 /* Encode and decode again. */
@@ -35,7 +37,8 @@ static struct inode_image round_trip(const struct mbfs_geo *geo, const struct in
 	return out;
 }
 
-/* Goal: times keep 34 bits and nanoseconds, or 32 bits; what does not fit is clamped. Method: a table. */
+/* Goal: times keep 34 bits and nanoseconds, or 32 bits; what does not fit is clamped. Method: a
+ * table. */
 START_TEST(times_fit_or_are_clamped)
 {
 	static const struct {
@@ -61,7 +64,8 @@ START_TEST(times_fit_or_are_clamped)
 	struct mbfs_geo geo = geo_of(rows[_i].extra ? 256 : 128, FEATURES);
 	struct inode_image img = image_of(rows[_i].extra), out;
 
-	img.mtime = img.atime = img.ctime = img.btime = (struct timespec){ rows[_i].sec, rows[_i].nsec };
+	img.mtime = img.atime = img.ctime = img.btime =
+		(struct timespec){ rows[_i].sec, rows[_i].nsec };
 	out = round_trip(&geo, &img);
 	ck_assert_int_eq(out.mtime.tv_sec, rows[_i].want_sec);
 	ck_assert_uint_eq(out.mtime.tv_nsec, rows[_i].want_nsec);
@@ -71,7 +75,8 @@ START_TEST(times_fit_or_are_clamped)
 }
 END_TEST
 
-/* Goal: a field behind extra_isize is not there. Method: every extra_isize; bytes behind it stay. */
+/* Goal: a field behind extra_isize is not there. Method: every extra_isize; bytes behind it stay.
+ */
 START_TEST(fields_past_extra_isize_are_not_touched)
 {
 	struct mbfs_geo geo = geo_of(256, FEATURES);
@@ -81,7 +86,8 @@ START_TEST(fields_past_extra_isize_are_not_touched)
 		uint8_t raw[256];
 
 		memset(raw, 0x5A, sizeof(raw));
-		img.mtime = img.atime = img.ctime = img.btime = (struct timespec){ 5000000000ll, 123 };
+		img.mtime = img.atime = img.ctime = img.btime =
+			(struct timespec){ 5000000000ll, 123 };
 		inode_image_encode(&geo, &img, raw);
 		for (uint32_t i = 128 + (extra < 4 ? 4 : extra); i < 256; i++)
 			ck_assert_msg(raw[i] == 0x5A, "extra_isize %u, byte %u", extra, i);
@@ -91,20 +97,25 @@ START_TEST(fields_past_extra_isize_are_not_touched)
 }
 END_TEST
 
-/* Goal: counts of sectors use 32 bits, 48 bits, or file-system blocks. Method: around the limits. */
+/* Goal: counts of sectors use 32 bits, 48 bits, or file-system blocks. Method: around the limits.
+ */
 START_TEST(block_counts_use_what_the_image_has)
 {
-	static const uint64_t rows[] = { 0, 8, 0xfffffff8, 0x100000000, 0xfffffffffff8, 0x1000000000000,
-					 0x7ffffffffff8 << 1 };
-	struct mbfs_geo geo = geo_of(256, FEATURES), old = geo_of(256, FEATURES & ~(uint32_t)GEO_HUGE_FILE);
+	static const uint64_t rows[] = {
+		0, 8, 0xfffffff8, 0x100000000, 0xfffffffffff8, 0x1000000000000, 0x7ffffffffff8 << 1
+	};
+	struct mbfs_geo geo = geo_of(256, FEATURES),
+			old = geo_of(256, FEATURES & ~(uint32_t)GEO_HUGE_FILE);
 	struct inode_image img = image_of(32);
 	uint8_t raw[256] = { 0 };
 
 	img.blocks_512 = rows[_i];
 	ck_assert_uint_eq(round_trip(&geo, &img).blocks_512, rows[_i]);
-	ck_assert_uint_eq(round_trip(&old, &img).blocks_512, rows[_i] > UINT32_MAX ? UINT32_MAX : rows[_i]);
+	ck_assert_uint_eq(round_trip(&old, &img).blocks_512,
+			  rows[_i] > UINT32_MAX ? UINT32_MAX : rows[_i]);
 	inode_image_encode(&geo, &img, raw);
-	ck_assert_int_eq(!!(le32_get(((struct mbfs_inode_disk *)raw)->flags) & 0x40000), rows[_i] >> 48 != 0);
+	ck_assert_int_eq(!!(le32_get(((struct mbfs_inode_disk *)raw)->flags) & 0x40000),
+			 rows[_i] >> 48 != 0);
 }
 END_TEST
 

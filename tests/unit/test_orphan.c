@@ -46,7 +46,9 @@ static void make_orphans(struct t_fs *fs, struct inode **in)
 static void check_list(struct t_fs *fs, struct inode *const *want, int nr)
 {
 	const struct super *s = &fs->super;
-	mbfs_ino_t ino = s->geo.inode_nr ? le32_get(((const struct mbfs_super_disk *)s->raw)->last_orphan) : 0;
+	mbfs_ino_t ino = s->geo.inode_nr
+				 ? le32_get(((const struct mbfs_super_disk *)s->raw)->last_orphan)
+				 : 0;
 
 	ck_assert_int_eq(t_fs_sync(fs), 0);
 	for (int i = 0; i < nr; i++) {
@@ -88,7 +90,8 @@ START_TEST(any_may_leave)
 }
 END_TEST
 
-/* Goal: pins keep an unlinked inode readable; forgetting it frees it. Method: pin, put, read, unpin. */
+/* Goal: pins keep an unlinked inode readable; forgetting it frees it. Method: pin, put, read,
+ * unpin. */
 START_TEST(pinned_orphans_live)
 {
 	struct mbfs_bdev *mem = t_image_mem("", 16 << 20);
@@ -117,7 +120,8 @@ START_TEST(pinned_orphans_live)
 }
 END_TEST
 
-/* Goal: what a crash leaves on the list is freed at the next mount. Method: sync, crash, clean up. */
+/* Goal: what a crash leaves on the list is freed at the next mount. Method: sync, crash, clean up.
+ */
 START_TEST(a_crash_leaves_nothing)
 {
 	struct mbfs_bdev *mem = t_image_mem(_i ? "-b 4096" : "-b 1024", 32 << 20);
@@ -142,7 +146,8 @@ START_TEST(a_crash_leaves_nothing)
 }
 END_TEST
 
-/* Goal: a truncate that a crash cut short is finished. Method: its first step by hand, then a crash. */
+/* Goal: a truncate that a crash cut short is finished. Method: its first step by hand, then a
+ * crash. */
 START_TEST(a_short_truncate_is_finished)
 {
 	struct mbfs_bdev *mem = t_image_mem("", 16 << 20);
@@ -209,7 +214,12 @@ START_TEST(damaged_lists_are_refused)
 		inode_put(in[i]);
 	}
 	t_fs_crash(fs);
-	to = _i == 0 ? ino[NR - 1] : _i == 1 ? ino[0] : _i == 2 ? ino[2] : _i == 3 ? 8 : _i == 4 ? 0x7fffffff : 600;
+	to = _i == 0   ? ino[NR - 1]
+	     : _i == 1 ? ino[0]
+	     : _i == 2 ? ino[2]
+	     : _i == 3 ? 8
+	     : _i == 4 ? 0x7fffffff
+		       : 600;
 	relink(mem, ino[0], to);
 	was = malloc(mem->size_bytes);
 	memcpy(was, mbfs_bdev_mem_bytes(mem), mem->size_bytes);
