@@ -66,7 +66,12 @@ static bool wait_for_other(struct mbfs_alloc *a)
 
 		rt_spin_lock(&g->lock);
 		pa = TAILQ_FIRST(&g->pas);
-		there = !pa || pa->deleted;
+		there = !pa;
+		if (pa) {
+			rt_spin_lock(&pa->lock);
+			there = pa->deleted;
+			rt_spin_unlock(&pa->lock);
+		}
 		rt_spin_unlock(&g->lock);
 		if (there)
 			return true;
