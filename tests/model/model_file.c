@@ -15,7 +15,7 @@
 #include "support/t_fs.h"
 #include "support/t_image.h"
 
-enum { WINDOW_NR = 2, STEPS = 1500 };
+enum { WINDOW_NR = 2, STEPS = 800 };
 
 static const uint64_t window_at[WINDOW_NR] = { 0, (5ull << 30) + 12345 };
 
@@ -45,18 +45,20 @@ static void check_byte_range(struct model *m, uint64_t off, const uint8_t *got, 
 
 static uint64_t random_off(struct model *m)
 {
-	uint64_t at = window_at[rt_rand_below(&m->rand, WINDOW_NR)] +
-		      rt_rand_below(&m->rand, m->window_bytes);
+	uint64_t from = window_at[rt_rand_below(&m->rand, WINDOW_NR)], near = 0;
+	uint64_t at = from + rt_rand_below(&m->rand, m->window_bytes);
 	uint64_t block = m->fs->super.geo.block_bytes;
 
 	/* Block boundaries and their neighbours are where mistakes live. */
 	switch (rt_rand_below(&m->rand, 4)) {
 	case 0:
-		return at / block * block;
+		near = at / block * block;
+		break;
 	case 1:
-		return at / block * block + (at / block ? block - 1 : 0);
+		near = at / block * block + block - 1;
+		break;
 	}
-	return at;
+	return near >= from && near < from + m->window_bytes ? near : at;
 }
 
 static size_t random_len(struct model *m, uint64_t off)
