@@ -99,7 +99,7 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 /* A seed that no run had before. */
 uint64_t race_fresh_seed(void);
 
-/* No false ENOSPC, no livelock, and nothing damaged. */
+/* There were calls, no false ENOSPC, no livelock, and nothing is damaged. */
 bool race_held(const struct race_result *res);
 
 /* ---- report.c ---- */

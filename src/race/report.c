@@ -166,6 +166,8 @@ static const char *verdict(const struct race_config *cfg, const struct race_resu
 		return "LIVELOCK";
 	if (!res->check_ok || (res->fsck_run && !res->fsck_ok))
 		return "BROKEN";
+	if (res->sum.attempts == 0)
+		return "NO CALLS";
 	if (race_held(res))
 		return cfg->variant->holds ? "holds" : "not lost";
 	return cfg->variant->holds ? "LOST" : "loses";

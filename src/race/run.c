@@ -95,6 +95,7 @@ static void writer_main(void *arg)
 {
 	struct race_worker *w = arg;
 
+	race_progress(w);
 	enospc_worker(w);
 	race_progress(w);
 	rt_u32_set_release(&w->slot->left, 1);
@@ -253,6 +254,15 @@ static uint64_t progress_sum(const struct run *r)
 	return sum;
 }
 
+/* The clock of a run starts when all writers do: many take a while to come up. */
+static bool all_begun(const struct run *r)
+{
+	for (unsigned i = 0; i < r->cfg->threads; i++)
+		if (rt_u64_read(&r->sh->slot[i].progress) == 0)
+			return false;
+	return true;
+}
+
 static bool signal_pending(const sigset_t *set)
 {
 	struct timespec none = { 0, 0 };
@@ -263,10 +273,15 @@ static bool signal_pending(const sigset_t *set)
 static void watch(struct run *r, const sigset_t *set, struct race_result *res)
 {
 	uint64_t start = rt_now_ns(), moved_at = start, seen = 0, now, sum;
+	bool begun = false;
 
 	while (children_reap(r, res) > 0) {
 		rt_sleep_ns(WATCH_NS);
 		now = rt_now_ns();
+		if (!begun) {
+			begun = all_begun(r);
+			start = now;
+		}
 		sum = progress_sum(r);
 		if (sum != seen)
 			moved_at = now;

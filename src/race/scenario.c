@@ -52,6 +52,7 @@ uint64_t race_fresh_seed(void)
 
 bool race_held(const struct race_result *res)
 {
-	return res->sum.enospc == 0 && (!res->have_stats || res->stats.false_enospc == 0) &&
-	       !res->livelock && res->check_ok && (!res->fsck_run || res->fsck_ok);
+	return res->sum.attempts > 0 && res->sum.enospc == 0 &&
+	       (!res->have_stats || res->stats.false_enospc == 0) && !res->livelock &&
+	       res->check_ok && (!res->fsck_run || res->fsck_ok);
 }
