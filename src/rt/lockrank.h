@@ -24,14 +24,12 @@ enum lock_rank {
 	RANK_PA_TREE = 36,      /* alloc: inode preallocations of one file */
 	RANK_GROUP_LOAD = 38,   /* alloc: loading one group's bitmap; spans device reads */
 	RANK_GROUP = 40,        /* alloc: one block group's buddy */
-	RANK_GROUP_LIST = 44,   /* alloc: groups by order / fragment size */
 	RANK_PA = 50,           /* alloc: one preallocation */
 	RANK_CLAIM = 54,        /* alloc: switching the free counter between sharded and exact */
 	RANK_GDT_SEAL = 56,     /* alloc: encoding changed descriptors into their blocks */
 	RANK_GDESC = 58,        /* alloc: one group descriptor's counters */
 	RANK_WRITEOUT = 60,     /* journal: one write-out at a time; spans device writes */
 	RANK_SUPER = 61,        /* fs: the superblock's bytes in memory; a leaf */
-	RANK_TX = 62,           /* journal: handle and dirty lists */
 	RANK_BUF_LOAD = 64,     /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
