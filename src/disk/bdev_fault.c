@@ -10,9 +10,9 @@
 
 struct bdev_fault {
 	struct mbfs_bdev dev;
-	struct mbfs_bdev *inner;	 /* [const] not ours to close */
-	struct mbfs_fault_plan plan;	 /* [const] */
-	struct rt_spin lock;		 /* RANK_DEV, guards counts */
+	struct mbfs_bdev *inner;         /* [const] not ours to close */
+	struct mbfs_fault_plan plan;     /* [const] */
+	struct rt_spin lock;             /* RANK_DEV, guards counts */
 	struct mbfs_fault_counts counts; /* [lock] */
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An image file or a block device. While it is open the image is locked with flock(2), exclusively for
- * writing, shared for reading; the lock belongs to the open file, so it survives the daemon's fork and is
- * gone when the last process that has it is: that is what mbfs_bdev_wait_unlocked() waits for.
+ * An image file or a block device. While it is open the image is locked with flock(2), exclusively
+ * for writing, shared for reading; the lock belongs to the open file, so it survives the daemon's
+ * fork and is gone when the last process that has it is: that is what mbfs_bdev_wait_unlocked()
+ * waits for.
  */
 #include <mbfs/blkdev.h>
 
@@ -23,9 +24,9 @@
 
 struct bdev_file {
 	struct mbfs_bdev dev;
-	int fd;		    /* [const] */
+	int fd;             /* [const] */
 	uint64_t off_bytes; /* [const] where the file system starts */
-	bool is_blk;	    /* [const] a block device, not a file */
+	bool is_blk;        /* [const] a block device, not a file */
 };
 
 static struct bdev_file *file_of(struct mbfs_bdev *dev)
@@ -65,7 +66,8 @@ static int file_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			/* A full host disk under a sparse image is a device error, not our ENOSPC. */
+			/* A full host disk under a sparse image is a device error, not our ENOSPC.
+			 */
 			return errno == ENOSPC || errno == EDQUOT ? -EIO : -errno;
 		p += n;
 		off_bytes += (uint64_t)n;
@@ -122,7 +124,8 @@ static bool loop_backs_on(const char *name, const struct stat *st)
 		return false; /* not attached to anything */
 	if (fgets(backing, sizeof(backing), fp)) {
 		backing[strcspn(backing, "\n")] = 0;
-		/* By inode, so that hard links and other mounts of the same directory are the same. */
+		/* By inode, so that hard links and other mounts of the same directory are the same.
+		 */
 		same = stat(backing, &other) == 0 && other.st_dev == st->st_dev &&
 		       other.st_ino == st->st_ino;
 	}
@@ -131,8 +134,8 @@ static bool loop_backs_on(const char *name, const struct stat *st)
 }
 
 /*
- * Does the kernel have the file attached to a loop device? Mounted or not: whoever attached it means to
- * use it. @loop: [out] the device's name, at least 16 bytes.
+ * Does the kernel have the file attached to a loop device? Mounted or not: whoever attached it
+ * means to use it. @loop: [out] the device's name, at least 16 bytes.
  */
 static bool loop_attached(const struct stat *st, char *loop)
 {
@@ -186,7 +189,8 @@ static int image_lock(int fd, const char *path, const struct stat *st, unsigned 
 	return 0;
 }
 
-/* Opens the image, which is a file or a block device; @st: [out] what it is. A descriptor or an error. */
+/* Opens the image, which is a file or a block device; @st: [out] what it is. A descriptor or an
+ * error. */
 static int image_open(const char *path, unsigned flags, struct stat *st, struct mbfs_diag *diag)
 {
 	bool ro = flags & MBFS_BDEV_RDONLY;
@@ -207,15 +211,15 @@ static int image_open(const char *path, unsigned flags, struct stat *st, struct 
 	if (errno == EBUSY)
 		return diag_set(diag, -EBUSY,
 				"%s: the kernel has it mounted or in use; unmount it first", path);
-	return diag_set(diag, -errno, "%s: cannot open for %s: %s%s", path, ro ? "reading" : "writing",
-			strerror(errno),
-			!ro && (errno == EACCES || errno == EROFS || errno == EPERM) ?
-				"; -o ro mounts it for reading only" :
-				"");
+	return diag_set(diag, -errno, "%s: cannot open for %s: %s%s", path,
+			ro ? "reading" : "writing", strerror(errno),
+			!ro && (errno == EACCES || errno == EROFS || errno == EPERM)
+				? "; -o ro mounts it for reading only"
+				: "");
 }
 
-static int open_checked(const char *path, uint64_t off_bytes, unsigned flags, struct mbfs_diag *diag,
-			struct bdev_file *f)
+static int open_checked(const char *path, uint64_t off_bytes, unsigned flags,
+			struct mbfs_diag *diag, struct bdev_file *f)
 {
 	struct stat st;
 	uint64_t size;
@@ -248,8 +252,8 @@ err_close:
 	return err;
 }
 
-int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags, struct mbfs_diag *diag,
-			struct mbfs_bdev **out)
+int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags,
+			struct mbfs_diag *diag, struct mbfs_bdev **out)
 {
 	struct bdev_file *f = rt_zalloc(sizeof(*f));
 	int err;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device in memory: one anonymous mapping, so that a 1 TiB device costs only the pages touched. Two
- * calls on the same bytes at once race as they would on a disk; callers order them.
+ * A device in memory: one anonymous mapping, so that a 1 TiB device costs only the pages touched.
+ * Two calls on the same bytes at once race as they would on a disk; callers order them.
  */
 #include <mbfs/blkdev.h>
 
@@ -41,7 +41,8 @@ static int mem_flush(struct mbfs_bdev *dev)
 	return 0;
 }
 
-/* Whole pages go back to the system: a trim of 1 TiB must not touch 1 TiB. The edges are cleared. */
+/* Whole pages go back to the system: a trim of 1 TiB must not touch 1 TiB. The edges are cleared.
+ */
 static int mem_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes)
 {
 	uint8_t *bytes = mem_of(dev)->bytes;

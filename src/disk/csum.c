@@ -67,7 +67,8 @@ static bool inode_has_hi(const struct mbfs_geo *geo, const uint8_t *raw)
 	       get16(raw + INODE_EXTRA_OFF) >= INODE_CSUM_HI_OFF + 2 - MBFS_INODE_OLD_BYTES;
 }
 
-static uint32_t inode_crc(const struct mbfs_geo *geo, mbfs_ino_t ino, uint32_t gen, const uint8_t *raw)
+static uint32_t inode_crc(const struct mbfs_geo *geo, mbfs_ino_t ino, uint32_t gen,
+			  const uint8_t *raw)
 {
 	uint32_t crc = csum_inode_seed(geo, ino, gen);
 	uint32_t rest = geo->inode_bytes - MBFS_INODE_OLD_BYTES;
@@ -204,7 +205,8 @@ void csum_dx_set(const struct mbfs_geo *geo, uint32_t seed, uint8_t *data, uint3
 		put32(data + off + offsetof(struct mbfs_dx_tail_disk, checksum), crc);
 }
 
-static uint32_t xattr_crc(const struct mbfs_geo *geo, mbfs_blk_t blk, const uint8_t *data, uint32_t bytes)
+static uint32_t xattr_crc(const struct mbfs_geo *geo, mbfs_blk_t blk, const uint8_t *data,
+			  uint32_t bytes)
 {
 	mbfs_le64 where = le64_of(blk);
 

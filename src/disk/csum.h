@@ -16,7 +16,8 @@ uint32_t csum_inode_seed(const struct mbfs_geo *geo, mbfs_ino_t ino, uint32_t ge
 bool csum_inode_ok(const struct mbfs_geo *geo, mbfs_ino_t ino, uint32_t gen, const uint8_t *raw);
 void csum_inode_set(const struct mbfs_geo *geo, mbfs_ino_t ino, uint32_t gen, uint8_t *raw);
 
-/* An extent block; the checksum lies behind the last possible entry. False if max leaves no room. */
+/* An extent block; the checksum lies behind the last possible entry. False if max leaves no room.
+ */
 bool csum_extent_ok(const struct mbfs_geo *geo, uint32_t seed, const uint8_t *data, uint32_t bytes);
 void csum_extent_set(const struct mbfs_geo *geo, uint32_t seed, uint8_t *data, uint32_t bytes);
 

@@ -76,7 +76,7 @@ void feature_names(enum feature_set set, uint32_t bits, char *buf, size_t bytes)
 		if (name)
 			at += (size_t)snprintf(buf + at, bytes - at, "%s%s", at ? " " : "", name);
 		else
-			at += (size_t)snprintf(buf + at, bytes - at, "%sFEATURE_%c%u", at ? " " : "",
-					       "CIR"[set], n);
+			at += (size_t)snprintf(buf + at, bytes - at, "%sFEATURE_%c%u",
+					       at ? " " : "", "CIR"[set], n);
 	}
 }

@@ -8,7 +8,8 @@
 
 enum feature_set { FEATURE_COMPAT, FEATURE_INCOMPAT, FEATURE_RO_COMPAT };
 
-/* The names of the bits, with spaces between; unknown ones as FEATURE_I17. Always NUL-terminated. */
+/* The names of the bits, with spaces between; unknown ones as FEATURE_I17. Always NUL-terminated.
+ */
 void feature_names(enum feature_set set, uint32_t bits, char *buf, size_t bytes);
 
 #endif

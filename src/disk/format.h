@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * disk/format.h - the structures of an ext4 image, little-endian, as they lie on disk. Only codecs read
- * them. Fields nobody here looks at are grouped as reserved.
- * Source: Documentation/filesystems/ext4.
+ * disk/format.h - the structures of an ext4 image, little-endian, as they lie on disk. Only codecs
+ * read them. Fields nobody here looks at are grouped as reserved. Source:
+ * Documentation/filesystems/ext4.
  */
 #ifndef DISK_FORMAT_H
 #define DISK_FORMAT_H
@@ -148,7 +148,8 @@ MBFS_DISK_OFFSET(struct mbfs_super_disk, mount_opts, 0x200);
 MBFS_DISK_OFFSET(struct mbfs_super_disk, checksum_seed, 0x270);
 MBFS_DISK_OFFSET(struct mbfs_super_disk, checksum, 0x3FC);
 
-/* A group descriptor; the second half exists with the 64bit feature. Source: "Block Group Descriptors". */
+/* A group descriptor; the second half exists with the 64bit feature. Source: "Block Group
+ * Descriptors". */
 struct mbfs_gdesc_disk {
 	mbfs_le32 block_bitmap_lo;
 	mbfs_le32 inode_bitmap_lo;
@@ -224,7 +225,7 @@ MBFS_DISK_OFFSET(struct mbfs_inode_disk, crtime, 0x90);
 struct mbfs_extent_head_disk {
 	mbfs_le16 magic;
 	mbfs_le16 entries;    /* in use, <= max */
-	mbfs_le16 max;	      /* entries that fit in this node */
+	mbfs_le16 max;        /* entries that fit in this node */
 	mbfs_le16 depth;      /* 0 = leaf, at most 5 */
 	mbfs_le32 generation; /* preserved, not interpreted */
 } __attribute__((packed));
@@ -240,7 +241,7 @@ MBFS_DISK_SIZE(struct mbfs_extent_idx_disk, 12);
 
 struct mbfs_extent_leaf_disk {
 	mbfs_le32 block; /* first file block */
-	mbfs_le16 len;	 /* above 32768: unwritten, less 32768 */
+	mbfs_le16 len;   /* above 32768: unwritten, less 32768 */
 	mbfs_le16 start_hi;
 	mbfs_le32 start_lo;
 } __attribute__((packed));
@@ -264,7 +265,7 @@ struct mbfs_dirent_tail_disk {
 	mbfs_le32 zero;
 	mbfs_le16 rec_len; /* 12 */
 	uint8_t name_len;  /* 0 */
-	uint8_t ftype;	   /* MBFS_DIRENT_TAIL_FTYPE */
+	uint8_t ftype;     /* MBFS_DIRENT_TAIL_FTYPE */
 	mbfs_le32 checksum;
 } __attribute__((packed));
 MBFS_DISK_SIZE(struct mbfs_dirent_tail_disk, 12);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The superblock is the first thing read from an image that may be anything. Whatever passes here is
- * used for arithmetic everywhere else without further checks: sizes are powers of two in range, counts
- * agree with each other, and the device is at least as long as the file system.
+ * The superblock is the first thing read from an image that may be anything. Whatever passes here
+ * is used for arithmetic everywhere else without further checks: sizes are powers of two in range,
+ * counts agree with each other, and the device is at least as long as the file system.
  */
 #include "disk/super.h"
 
@@ -16,9 +16,9 @@
 #include "disk/features.h"
 
 enum {
-	INCOMPAT_SUPPORTED = MBFS_INCOMPAT_FILETYPE | MBFS_INCOMPAT_RECOVER | MBFS_INCOMPAT_META_BG |
-			     MBFS_INCOMPAT_EXTENTS | MBFS_INCOMPAT_64BIT | MBFS_INCOMPAT_FLEX_BG |
-			     MBFS_INCOMPAT_CSUM_SEED,
+	INCOMPAT_SUPPORTED = MBFS_INCOMPAT_FILETYPE | MBFS_INCOMPAT_RECOVER |
+			     MBFS_INCOMPAT_META_BG | MBFS_INCOMPAT_EXTENTS | MBFS_INCOMPAT_64BIT |
+			     MBFS_INCOMPAT_FLEX_BG | MBFS_INCOMPAT_CSUM_SEED,
 	RO_COMPAT_SUPPORTED = MBFS_RO_COMPAT_SPARSE_SUPER | MBFS_RO_COMPAT_LARGE_FILE |
 			      MBFS_RO_COMPAT_HUGE_FILE | MBFS_RO_COMPAT_GDT_CSUM |
 			      MBFS_RO_COMPAT_DIR_NLINK | MBFS_RO_COMPAT_EXTRA_ISIZE |
@@ -57,9 +57,10 @@ static struct mbfs_super_disk *disk_of(struct super *s)
 
 static int nonsense(struct mbfs_diag *diag, const char *what, unsigned long long value)
 {
-	return diag_set(diag, -EINVAL,
-			"superblock: %s is %llu, which cannot be; try a backup superblock: e2fsck -b 32768",
-			what, value);
+	return diag_set(
+		diag, -EINVAL,
+		"superblock: %s is %llu, which cannot be; try a backup superblock: e2fsck -b 32768",
+		what, value);
 }
 
 static int check_features(const struct mbfs_super_disk *d, struct mbfs_diag *diag)
@@ -72,15 +73,17 @@ static int check_features(const struct mbfs_super_disk *d, struct mbfs_diag *dia
 
 	if (incompat) {
 		feature_names(FEATURE_INCOMPAT, incompat, names, sizeof(names));
-		return diag_set(diag, -EOPNOTSUPP,
-				"image has features mbfs does not support: %s; mount it with the kernel, "
-				"or make one without them (mkfs.ext4 -O ^FEATURE)",
-				names);
+		return diag_set(
+			diag, -EOPNOTSUPP,
+			"image has features mbfs does not support: %s; mount it with the kernel, "
+			"or make one without them (mkfs.ext4 -O ^FEATURE)",
+			names);
 	}
 	if (le32_get(d->feature_ro_compat) & MBFS_RO_COMPAT_BIGALLOC)
-		return diag_set(diag, -EOPNOTSUPP,
-				"image has features mbfs does not support: bigalloc; mount it with the "
-				"kernel, or make one without it (mkfs.ext4 -O ^bigalloc)");
+		return diag_set(
+			diag, -EOPNOTSUPP,
+			"image has features mbfs does not support: bigalloc; mount it with the "
+			"kernel, or make one without it (mkfs.ext4 -O ^bigalloc)");
 	return 0;
 }
 
@@ -100,7 +103,8 @@ static void fill_features(const struct mbfs_super_disk *d, struct mbfs_geo *geo)
 		geo->features |= GEO_GDT_CSUM;
 }
 
-static int fill_blocks(const struct mbfs_super_disk *d, struct mbfs_geo *geo, struct mbfs_diag *diag)
+static int fill_blocks(const struct mbfs_super_disk *d, struct mbfs_geo *geo,
+		       struct mbfs_diag *diag)
 {
 	uint32_t log = le32_get(d->log_block_size);
 
@@ -136,7 +140,8 @@ static int fill_blocks(const struct mbfs_super_disk *d, struct mbfs_geo *geo, st
 	return 0;
 }
 
-static int fill_inodes(const struct mbfs_super_disk *d, struct mbfs_geo *geo, struct mbfs_diag *diag)
+static int fill_inodes(const struct mbfs_super_disk *d, struct mbfs_geo *geo,
+		       struct mbfs_diag *diag)
 {
 	bool rev0 = le32_get(d->rev_level) == 0;
 	uint64_t all;
@@ -190,7 +195,8 @@ static int fill_table(const struct mbfs_super_disk *d, struct mbfs_geo *geo, str
 	geo->first_meta_bg = le32_get(d->first_meta_bg);
 	if ((geo->features & GEO_META_BG) && geo->first_meta_bg > geo->desc_blk_nr)
 		return nonsense(diag, "first_meta_bg", geo->first_meta_bg);
-	/* The superblock, the table and what is kept for its growth lie one after the other in group 0. */
+	/* The superblock, the table and what is kept for its growth lie one after the other in
+	 * group 0. */
 	if (!(geo->features & GEO_META_BG) &&
 	    1ull + geo->desc_blk_nr + geo->resv_gdt_blks >= geo_grp_len(geo, 0))
 		return nonsense(diag, "reserved_gdt_blocks", geo->resv_gdt_blks);
@@ -219,15 +225,17 @@ static int fill_seeds(const struct mbfs_super_disk *d, struct mbfs_geo *geo, str
 	return 0;
 }
 
-static int check_device(const struct mbfs_geo *geo, const struct mbfs_bdev *dev, struct mbfs_diag *diag)
+static int check_device(const struct mbfs_geo *geo, const struct mbfs_bdev *dev,
+			struct mbfs_diag *diag)
 {
 	if (geo->blk_nr <= dev->size_bytes >> geo->block_bits)
 		return 0;
-	return diag_set(diag, -EINVAL,
-			"image is truncated: the file system has %llu bytes, the device only %llu; restore "
-			"it, or extend it with truncate(1) and run e2fsck -f",
-			(unsigned long long)geo->blk_nr << geo->block_bits,
-			(unsigned long long)dev->size_bytes);
+	return diag_set(
+		diag, -EINVAL,
+		"image is truncated: the file system has %llu bytes, the device only %llu; restore "
+		"it, or extend it with truncate(1) and run e2fsck -f",
+		(unsigned long long)geo->blk_nr << geo->block_bits,
+		(unsigned long long)dev->size_bytes);
 }
 
 int super_load(struct mbfs_bdev *dev, struct super *out, struct mbfs_diag *diag)
@@ -294,17 +302,20 @@ int super_mount_check(const struct super *s, bool want_write, bool norecovery, b
 	bool ro = !want_write || s->ro_compat_unknown;
 
 	if (s->needs_recovery && !(norecovery && ro))
-		return diag_set(diag, -EROFS,
-				"the journal needs recovery: run e2fsck -fy IMAGE first, or read it as it "
-				"is with -o ro,norecovery");
+		return diag_set(
+			diag, -EROFS,
+			"the journal needs recovery: run e2fsck -fy IMAGE first, or read it as it "
+			"is with -o ro,norecovery");
 	if ((s->state & MBFS_STATE_ERROR) && !(errors_ok && ro))
-		return diag_set(diag, -EUCLEAN,
-				"the file system is marked with errors: run e2fsck -fy IMAGE first, or "
-				"read it as it is with -o ro,errors=continue");
+		return diag_set(
+			diag, -EUCLEAN,
+			"the file system is marked with errors: run e2fsck -fy IMAGE first, or "
+			"read it as it is with -o ro,errors=continue");
 	if (!(s->state & MBFS_STATE_VALID) && !ro)
-		return diag_set(diag, -EROFS,
-				"the file system was not cleanly unmounted: run e2fsck -fy IMAGE first, or "
-				"read it with -o ro");
+		return diag_set(
+			diag, -EROFS,
+			"the file system was not cleanly unmounted: run e2fsck -fy IMAGE first, or "
+			"read it with -o ro");
 	if (s->ro_compat_unknown && want_write)
 		note_read_only((const struct mbfs_super_disk *)s->raw, notes);
 	*read_only = ro;

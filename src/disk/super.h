@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * disk/super.h - the superblock: reading it with suspicion, and the few fields that change at run time.
- * No locks: mount is single-threaded, and later its owner (src/fs) serialises the setters.
+ * disk/super.h - the superblock: reading it with suspicion, and the few fields that change at run
+ * time. No locks: mount is single-threaded, and later its owner (src/fs) serialises the setters.
  */
 #ifndef DISK_SUPER_H
 #define DISK_SUPER_H
@@ -22,16 +22,17 @@ struct super {
 /*
  * super_load - read and verify the superblock of a device
  * @out: [out] raw, geo and the rest; undefined on error
- * Errors: -EINVAL no ext4, nonsense inside, or the device is shorter than the file system (truncated);
- *         -EBADMSG checksum; -EOPNOTSUPP a feature, named as mkfs.ext4 names it; -EIO. @diag says which
- *         and the remedy.
+ * Errors: -EINVAL no ext4, nonsense inside, or the device is shorter than the file system
+ * (truncated); -EBADMSG checksum; -EOPNOTSUPP a feature, named as mkfs.ext4 names it; -EIO. @diag
+ * says which and the remedy.
  */
 int super_load(struct mbfs_bdev *dev, struct super *out, struct mbfs_diag *diag);
 
 /*
  * super_mount_check - may it be mounted, and how
  * @read_only: [out] true if it may only be read: asked for, or unknown ro_compat features (a note)
- * Errors: -EROFS the journal needs recovery, or it was not unmounted cleanly; -EUCLEAN marked with errors.
+ * Errors: -EROFS the journal needs recovery, or it was not unmounted cleanly; -EUCLEAN marked with
+ * errors.
  */
 int super_mount_check(const struct super *s, bool want_write, bool norecovery, bool errors_ok,
 		      bool *read_only, struct mbfs_diag *diag, struct mbfs_diag *notes);

@@ -2,10 +2,10 @@
 /*
  * Fuzz target: a superblock, as a hostile image may have it.
  *
- * Input: byte 0: log2 of the device's size less 11, at most 42; byte 1: bit 0: put the checksum right, so that
- * nothing hides behind it; then up to 1024 bytes of superblock. Built with -DFUZZ_LIBFUZZER
- * -fsanitize=fuzzer this is a libFuzzer target; without, main() replays the files it is given, or
- * makes its own inputs: sound superblocks with a few fields changed.
+ * Input: byte 0: log2 of the device's size less 11, at most 42; byte 1: bit 0: put the checksum
+ * right, so that nothing hides behind it; then up to 1024 bytes of superblock. Built with
+ * -DFUZZ_LIBFUZZER -fsanitize=fuzzer this is a libFuzzer target; without, main() replays the files
+ * it is given, or makes its own inputs: sound superblocks with a few fields changed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,12 +114,15 @@ static void sound(struct rt_rand *r, uint8_t *in)
 /* Most of the fields that matter lie in the first 400 bytes. */
 static void mutate(struct rt_rand *r, uint8_t *in)
 {
-	static const uint32_t edges[] = { 0, 1, 7, 8, 10, 31, 32, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
-					  0x10000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff };
+	static const uint32_t edges[] = { 0,          1,          7,          8,         10,
+					  31,         32,         0x7f,       0x80,      0xff,
+					  0x100,      0x7fff,     0x8000,     0xffff,    0x10000,
+					  0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff };
 	unsigned nr = (unsigned)rt_rand_below(r, 5);
 
 	while (nr-- > 0) {
-		size_t at = HEAD + (size_t)rt_rand_below(r, rt_rand_next(r) & 7 ? 400 : 1020) / 2 * 2;
+		size_t at =
+			HEAD + (size_t)rt_rand_below(r, rt_rand_next(r) & 7 ? 400 : 1020) / 2 * 2;
 		uint32_t v = edges[rt_rand_below(r, MBFS_ARRAY_SIZE(edges))];
 
 		if (rt_rand_next(r) & 1)

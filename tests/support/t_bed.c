@@ -395,7 +395,7 @@ static void caches_open(const struct mbfs_fault_plan *plan)
 	static const struct mbfs_fault_plan none;
 
 	must(!mbfs_bdev_open_fault(bed.mem, plan ? plan : &none, &bed.dev));
-	must(!buf_cache_open(bed.dev, bed.geo.block_bytes, &bed.geo, 4 << 20, &bed.env.bufs));
+	must(!buf_cache_open(bed.dev, bed.geo.block_bytes, &bed.geo, 1 << 20, &bed.env.bufs));
 	must(!txlog_open(bed.env.bufs, &bed.env.log));
 	bed.env.dev = bed.dev;
 }

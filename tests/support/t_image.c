@@ -102,7 +102,8 @@ struct mbfs_bdev *t_image_load(const char *path)
 		off_t end = lseek(fd, from, SEEK_HOLE);
 
 		while (from < end) {
-			ssize_t n = pread(fd, mbfs_bdev_mem_bytes(dev) + from, (size_t)(end - from), from);
+			ssize_t n = pread(fd, mbfs_bdev_mem_bytes(dev) + from, (size_t)(end - from),
+					  from);
 
 			ck_assert_msg(n > 0, "%s: read: %s", path, strerror(errno));
 			from += n;
@@ -166,7 +167,8 @@ static struct mbfs_bdev *image_make(const char *mkfs_args, uint64_t size_bytes, 
 	ck_assert_int_eq(truncate(path, (off_t)size_bytes), 0);
 	/* A later -U or -E of the caller's replaces these. */
 	ck_assert_int_gt(asprintf(&cmd,
-				  FAKE_TIME "mkfs.ext4 -q -F -U 6d626673-7465-4374-8469-6d6167650001 -E "
+				  FAKE_TIME
+				  "mkfs.ext4 -q -F -U 6d626673-7465-4374-8469-6d6167650001 -E "
 				  "hash_seed=6d626673-7365-4564-8000-000000000002,nodiscard,"
 				  "lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0 %s %s",
 				  mkfs_args, path),
@@ -207,7 +209,8 @@ void t_image_debugfs(struct mbfs_bdev *mem, const char *script)
 	char *path = temp_image(mem), *cmds = t_temp(), *out;
 
 	text_save(cmds, script);
-	/* debugfs -f continues after a failed command and exits with 0; a complaint names its command. */
+	/* debugfs -f continues after a failed command and exits with 0; a complaint names its
+	 * command. */
 	out = t_runf(FAKE_TIME "debugfs -w -f %s %s", cmds, path);
 	for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n")) {
 		bool fine = strncmp(line, "debugfs", 7) == 0 ||
@@ -339,7 +342,8 @@ void t_image_populate(struct mbfs_bdev *mem, unsigned content)
 
 /* ---- the judge ---- */
 
-/* Lines that e2fsck -fn prints about what it would change; a tree deeper than need be is no fault. */
+/* Lines that e2fsck -fn prints about what it would change; a tree deeper than need be is no fault.
+ */
 static bool complains(const char *out)
 {
 	const char *q = out;
@@ -352,7 +356,8 @@ static bool complains(const char *out)
 			return true;
 		q++;
 	}
-	return strstr(out, " wrong ") || strstr(out, "WARNING") || strstr(out, "skipping journal recovery");
+	return strstr(out, " wrong ") || strstr(out, "WARNING") ||
+	       strstr(out, "skipping journal recovery");
 }
 
 int t_image_fsck(struct mbfs_bdev *dev)

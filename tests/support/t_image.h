@@ -14,7 +14,7 @@
 /* mkfs.ext4, debugfs and e2fsck are there. */
 bool t_image_have(void);
 
-#define T_IMAGE_MAIN(suite_fn)                                                                     \
+#define T_IMAGE_MAIN(suite_fn) \
 	T_MAIN_IF(suite_fn, t_image_have(), "mkfs.ext4, debugfs and e2fsck are not installed")
 
 /*
@@ -36,11 +36,14 @@ void t_image_debugfs(struct mbfs_bdev *mem, const char *script);
 char *t_image_ask(struct mbfs_bdev *dev, const char *request);
 
 enum t_image_content {
-	T_IMAGE_TREE = 1u << 0,	   /* /d0../d3, each with 8 files f0..f7 of 0, 1, ... 7 * 3000 bytes */
-	T_IMAGE_LINKS = 1u << 1,   /* /fast and /slow: symbolic links; /hard: a second name of /d0/f1 */
-	T_IMAGE_XATTRS = 1u << 2,  /* /d0/f1: user.small in the inode; /d0/f2: user.big in a block */
-	T_IMAGE_EXTENTS = 1u << 3, /* /sparse: one block in three of 2400, deeper than the inode's four */
-	T_IMAGE_HTREE = 1u << 4,   /* /big: a hashed directory of 1300 empty files, names of 96 bytes */
+	T_IMAGE_TREE = 1u << 0, /* /d0../d3, each with 8 files f0..f7 of 0, 1, ... 7 * 3000 bytes */
+	T_IMAGE_LINKS =
+		1u << 1, /* /fast and /slow: symbolic links; /hard: a second name of /d0/f1 */
+	T_IMAGE_XATTRS = 1u << 2, /* /d0/f1: user.small in the inode; /d0/f2: user.big in a block */
+	T_IMAGE_EXTENTS =
+		1u << 3, /* /sparse: one block in three of 2400, deeper than the inode's four */
+	T_IMAGE_HTREE =
+		1u << 4, /* /big: a hashed directory of 1300 empty files, names of 96 bytes */
 	T_IMAGE_ALL = (1u << 5) - 1,
 };
 void t_image_populate(struct mbfs_bdev *mem, unsigned content);
@@ -52,12 +55,14 @@ static inline uint8_t t_image_byte(uint64_t off)
 }
 
 /*
- * e2fsck -fn on the image: 0 only if the exit status is 0 and the output has no complaint either (some,
- * like wrong free counts in the superblock, leave the status 0). Otherwise prints the output.
+ * e2fsck -fn on the image: 0 only if the exit status is 0 and the output has no complaint either
+ * (some, like wrong free counts in the superblock, leave the status 0). Otherwise prints the
+ * output.
  */
 int t_image_fsck(struct mbfs_bdev *dev);
 
-/* Run a shell command; its output, stderr included. t_run() wants exit status 0. The caller frees it. */
+/* Run a shell command; its output, stderr included. t_run() wants exit status 0. The caller frees
+ * it. */
 char *t_run(const char *cmd);
 char *t_run_status(const char *cmd, int *status);
 char *t_runf(const char *fmt, ...) MBFS_PRINTF(1, 2);

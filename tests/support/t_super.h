@@ -38,7 +38,8 @@ static inline const char *t_geo_fault(const struct mbfs_geo *g, uint64_t dev_byt
 		return "number of inodes";
 	if (!t_pow2(g->inode_bytes) || g->inode_bytes < 128 || g->inode_bytes > g->block_bytes)
 		return "inode size";
-	if ((uint64_t)g->inodes_per_grp * g->inode_bytes >= (uint64_t)g->blks_per_grp * g->block_bytes)
+	if ((uint64_t)g->inodes_per_grp * g->inode_bytes >=
+	    (uint64_t)g->blks_per_grp * g->block_bytes)
 		return "inode table";
 	if (g->inode_bytes > 128 &&
 	    (g->want_extra_isize > g->inode_bytes - 128 || g->want_extra_isize % 4))

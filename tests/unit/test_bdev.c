@@ -34,17 +34,18 @@ static bool all_are(const uint8_t *p, size_t bytes, uint8_t value)
 
 /* ---- front ends ---- */
 
-/* Goal: nothing outside the device is touched, whatever the numbers. Method: ranges at and past the end. */
+/* Goal: nothing outside the device is touched, whatever the numbers. Method: ranges at and past the
+ * end. */
 START_TEST(ranges_are_checked)
 {
 	static const struct {
 		uint64_t off, len;
 		bool ok;
 	} rows[] = {
-		{ 0, 0, true },		  { 0, 1, true },	     { 99, 1, true },
-		{ 100, 0, true },	  { 0, 100, true },	     { 0, 101, false },
-		{ 100, 1, false },	  { 101, 0, false },	     { 99, 2, false },
-		{ UINT64_MAX, 1, false }, { UINT64_MAX, 0, false },  { 50, UINT64_MAX, false },
+		{ 0, 0, true },           { 0, 1, true },           { 99, 1, true },
+		{ 100, 0, true },         { 0, 100, true },         { 0, 101, false },
+		{ 100, 1, false },        { 101, 0, false },        { 99, 2, false },
+		{ UINT64_MAX, 1, false }, { UINT64_MAX, 0, false }, { 50, UINT64_MAX, false },
 		{ 1, UINT64_MAX, false }, { 1ull << 63, 1, false },
 	};
 	struct mbfs_bdev *dev = mem_open(100);
@@ -102,7 +103,7 @@ START_TEST(memory_trim_is_exact)
 	uint8_t *bytes = mbfs_bdev_mem_bytes(dev);
 
 	for (uint64_t from = 4090; from < 4103; from++) {
-		for (uint64_t to = from; to < 12300; to += to > 4110 && to < 12280 ? 1019 : 1) {
+		for (uint64_t to = from; to<12300; to += to> 4110 && to < 12280 ? 1019 : 1) {
 			memset(bytes, 0xee, dev->size_bytes);
 			ck_assert_int_eq(mbfs_bdev_trim(dev, from, to - from), 0);
 			ck_assert(all_are(bytes, from, 0xee));
@@ -114,7 +115,8 @@ START_TEST(memory_trim_is_exact)
 }
 END_TEST
 
-/* Goal: no device without memory or size; nothing leaks. Method: fail the allocation; impossible sizes. */
+/* Goal: no device without memory or size; nothing leaks. Method: fail the allocation; impossible
+ * sizes. */
 START_TEST(memory_device_refuses)
 {
 	const struct mbfs_fault_plan none = { 0 };
@@ -145,8 +147,8 @@ END_TEST
 enum { CALLS = 6 };
 
 /* What CALLS rounds of write, flush, read answer, as letters: '.' for 0, 'E' for -EIO. */
-static void run_plan(const struct mbfs_fault_plan *plan, struct mbfs_bdev *mem, char *writes, char *flushes,
-		     char *reads, struct mbfs_fault_counts *counts)
+static void run_plan(const struct mbfs_fault_plan *plan, struct mbfs_bdev *mem, char *writes,
+		     char *flushes, char *reads, struct mbfs_fault_counts *counts)
 {
 	struct mbfs_bdev *dev;
 	uint8_t buf[8];
@@ -168,7 +170,8 @@ static void run_plan(const struct mbfs_fault_plan *plan, struct mbfs_bdev *mem, 
 	mbfs_bdev_close(dev);
 }
 
-/* Goal: each field of a plan does what it says and nothing else. Method: row _i against answers and bytes. */
+/* Goal: each field of a plan does what it says and nothing else. Method: row _i against answers and
+ * bytes. */
 START_TEST(faults_strike_as_planned)
 {
 	static const struct {
@@ -179,15 +182,35 @@ START_TEST(faults_strike_as_planned)
 	} rows[] = {
 		{ { 0 }, "......", "......", "......", "111111", 0 },
 		{ { .fail_read_at = 2 }, "......", "......", ".E....", "111111", 1 },
-		{ { .fail_read_at = 2, .sticky = true }, "......", "......", ".EEEEE", "111111", 5 },
+		{ { .fail_read_at = 2, .sticky = true },
+		  "......",
+		  "......",
+		  ".EEEEE",
+		  "111111",
+		  5 },
 		{ { .fail_write_at = 1 }, "E.....", "......", "......", "011111", 1 },
-		{ { .fail_write_at = 5, .sticky = true }, "....EE", "......", "......", "111100", 2 },
+		{ { .fail_write_at = 5, .sticky = true },
+		  "....EE",
+		  "......",
+		  "......",
+		  "111100",
+		  2 },
 		{ { .torn_write_at = 3 }, "..E...", "......", "......", "11h111", 1 },
 		{ { .fail_flush_at = 6 }, "......", ".....E", "......", "111111", 1 },
-		{ { .fail_flush_at = 4, .sticky = true }, "......", "...EEE", "......", "111111", 3 },
+		{ { .fail_flush_at = 4, .sticky = true },
+		  "......",
+		  "...EEE",
+		  "......",
+		  "111111",
+		  3 },
 		{ { .cut_at = 4 }, "......", "......", "......", "111000", 0 },
 		{ { .cut_at = 1 }, "......", "......", "......", "000000", 0 },
-		{ { .fail_read_at = 7, .fail_write_at = 7 }, "......", "......", "......", "111111", 0 },
+		{ { .fail_read_at = 7, .fail_write_at = 7 },
+		  "......",
+		  "......",
+		  "......",
+		  "111111",
+		  0 },
 	};
 	struct mbfs_bdev *mem = mem_open(CALLS * 8);
 	char w[CALLS + 1], f[CALLS + 1], r[CALLS + 1];
@@ -296,7 +319,8 @@ static struct mbfs_bdev *file_open(uint64_t off, unsigned flags)
 }
 
 /* @err is expected, with one line that names the image. */
-static void file_refused(const char *name, uint64_t off, unsigned flags, int err, const char *remedy)
+static void file_refused(const char *name, uint64_t off, unsigned flags, int err,
+			 const char *remedy)
 {
 	struct mbfs_diag diag = { "" };
 	struct mbfs_bdev *dev = NULL;
@@ -308,7 +332,8 @@ static void file_refused(const char *name, uint64_t off, unsigned flags, int err
 	ck_assert_msg(!remedy || strstr(diag.text, remedy), "'%s' has no '%s'", diag.text, remedy);
 }
 
-/* Goal: bytes land where they belong, at any offset. Method: write through one device, read through another. */
+/* Goal: bytes land where they belong, at any offset. Method: write through one device, read through
+ * another. */
 START_TEST(file_has_the_bytes)
 {
 	struct mbfs_bdev *dev = file_open(5000, 0), *all;
@@ -490,7 +515,8 @@ static void wait_unlocked(void *arg)
 	w->done_ns = rt_now_ns();
 }
 
-/* Goal: waiting ends when the holder is done, not before. Method: a waiter without and with a limit. */
+/* Goal: waiting ends when the holder is done, not before. Method: a waiter without and with a
+ * limit. */
 START_TEST(wait_returns_after_release)
 {
 	struct waiter w = { .timeout_s = _i ? 60 : 0 };

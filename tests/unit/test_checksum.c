@@ -39,7 +39,8 @@ START_TEST(known_values)
 }
 END_TEST
 
-/* Goal: any length, alignment and start value. Method: against the naive twin; in one call and in two. */
+/* Goal: any length, alignment and start value. Method: against the naive twin; in one call and in
+ * two. */
 START_TEST(agrees_with_the_naive_twin)
 {
 	struct rt_rand r = { t_seed() };
@@ -49,11 +50,13 @@ START_TEST(agrees_with_the_naive_twin)
 		buf[i] = (uint8_t)rt_rand_next(&r);
 	for (size_t len = 0; len < 1080; len++) {
 		size_t off = rt_rand_below(&r, 17), cut = rt_rand_below(&r, len + 1);
-		uint32_t start = (uint32_t)rt_rand_next(&r), want = naive_crc32c(start, buf + off, len);
+		uint32_t start = (uint32_t)rt_rand_next(&r),
+			 want = naive_crc32c(start, buf + off, len);
 		uint16_t half = crc16((uint16_t)start, buf + off, cut);
 
 		ck_assert_uint_eq(crc32c(start, buf + off, len), want);
-		ck_assert_uint_eq(crc32c(crc32c(start, buf + off, cut), buf + off + cut, len - cut), want);
+		ck_assert_uint_eq(crc32c(crc32c(start, buf + off, cut), buf + off + cut, len - cut),
+				  want);
 		ck_assert_uint_eq(crc16(half, buf + off + cut, len - cut),
 				  crc16((uint16_t)start, buf + off, len));
 	}

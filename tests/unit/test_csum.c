@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every checksum of real images made by mkfs.ext4 and debugfs is found right, sealing it again changes
- * nothing, and a changed byte is seen. A few structures are frozen here as bytes, for machines without e2fsprogs.
+ * Every checksum of real images made by mkfs.ext4 and debugfs is found right, sealing it again
+ * changes nothing, and a changed byte is seen. A few structures are frozen here as bytes, for
+ * machines without e2fsprogs.
  */
 #include "support/t_image.h"
 
@@ -14,10 +15,22 @@
 #include "disk/format.h"
 #include "disk/super.h"
 
-enum kind { SUPER, GDESC, BLOCK_BITMAP, INODE_BITMAP, INODE, EXTENT, DIRBLK, DX_ROOT, DX_NODE, XATTR, KIND_NR };
+enum kind {
+	SUPER,
+	GDESC,
+	BLOCK_BITMAP,
+	INODE_BITMAP,
+	INODE,
+	EXTENT,
+	DIRBLK,
+	DX_ROOT,
+	DX_NODE,
+	XATTR,
+	KIND_NR
+};
 static const char *const kind_names[KIND_NR] = {
-	"superblock", "descriptor", "block bitmap", "inode bitmap", "inode",
-	"extent block", "directory block", "index root", "index node", "attribute block",
+	"superblock",   "descriptor",      "block bitmap", "inode bitmap", "inode",
+	"extent block", "directory block", "index root",   "index node",   "attribute block",
 };
 
 /* One structure in the image: where, and what its checksum depends on. */
@@ -25,9 +38,9 @@ struct piece {
 	enum kind kind;
 	uint8_t *data;
 	uint32_t bytes;
-	uint32_t seed;	    /* EXTENT, DIRBLK, DX */
-	uint64_t nr;	    /* group, inode or block */
-	uint32_t gen;	    /* INODE */
+	uint32_t seed;      /* EXTENT, DIRBLK, DX */
+	uint64_t nr;        /* group, inode or block */
+	uint32_t gen;       /* INODE */
 	uint32_t slots_off; /* DX */
 	uint32_t covered;   /* bytes that the checksum stands for */
 };
@@ -101,12 +114,14 @@ static void try_piece(struct walk *w, const struct piece *p)
 	ck_assert_mem_eq(p->data, copy, p->bytes);
 	for (uint32_t at = 0; at < p->covered && w->seen[p->kind] < 20; at += step) {
 		p->data[at] ^= 4;
-		ck_assert_msg(!piece_ok(&w->geo, p), "%s %" PRIu64 ": byte %u changed", kind_names[p->kind],
-			      p->nr, at);
+		ck_assert_msg(!piece_ok(&w->geo, p), "%s %" PRIu64 ": byte %u changed",
+			      kind_names[p->kind], p->nr, at);
 		/* Sealing hides the change; what sealing the original gives is the original. */
-		if (p->kind != DIRBLK && p->kind != EXTENT && p->kind != DX_ROOT && p->kind != DX_NODE) {
+		if (p->kind != DIRBLK && p->kind != EXTENT && p->kind != DX_ROOT &&
+		    p->kind != DX_NODE) {
 			piece_set(&w->geo, p);
-			ck_assert_msg(piece_ok(&w->geo, p), "%s %" PRIu64, kind_names[p->kind], p->nr);
+			ck_assert_msg(piece_ok(&w->geo, p), "%s %" PRIu64, kind_names[p->kind],
+				      p->nr);
 		}
 		memcpy(p->data, copy, p->bytes);
 	}
@@ -135,7 +150,8 @@ static void try_dir_block(struct walk *w, struct piece p, bool indexed, bool fir
 	if (indexed && first) {
 		p.kind = DX_ROOT;
 		p.slots_off = 0x20;
-	} else if (indexed && le32_get(e->inode) == 0 && le16_get(e->rec_len) == (uint16_t)p.bytes) {
+	} else if (indexed && le32_get(e->inode) == 0 &&
+		   le16_get(e->rec_len) == (uint16_t)p.bytes) {
 		p.kind = DX_NODE;
 		p.slots_off = 8;
 	}
@@ -191,7 +207,8 @@ static void walk_inode(struct walk *w, mbfs_ino_t ino, uint8_t *raw)
 	}
 }
 
-static void try_bitmap(struct walk *w, enum kind kind, uint8_t *bits, uint32_t bytes, uint32_t lo, uint32_t hi)
+static void try_bitmap(struct walk *w, enum kind kind, uint8_t *bits, uint32_t bytes, uint32_t lo,
+		       uint32_t hi)
 {
 	/* Without the second half of a descriptor there is room for 16 bits. */
 	uint32_t mask = w->geo.desc_bytes > 32 ? ~0u : 0xffff, want = (lo | hi << 16) & mask;
@@ -206,7 +223,8 @@ static void try_bitmap(struct walk *w, enum kind kind, uint8_t *bits, uint32_t b
 static void walk_group(struct walk *w, mbfs_grp_t grp)
 {
 	struct mbfs_gdesc_disk d = { .flags = le16_of(0) };
-	struct piece p = { GDESC, (void *)gdesc_of(w, grp), w->geo.desc_bytes, 0, grp, 0, 0, w->geo.desc_bytes };
+	struct piece p = { GDESC, (void *)gdesc_of(w, grp), w->geo.desc_bytes, 0, grp, 0,
+			   0,     w->geo.desc_bytes };
 	uint32_t used;
 
 	try_piece(w, &p);
@@ -217,11 +235,13 @@ static void walk_group(struct walk *w, mbfs_grp_t grp)
 			   le16_get(d.block_bitmap_csum_hi));
 	if (!(w->geo.features & GEO_CSUM) || (le16_get(d.flags) & 1))
 		return;
-	try_bitmap(w, INODE_BITMAP, block_of(w, le32_get(d.inode_bitmap_lo)), w->geo.inodes_per_grp / 8,
-		   le16_get(d.inode_bitmap_csum_lo), le16_get(d.inode_bitmap_csum_hi));
+	try_bitmap(w, INODE_BITMAP, block_of(w, le32_get(d.inode_bitmap_lo)),
+		   w->geo.inodes_per_grp / 8, le16_get(d.inode_bitmap_csum_lo),
+		   le16_get(d.inode_bitmap_csum_hi));
 	used = w->geo.inodes_per_grp - le16_get(d.itable_unused_lo);
 	for (uint32_t i = 0; i < used; i++) {
-		uint8_t *raw = block_of(w, le32_get(d.inode_table_lo)) + (uint64_t)i * w->geo.inode_bytes;
+		uint8_t *raw =
+			block_of(w, le32_get(d.inode_table_lo)) + (uint64_t)i * w->geo.inode_bytes;
 
 		if (le16_get(((struct mbfs_inode_disk *)raw)->mode))
 			walk_inode(w, grp * w->geo.inodes_per_grp + i + 1, raw);
@@ -230,14 +250,14 @@ static void walk_group(struct walk *w, mbfs_grp_t grp)
 
 enum {
 	LEVELS = 1u << DX_NODE, /* so small blocks that the index has a second level */
-	HOLES = 1u << EXTENT,	/* so small blocks that the sparse file has holes */
-	BLOCKS = 1u << XATTR,	/* so small inodes that attributes go to a block */
+	HOLES = 1u << EXTENT,   /* so small blocks that the sparse file has holes */
+	BLOCKS = 1u << XATTR,   /* so small inodes that attributes go to a block */
 };
 
 static const struct {
 	const char *args;
 	uint32_t mib;
-	bool csum;	/* metadata_csum */
+	bool csum;      /* metadata_csum */
 	unsigned kinds; /* those that not all images have */
 } rows[] = {
 	{ "-b 1024", 48, true, LEVELS | HOLES | BLOCKS },
@@ -266,7 +286,8 @@ static struct mbfs_bdev *with_new_uuid(struct mbfs_bdev *dev)
 	return dev;
 }
 
-/* Goal: all sums of a real image are understood. Method: walk all of it; try_piece() on each structure. */
+/* Goal: all sums of a real image are understood. Method: walk all of it; try_piece() on each
+ * structure. */
 START_TEST(real_images_are_sealed)
 {
 	struct mbfs_bdev *dev = t_image_mem(rows[_i].args, (uint64_t)rows[_i].mib << 20);
@@ -319,13 +340,14 @@ static struct mbfs_geo frozen_geo(uint32_t features, uint32_t desc_bytes)
 START_TEST(frozen_descriptors)
 {
 	static const uint8_t crc32[64] = {
-		0x22, 0x00, 0x00, 0x00, 0x32, 0x00, 0x00, 0x00, 0x42, 0x00, 0x00, 0x00, 0xce, 0x0e, 0xf5,
-		0x03, 0x02, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, 0xd7, 0xc9, 0xf4, 0xf5, 0x03,
-		0x75, 0x37, [56] = 0x8f, 0x7d, 0xc0, 0x95,
+		0x22, 0x00, 0x00, 0x00, 0x32, 0x00, 0x00, 0x00, 0x42,        0x00, 0x00, 0x00,
+		0xce, 0x0e, 0xf5, 0x03, 0x02, 0x00, 0x04, 0x00, 0x00,        0x00, 0x00, 0x00,
+		0x10, 0xd7, 0xc9, 0xf4, 0xf5, 0x03, 0x75, 0x37, [56] = 0x8f, 0x7d, 0xc0, 0x95,
 	};
 	static const uint8_t crc_16[32] = {
-		0x12, 0x00, 0x00, 0x00, 0x22, 0x00, 0x00, 0x00, 0x32, 0x00, 0x00, 0x00, 0xde, 0x0e, 0xf5, 0x03,
-		0x02, 0x00, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf5, 0x03, 0x94, 0xb0,
+		0x12, 0x00, 0x00, 0x00, 0x22, 0x00, 0x00, 0x00, 0x32, 0x00, 0x00,
+		0x00, 0xde, 0x0e, 0xf5, 0x03, 0x02, 0x00, 0x04, 0x00, 0x00, 0x00,
+		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf5, 0x03, 0x94, 0xb0,
 	};
 	struct mbfs_geo geo = frozen_geo(GEO_CSUM | GEO_64BIT, 64);
 
@@ -342,13 +364,18 @@ END_TEST
 /* Goal: both halves of the inode sum. Method: known bytes, wrong number and generation. */
 START_TEST(frozen_root_inode)
 {
-	uint8_t raw[256] = {
-		0xed, 0x41, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0xf1, 0x53, 0x65, 0x00, 0xf1, 0x53, 0x65,
-		0x00, 0xf1, 0x53, 0x65, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x00,
-		0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0a, 0xf3, 0x01, 0x00, 0x04, 0x00, 0x00, 0x00,
-		0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x23, [124] = 0x9a, 0xc8,
-		[128] = 0x20, 0x00, 0x1b, 0x6f, [144] = 0x00, 0xf1, 0x53, 0x65,
-	};
+	uint8_t
+		raw[256] = {
+			0xed, 0x41, 0x00, 0x00,         0x00, 0x04,         0x00, 0x00,
+			0x00, 0xf1, 0x53, 0x65,         0x00, 0xf1,         0x53, 0x65,
+			0x00, 0xf1, 0x53, 0x65,         0x00, 0x00,         0x00, 0x00,
+			0x00, 0x00, 0x03, 0x00,         0x02, 0x00,         0x00, 0x00,
+			0x00, 0x00, 0x08, 0x00,         0x00, 0x00,         0x00, 0x00,
+			0x0a, 0xf3, 0x01, 0x00,         0x04, 0x00,         0x00, 0x00,
+			0x00, 0x00, 0x00, 0x00,         0x00, 0x00,         0x00, 0x00,
+			0x01, 0x00, 0x00, 0x00,         0x23, [124] = 0x9a, 0xc8, [128] = 0x20,
+			0x00, 0x1b, 0x6f, [144] = 0x00, 0xf1, 0x53,         0x65,
+		};
 	struct mbfs_geo geo = frozen_geo(GEO_CSUM, 64);
 
 	ck_assert(csum_inode_ok(&geo, 2, 0, raw));
@@ -365,10 +392,11 @@ END_TEST
 START_TEST(frozen_root_directory)
 {
 	uint8_t blk[1024] = {
-		0x02, 0x00, 0x00, 0x00, 0x0c, 0x00, 0x01, 0x02, 0x2e, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00,
-		0x0c, 0x00, 0x02, 0x02, 0x2e, 0x2e, 0x00, 0x00, 0x0b, 0x00, 0x00, 0x00, 0xdc, 0x03, 0x0a, 0x02,
-		0x6c, 0x6f, 0x73, 0x74, 0x2b, 0x66, 0x6f, 0x75, 0x6e, 0x64, [1016] = 0x0c, [1019] = 0xde,
-		0x81, 0xf6, 0x39, 0x44,
+		0x02, 0x00, 0x00,          0x00,          0x0c, 0x00, 0x01, 0x02, 0x2e, 0x00,
+		0x00, 0x00, 0x02,          0x00,          0x00, 0x00, 0x0c, 0x00, 0x02, 0x02,
+		0x2e, 0x2e, 0x00,          0x00,          0x0b, 0x00, 0x00, 0x00, 0xdc, 0x03,
+		0x0a, 0x02, 0x6c,          0x6f,          0x73, 0x74, 0x2b, 0x66, 0x6f, 0x75,
+		0x6e, 0x64, [1016] = 0x0c, [1019] = 0xde, 0x81, 0xf6, 0x39, 0x44,
 	};
 	struct mbfs_geo geo = frozen_geo(GEO_CSUM, 64);
 	uint32_t seed = csum_inode_seed(&geo, 2, 0);
@@ -422,9 +450,10 @@ START_TEST(noise_stays_inside)
 		csum_inode_set(&plain, 1, 2, blk);
 		csum_xattr_set(&plain, 9, blk, 1024);
 		ck_assert_mem_eq(blk, copy, 1024);
-		ck_assert(csum_extent_ok(&plain, 1, blk, 1024) && csum_dirblk_ok(&plain, 1, blk, 1024) &&
-			  csum_dx_ok(&plain, 1, blk, 1024, slots_off) && csum_inode_ok(&plain, 1, 2, blk) &&
-			  csum_xattr_ok(&plain, 9, blk, 1024));
+		ck_assert(csum_extent_ok(&plain, 1, blk, 1024) &&
+			  csum_dirblk_ok(&plain, 1, blk, 1024) &&
+			  csum_dx_ok(&plain, 1, blk, 1024, slots_off) &&
+			  csum_inode_ok(&plain, 1, 2, blk) && csum_xattr_ok(&plain, 9, blk, 1024));
 	}
 	free(copy);
 	free(blk);

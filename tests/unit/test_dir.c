@@ -494,7 +494,7 @@ static void exercise(struct inode *dir)
  * right (and once not); then everything is done with the directory. Under ASan and UBSan. */
 START_TEST(damaged_blocks_are_refused_or_harmless)
 {
-	const struct t_bed_opts opts = { 1024, 2048, TYPED | INDEX | (_i & 1 ? CSUM : 0), 256 };
+	const struct t_bed_opts opts = { 1024, 700, TYPED | INDEX | (_i & 1 ? CSUM : 0), 256 };
 	static const uint8_t with[] = { 0x01, 0x80, 0xff };
 	uint32_t blocks, names = _i < 2 ? 6 : 1100; /* small; two levels */
 	char name[300];

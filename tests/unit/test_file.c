@@ -371,6 +371,46 @@ START_TEST(any_one_failure_is_survived)
 }
 END_TEST
 
+/* Goal: what a failed truncate could not free does not come back. Method: fail each allocation. */
+START_TEST(a_failed_truncate_hides_what_it_cut)
+{
+	enum { BLOCK = 1024, EXTENTS = 300 };
+	struct mbfs_bdev *mem = t_image_mem("-b 1024", 16 << 20);
+	struct t_fs *fs = t_fs_open(mem, NULL);
+	uint8_t *buf = pattern(BLOCK, 1);
+	uint64_t blks = t_fs_free_blks(fs);
+	bool struck = true;
+
+	for (uint64_t nth = 1; struck; nth++) {
+		struct inode *in = t_fs_create(fs, "f", S_IFREG | 0600);
+		int err;
+
+		for (uint64_t i = 0; i < EXTENTS; i++)
+			ck_assert_int_eq(file_write(in, &t_fs_root, buf, BLOCK, i * 2 * BLOCK, 0),
+					 BLOCK);
+		rt_mem_fail_at(nth);
+		err = file_truncate(in, BLOCK / 2);
+		struck = rt_mem_fail_struck();
+		rt_mem_fail_at(0);
+		ck_assert(err == 0 || struck);
+		if (in->size_bytes == BLOCK / 2) {
+			ck_assert_int_eq(file_truncate(in, EXTENTS * 2 * BLOCK), 0);
+			expect(in, 0, buf, BLOCK / 2);
+			expect(in, BLOCK / 2, NULL, EXTENTS * 2 * BLOCK - BLOCK / 2);
+		}
+		if (nth % 2) /* the list lets go of it, or the put does */
+			ck_assert_int_eq(file_truncate(in, 0), 0);
+		t_fs_unlink(fs, "f");
+		inode_put(in);
+		ck_assert_uint_eq(fs->orphan_head, 0);
+		ck_assert_uint_eq(t_fs_free_blks(fs), blks);
+	}
+	free(buf);
+	t_fs_close_clean(fs);
+	mbfs_bdev_close(mem);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("file");
@@ -382,6 +422,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, a_failed_fallocate_keeps_its_blocks, 0, 2);
 	tcase_add_loop_test(tc, junk_past_the_end_never_shows, 0, 3);
 	tcase_add_test(tc, block_mapped_files_are_read_and_freed);
+	tcase_add_test(tc, a_failed_truncate_hides_what_it_cut);
 	tcase_add_loop_test(tc, any_one_failure_is_survived, 0, FAULT_KINDS);
 	suite_add_tcase(s, tc);
 	return s;

@@ -18,7 +18,8 @@ START_TEST(populated_image_is_clean)
 	ck_assert_msg(strstr(out, "Root node dump"), "%s", out);
 	free(out);
 	out = t_image_ask(dev, "ex /sparse");
-	/* "level/depth" of a tree deeper than the inode; blocks of 64 KiB have no holes of 8 KiB. */
+	/* "level/depth" of a tree deeper than the inode; blocks of 64 KiB have no holes of 8 KiB.
+	 */
 	ck_assert_msg(strstr(rows[_i], "65536") || strstr(out, " 0/ 1 ") || strstr(out, " 0/ 2 "),
 		      "%s", out);
 	free(out);
@@ -26,7 +27,8 @@ START_TEST(populated_image_is_clean)
 }
 END_TEST
 
-/* Goal: what e2fsck exits with 0 for, and what it does not, both count. Method: break one field each. */
+/* Goal: what e2fsck exits with 0 for, and what it does not, both count. Method: break one field
+ * each. */
 START_TEST(broken_image_is_not_clean)
 {
 	static const char *const scripts[] = {

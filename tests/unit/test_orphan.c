@@ -181,6 +181,30 @@ START_TEST(a_short_truncate_is_finished)
 }
 END_TEST
 
+/* Goal: cutting an unlinked file leaves it on the list. Method: cut, then a crash. */
+START_TEST(an_unlinked_file_that_is_cut_stays_listed)
+{
+	struct mbfs_bdev *mem = t_image_mem("", 16 << 20);
+	struct t_fs *fs = t_fs_open(mem, NULL);
+	uint64_t inodes = t_fs_free_inodes(fs);
+	struct inode *in = t_fs_create(fs, "f", S_IFREG | 0600);
+
+	fill(in, FILE_BYTES);
+	t_fs_unlink(fs, "f");
+	ck_assert_int_eq(file_truncate(in, 10), 0);
+	ck_assert_uint_eq(fs->orphan_head, in->ino);
+	ck_assert_int_eq(t_fs_sync(fs), 0);
+	inode_pin(in);
+	inode_put(in);
+	t_fs_crash(fs);
+	fs = t_fs_open(mem, NULL);
+	ck_assert_int_eq(orphan_cleanup(&fs->env), 0);
+	ck_assert_uint_eq(t_fs_free_inodes(fs), inodes);
+	t_fs_close_clean(fs);
+	mbfs_bdev_close(mem);
+}
+END_TEST
+
 /* Point the entry @from of the list of a crashed image elsewhere. */
 static void relink(struct mbfs_bdev *mem, mbfs_ino_t from, mbfs_ino_t to)
 {
@@ -242,6 +266,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, pinned_orphans_live);
 	tcase_add_loop_test(tc, a_crash_leaves_nothing, 0, 2);
 	tcase_add_test(tc, a_short_truncate_is_finished);
+	tcase_add_test(tc, an_unlinked_file_that_is_cut_stays_listed);
 	tcase_add_loop_test(tc, damaged_lists_are_refused, 0, 6);
 	suite_add_tcase(s, tc);
 	return s;

@@ -29,7 +29,8 @@ struct shared {
 	struct rt_mutex mutex;
 	struct rt_spin spin;
 	struct rt_rwlock rw;
-	uint64_t under_mutex, under_spin, under_rw; /* plain: only the locks order them (TSan looks) */
+	uint64_t under_mutex, under_spin,
+		under_rw; /* plain: only the locks order them (TSan looks) */
 	rt_u32 torn;
 };
 
@@ -98,7 +99,8 @@ static void take_turns(void *arg)
 	}
 }
 
-/* Goal: no wake-up is lost, and a limit is kept. Method: 500 turns each way; then nobody signals. */
+/* Goal: no wake-up is lost, and a limit is kept. Method: 500 turns each way; then nobody signals.
+ */
 START_TEST(cond_hands_over)
 {
 	struct handoff h = { .turn = 0 };
@@ -170,7 +172,8 @@ static void produce(void *arg)
 	}
 }
 
-/* Goal: a signal after the key was taken is never lost. Method: producers and sleeping consumers. */
+/* Goal: a signal after the key was taken is never lost. Method: producers and sleeping consumers.
+ */
 START_TEST(event_loses_no_wakeup)
 {
 	struct rt_thread *t[THREADS];
@@ -232,7 +235,8 @@ static void break_rank(int how)
 		rt_rank_assert_below(RANK_GROUP);
 }
 
-/* Goal: a lock out of order ends a test build at once. Method: row _i of break_rank(); SIGABRT expected. */
+/* Goal: a lock out of order ends a test build at once. Method: row _i of break_rank(); SIGABRT
+ * expected. */
 START_TEST(rank_violation_aborts)
 {
 	break_rank(_i);
@@ -240,7 +244,8 @@ START_TEST(rank_violation_aborts)
 END_TEST
 #endif
 
-/* Goal: what the rules allow passes. Method: inward, nested, trylock out of order, release in any order. */
+/* Goal: what the rules allow passes. Method: inward, nested, trylock out of order, release in any
+ * order. */
 START_TEST(ranks_in_order_pass)
 {
 	struct rt_mutex outer, inner, twin, none;
@@ -285,7 +290,8 @@ static void count_here(void *arg)
 	}
 }
 
-/* Goal: threads spread over virtual CPUs, and no count is lost. Method: more CPUs than the machine has. */
+/* Goal: threads spread over virtual CPUs, and no count is lost. Method: more CPUs than the machine
+ * has. */
 START_TEST(counter_adds_up_over_virtual_cpus)
 {
 	struct spread s;
@@ -324,9 +330,10 @@ START_TEST(allocations_fail_as_told)
 	for (unsigned n = 1; n <= 5; n++) {
 		rt_mem_fail_at(n);
 		for (unsigned i = 1; i <= 5; i++) {
-			p = i % 4 == 0 ? rt_alloc(8) : i % 4 == 1 ? rt_zalloc(8) : i % 4 == 2 ?
-								    rt_zalloc_aligned(128, 128) :
-								    rt_strdup("text");
+			p = i % 4 == 0   ? rt_alloc(8)
+			    : i % 4 == 1 ? rt_zalloc(8)
+			    : i % 4 == 2 ? rt_zalloc_aligned(128, 128)
+					 : rt_strdup("text");
 			ck_assert_int_eq(p == NULL, i == n);
 			ck_assert_int_eq(rt_mem_fail_struck(), i >= n);
 			rt_free(p);

@@ -19,7 +19,7 @@ struct item {
 };
 
 struct order {
-	rt_u32 ran;	   /* callbacks so far */
+	rt_u32 ran;        /* callbacks so far */
 	rt_u32 misordered; /* one ran before one queued earlier by the same thread */
 	unsigned last;
 };
@@ -76,7 +76,8 @@ static void queue_and_barrier(void *arg)
 	}
 }
 
-/* Goal: barriers at once, each sees its own callbacks done. Method: threads with and without the worker. */
+/* Goal: barriers at once, each sees its own callbacks done. Method: threads with and without the
+ * worker. */
 START_TEST(barriers_of_many_threads)
 {
 	struct rt_thread *t[THREADS];
@@ -92,7 +93,8 @@ START_TEST(barriers_of_many_threads)
 }
 END_TEST
 
-/* Goal: the worker runs callbacks by itself; the last stop leaves none. Method: wait without a barrier. */
+/* Goal: the worker runs callbacks by itself; the last stop leaves none. Method: wait without a
+ * barrier. */
 START_TEST(worker_drains)
 {
 	struct order o = { .last = 0 };
@@ -189,7 +191,8 @@ static struct pair *pair_new(uint64_t a)
 	return p;
 }
 
-/* Goal: nothing is freed under a reader. Method: replace a pair all the time, by call and by synchronize. */
+/* Goal: nothing is freed under a reader. Method: replace a pair all the time, by call and by
+ * synchronize. */
 START_TEST(readers_see_whole_objects)
 {
 	struct published pub = { 0 };
@@ -294,7 +297,8 @@ static bool count_node(struct rt_hash_node *node, void *arg)
 	return ++*(unsigned *)arg < 150;
 }
 
-/* Goal: found while in, not found once out, each once. Method: 1000 keys in 64 buckets, one thread. */
+/* Goal: found while in, not found once out, each once. Method: 1000 keys in 64 buckets, one thread.
+ */
 START_TEST(hash_keeps_what_it_was_given)
 {
 	struct table t = { 0 };
@@ -347,7 +351,8 @@ static void add_and_del(void *arg)
 	}
 }
 
-/* Goal: of threads adding and removing one key, one wins each time. Method: few keys; every win is counted. */
+/* Goal: of threads adding and removing one key, one wins each time. Method: few keys; every win is
+ * counted. */
 START_TEST(hash_is_unique_among_threads)
 {
 	struct owners o = { 0 };

@@ -94,7 +94,8 @@ static void agrees_with_debugfs(struct mbfs_bdev *dev, const struct mbfs_geo *g)
 	ck_assert_uint_eq(g->inodes_per_grp, stat_of(stats, "\nInodes per group:"));
 	ck_assert_uint_eq(g->resv_gdt_blks, stat_of(stats, "\nReserved GDT blocks:"));
 	ck_assert_uint_eq(g->first_meta_bg, stat_of(stats, "\nFirst meta block group:"));
-	ck_assert_uint_eq(1u << g->log_grps_per_flex, stat_of(stats, "\nFlex block group size:") ?: 1);
+	ck_assert_uint_eq(1u << g->log_grps_per_flex,
+			  stat_of(stats, "\nFlex block group size:") ?: 1);
 	if (strstr(stats, "\nFirst inode:"))
 		ck_assert_uint_eq(g->first_ino, stat_of(stats, "\nFirst inode:"));
 	if (strstr(stats, "\nInode size:"))
@@ -124,7 +125,8 @@ START_TEST(images_of_mkfs)
 	if (row->expect == REFUSED) {
 		ck_assert_int_eq(err, -EOPNOTSUPP);
 		is_one_line(&diag);
-		ck_assert_msg(strstr(diag.text, row->name), "'%s' names no %s", diag.text, row->name);
+		ck_assert_msg(strstr(diag.text, row->name), "'%s' names no %s", diag.text,
+			      row->name);
 		mbfs_bdev_close(dev);
 		return;
 	}
@@ -137,7 +139,8 @@ START_TEST(images_of_mkfs)
 	ck_assert_int_eq(ro, row->expect == READ_ONLY);
 	if (row->expect == READ_ONLY) {
 		is_one_line(&notes);
-		ck_assert_msg(strstr(notes.text, row->name), "'%s' names no %s", notes.text, row->name);
+		ck_assert_msg(strstr(notes.text, row->name), "'%s' names no %s", notes.text,
+			      row->name);
 	} else {
 		ck_assert_str_eq(notes.text, "");
 	}
@@ -176,8 +179,8 @@ static void try_flip(struct mbfs_bdev *mem, const uint8_t *good, size_t at, uint
 	csum_super_set(raw);
 	super_load_bytes(mem, raw, &s, &err);
 	if (err) {
-		ck_assert_msg(err == -EINVAL || err == -EOPNOTSUPP || err == -EBADMSG, "byte %zu: %d", at,
-			      err);
+		ck_assert_msg(err == -EINVAL || err == -EOPNOTSUPP || err == -EBADMSG,
+			      "byte %zu: %d", at, err);
 		return;
 	}
 	fault = t_geo_fault(&s.geo, mem->size_bytes);
@@ -190,14 +193,22 @@ static const struct {
 	const char *args;
 	uint32_t mib;
 } flip_images[] = {
-	{ "", 16 }, { "-b 1024", 16 },	 { "-b 65536", 64 },		   { "-O ^64bit,^metadata_csum", 16 },
-	{ "-I 128", 16 }, { "-g 1024", 64 }, { "-O ^resize_inode,meta_bg", 64 }, { "-r 0 -O none", 16 },
+	{ "", 16 },
+	{ "-b 1024", 16 },
+	{ "-b 65536", 64 },
+	{ "-O ^64bit,^metadata_csum", 16 },
+	{ "-I 128", 16 },
+	{ "-g 1024", 64 },
+	{ "-O ^resize_inode,meta_bg", 64 },
+	{ "-r 0 -O none", 16 },
 };
 
-/* Goal: no single wrong byte crashes or passes as nonsense. Method: each byte, several values, sealed. */
+/* Goal: no single wrong byte crashes or passes as nonsense. Method: each byte, several values,
+ * sealed. */
 START_TEST(every_byte_of_the_superblock_wrong)
 {
-	struct mbfs_bdev *dev = t_image_mem(flip_images[_i].args, (uint64_t)flip_images[_i].mib << 20);
+	struct mbfs_bdev *dev =
+		t_image_mem(flip_images[_i].args, (uint64_t)flip_images[_i].mib << 20);
 	uint8_t good[MBFS_SUPER_BYTES];
 	struct super s;
 	int err;
@@ -267,7 +278,8 @@ START_TEST(impossible_geometry_is_refused)
 		{ "clusters are not blocks", { { 0x1c, 4 } } },
 		{ "no inodes in a group", { { 0x28, 0 }, { 0x00, 0 } } },
 		{ "more inodes than bits in a bitmap", { { 0x28, 32776 }, { 0x00, 32776 } } },
-		{ "inode table fills the group", { { 0x28, 32768 }, { 0x00, 32768 }, { 0x58, 4096 } } },
+		{ "inode table fills the group",
+		  { { 0x28, 32768 }, { 0x00, 32768 }, { 0x58, 4096 } } },
 		{ "inode count disagrees", { { 0x00, 4097 } } },
 		{ "inode size 200", { { 0x58, 200 } } },
 		{ "inode size 8192", { { 0x58, 8192 } } },
@@ -371,7 +383,8 @@ START_TEST(state_decides_the_mount)
 		{ MBFS_STATE_VALID, true, false, true, false, 0, true },
 		{ MBFS_STATE_VALID | MBFS_STATE_ERROR, false, true, false, false, -EUCLEAN, false },
 		{ MBFS_STATE_VALID | MBFS_STATE_ERROR, false, true, false, true, -EUCLEAN, false },
-		{ MBFS_STATE_VALID | MBFS_STATE_ERROR, false, false, false, false, -EUCLEAN, false },
+		{ MBFS_STATE_VALID | MBFS_STATE_ERROR, false, false, false, false, -EUCLEAN,
+		  false },
 		{ MBFS_STATE_VALID | MBFS_STATE_ERROR, false, false, false, true, 0, true },
 	};
 	struct mbfs_bdev *dev = t_image_mem("", 16 << 20);
@@ -390,8 +403,8 @@ START_TEST(state_decides_the_mount)
 		ck_assert_int_eq(super_load(dev, &s, &diag), 0);
 		ck_assert_uint_eq(s.state, rows[i].state);
 		ck_assert_int_eq(s.needs_recovery, rows[i].recovery);
-		err = super_mount_check(&s, rows[i].want_write, rows[i].norecovery, rows[i].errors_ok, &ro,
-					&diag, &notes);
+		err = super_mount_check(&s, rows[i].want_write, rows[i].norecovery,
+					rows[i].errors_ok, &ro, &diag, &notes);
 		ck_assert_msg(err == rows[i].err, "row %zu: %d %s", i, err, diag.text);
 		if (err) {
 			is_one_line(&diag);
@@ -409,7 +422,8 @@ END_TEST
 /* Goal: what the setters write, debugfs reads, and the rest stays. Method: set all, write, ask. */
 START_TEST(setters_are_understood)
 {
-	static const char *const args[] = { "-L some-label", "-O ^metadata_csum,^64bit -L some-label" };
+	static const char *const args[] = { "-L some-label",
+					    "-O ^metadata_csum,^64bit -L some-label" };
 	struct mbfs_bdev *dev = t_image_mem(args[_i], 16 << 20);
 	uint8_t before[MBFS_SUPER_BYTES];
 	struct mbfs_diag diag;
@@ -473,7 +487,8 @@ static Suite *suite(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, images_of_mkfs, 0, MBFS_ARRAY_SIZE(images));
-	tcase_add_loop_test(tc, every_byte_of_the_superblock_wrong, 0, MBFS_ARRAY_SIZE(flip_images));
+	tcase_add_loop_test(tc, every_byte_of_the_superblock_wrong, 0,
+			    MBFS_ARRAY_SIZE(flip_images));
 	tcase_add_test(tc, checksum_sees_every_byte);
 	tcase_add_test(tc, impossible_geometry_is_refused);
 	tcase_add_test(tc, truncated_image_is_refused);

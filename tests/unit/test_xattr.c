@@ -12,9 +12,9 @@
 #include "support/t_bed.h"
 
 static const struct t_bed_opts beds[] = {
-	{ 1024, 2048, GEO_CSUM | GEO_EXT_ATTR, 256 },
-	{ 4096, 512, GEO_EXT_ATTR, 256 },
-	{ 4096, 512, GEO_CSUM | GEO_EXT_ATTR, 128 }, /* no room in the inode */
+	{ 1024, 256, GEO_CSUM | GEO_EXT_ATTR, 256 },
+	{ 4096, 64, GEO_EXT_ATTR, 256 },
+	{ 4096, 64, GEO_CSUM | GEO_EXT_ATTR, 128 }, /* no room in the inode */
 	{ 65536, 64, GEO_CSUM | GEO_EXT_ATTR, 1024 },
 };
 
