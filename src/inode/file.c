@@ -358,14 +358,15 @@ static ssize_t write_locked(struct write *w, size_t bytes, uint64_t off)
 {
 	uint64_t max = file_size_max(w->in);
 	size_t done = 0;
-	int err = 0;
+	int err;
 
 	if (off >= max)
 		return -EFBIG;
 	if (bytes > max - off)
 		bytes = (size_t)(max - off);
 	w->end = off + bytes;
-	if (off > w->in->size_bytes)
+	err = file_settle(w->in);
+	if (!err && off > w->in->size_bytes)
 		err = file_zero_tail(w->in, w->in->size_bytes);
 	if (err)
 		return err;

@@ -5,7 +5,9 @@
  * A truncate first sets the size, then frees what is past it in bounded handles. If one handle may
  * not be enough the inode is on the orphan list from before the first to after the last, so that a
  * crash in between is finished at the next mount. It stays there if freeing fails: written blocks
- * past i_size are damage, and are tried again when the cache is closed, and at the next mount.
+ * past i_size are damage, and must not come back when the file grows. So freeing is tried again
+ * (file_settle()) before the next change of the file, when the cache is closed, and at the next
+ * mount.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -128,32 +130,74 @@ static int truncate_up(struct inode *in, uint64_t size_bytes)
 }
 
 /* Can freeing take more than one handle? No more extents than blocks. */
-static bool is_long(const struct inode *in)
+static bool is_long(struct inode *in)
 {
-	return !in->tree.mapped ||
-	       in->blocks_512 * 512 >> in->env->geo->block_bits > REMOVE_EXTENTS_MIN;
+	uint64_t blks;
+
+	rt_mutex_lock(&in->fields);
+	blks = in->blocks_512 * 512 >> in->env->geo->block_bits;
+	rt_mutex_unlock(&in->fields);
+	return !in->tree.mapped || blks > REMOVE_EXTENTS_MIN;
+}
+
+/* Is it on the list for a truncate? Unlinked ones are there until they are freed. */
+static bool is_listed(struct inode *in)
+{
+	bool listed;
+
+	rt_mutex_lock(&in->fields);
+	listed = in->on_orphan_list && in->nlink;
+	rt_mutex_unlock(&in->fields);
+	return listed;
+}
+
+/* Off the list again, if a truncate put it there. */
+static int unlist(struct inode *in)
+{
+	struct mbfs_tx *tx;
+	int err;
+
+	if (!is_listed(in))
+		return 0;
+	err = tx_start(in->env->log, 2, &tx);
+	if (err)
+		return err;
+	err = orphan_del(in, tx);
+	tx_stop(tx);
+	return err;
+}
+
+int file_settle(struct inode *in)
+{
+	int err;
+
+	if (!in->trim_due)
+		return 0;
+	err = file_trim(in);
+	if (err)
+		return err;
+	in->trim_due = false;
+	return unlist(in);
 }
 
 /* The size, and the first step. From the moment the size is set there is no way back. */
 static int truncate_begin(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes, uint64_t *at)
 {
-	bool listed = is_long(in);
-	int err = 0;
+	int err = is_long(in) ? orphan_add(in, tx) : 0;
 
-	if (listed)
-		err = orphan_add(in, tx);
 	if (err)
 		return err;
 	err = file_zero_tail(in, size_bytes);
 	if (err) {
-		if (listed)
+		if (is_listed(in))
 			(void)orphan_del(in, tx); /* cannot fail */
 		return err;
 	}
 	size_and_times(in, tx, size_bytes);
+	in->trim_due = true;
 	err = trim_step(in, tx, at);
-	if (err && !listed)
-		(void)orphan_add(in, tx); /* its table block is held: only for form's sake */
+	if (err)
+		(void)orphan_add(in, tx); /* cannot fail: its table block is held */
 	return err;
 }
 
@@ -172,13 +216,21 @@ static int truncate_down(struct inode *in, uint64_t size_bytes)
 	tx_stop(tx);
 	if (!err)
 		err = trim_from(in, at);
-	if (!err)
-		err = tx_start(in->env->log, 2, &tx);
 	if (err)
 		return err;
-	err = orphan_del(in, tx);
-	tx_stop(tx);
-	return err;
+	in->trim_due = false;
+	return unlist(in);
+}
+
+static int truncate_locked(struct inode *in, uint64_t size_bytes)
+{
+	int err = file_settle(in);
+
+	if (err)
+		return err;
+	/* Also to the same size: blocks reserved past the end go. */
+	return size_bytes > in->size_bytes ? truncate_up(in, size_bytes)
+					   : truncate_down(in, size_bytes);
 }
 
 int file_truncate(struct inode *in, uint64_t size_bytes)
@@ -191,9 +243,7 @@ int file_truncate(struct inode *in, uint64_t size_bytes)
 	rt_write_lock(&in->rw);
 	err = table_hold(in, &table);
 	if (!err) {
-		/* Also to the same size: blocks reserved past the end go. */
-		err = size_bytes > in->size_bytes ? truncate_up(in, size_bytes)
-						  : truncate_down(in, size_bytes);
+		err = truncate_locked(in, size_bytes);
 		buf_put(table);
 	}
 	rt_write_unlock(&in->rw);
@@ -256,7 +306,9 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 
 	if (err)
 		return err;
-	err = file_alloc_open(f->in);
+	err = file_settle(f->in);
+	if (!err)
+		err = file_alloc_open(f->in);
 	if (!err && !f->keep_size && f->end_bytes > f->in->size_bytes)
 		err = file_zero_tail(f->in, f->in->size_bytes);
 	/* What was reserved stays if blocks run out half way, as in ext4. */

@@ -81,6 +81,7 @@ struct inode {
 	/* written with RANK_ORPHAN and fields held, read with either */
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
+	bool trim_due; /* [rw] a truncate has failed to free all past the size */
 	struct extent_tree tree; /* own lock; root of fast symlinks and devices: raw i_block */
 	struct rt_mutex xattr_lock; /* RANK_XATTR */
 	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does

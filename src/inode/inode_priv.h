@@ -76,6 +76,11 @@ static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 /* ---- file_size.c ---- */
 /* Free all blocks past the size, in bounded handles. Caller holds rw exclusively. */
 int file_trim(struct inode *in);
+/*
+ * If a truncate could not free all: try again, before the file changes. Caller holds rw exclusively
+ * and the table block.
+ */
+int file_settle(struct inode *in);
 
 /* ---- file.c ---- */
 /* May this caller use reserved blocks? MBFS_ALLOC_ROOT or 0. */

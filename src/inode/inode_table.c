@@ -196,6 +196,8 @@ static void blocks_add_locked(struct inode *in, int64_t blks)
 {
 	int64_t sectors = blks * (int64_t)(in->env->geo->block_bytes / 512);
 
+	if (!sectors)
+		return;
 	/* A damaged image may have counted too few. */
 	if (sectors < 0 && in->blocks_512 < (uint64_t)-sectors)
 		in->blocks_512 = 0;
