@@ -45,6 +45,10 @@ struct daemon {
 	struct mbfs_bdev *dev;
 	struct mbfs_fs *fs;
 	int status_fd; /* to the waiting parent; -1 in the foreground or once told */
+	/* We clear setuid bits and capabilities on writes, instead of the kernel asking us first
+	 * each time. Only without -o suid: the kernel would go on believing a cached setuid bit. */
+	bool kill_priv;
+	bool init_reply; /* the next reply is INIT's; touched by the thread that serves INIT only */
 };
 
 /* Mounts, serves until unmounted, unmounts. Returns an exit code; every failure was reported. */
@@ -60,6 +64,13 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi);
+/*
+ * kill_priv - clear what a change of content or owner takes from a file: setuid, setgid,
+ * capabilities
+ * @owner: the owner changes; else the content, and root may keep the mode
+ * Does nothing where the kernel does it. 0 or a negative errno.
+ */
+int kill_priv(fuse_req_t req, mbfs_ino_t ino, bool owner);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,

@@ -12,13 +12,14 @@
 enum { LINK_BYTES = 4097 };
 
 /*
- * No cache invalidation by mtime and no truncation inside open: mbfs is the only writer, so the
- * kernel's pages stay right, and a separate SETATTR of the size is what clears setuid bits.
+ * No cache invalidation by mtime: mbfs is the only writer, so the kernel's pages stay right. No
+ * truncation inside open: a separate SETATTR of the size is what clears setuid bits.
  */
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct daemon *d = userdata;
 
+	d->init_reply = true;
 	conn->max_write = REQUEST_BYTES_MAX;
 	conn->max_readahead = REQUEST_BYTES_MAX;
 	conn->max_background = BACKGROUND_MAX;
@@ -108,6 +109,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	};
 	struct mbfs_attr attr;
 	unsigned set = 0;
+	int err = 0;
 
 	(void)fi;
 	for (size_t i = 0; i < sizeof(set_bits) / sizeof(set_bits[0]); i++)
@@ -118,7 +120,15 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		set &= ~(unsigned)MBFS_SET_ATIME;
 	if (set & MBFS_SET_MTIME_NOW)
 		set &= ~(unsigned)MBFS_SET_MTIME;
-	reply_attr(req, mbfs_fs_setattr(fs_of(req), ino_of(ino), set, &want, &attr), &attr);
+	if (!(set & MBFS_SET_MODE)) {
+		if (set & (MBFS_SET_UID | MBFS_SET_GID))
+			err = kill_priv(req, ino_of(ino), true);
+		else if (!set || (set & MBFS_SET_SIZE)) /* none: about to write to a setuid file */
+			err = kill_priv(req, ino_of(ino), false);
+	}
+	if (!err)
+		err = mbfs_fs_setattr(fs_of(req), ino_of(ino), set, &want, &attr);
+	reply_attr(req, err, &attr);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A mounted image. Inodes are named by number; a lookup pins one until mbfs_fs_forget(), as FUSE does.
- * All calls are safe from many threads at once. Errors are negative errnos; each call leaves the file
- * system as it was when it fails, unless it says otherwise. Corruption found on the way is -EUCLEAN (bad
- * content) or -EBADMSG (bad checksum). Permissions are the caller's business (FUSE: default_permissions),
- * but ownership rules of new files (setgid directories) and reserved blocks look at struct mbfs_cred.
+ * A mounted image. Inodes are named by number; a lookup pins one until mbfs_fs_forget(), as FUSE
+ * does. All calls are safe from many threads at once. Errors are negative errnos; each call leaves
+ * the file system as it was when it fails, unless it says otherwise. Corruption found on the way is
+ * -EUCLEAN (bad content) or -EBADMSG (bad checksum). Permissions are the caller's business (FUSE:
+ * default_permissions), but ownership rules of new files (setgid directories) and reserved blocks
+ * look at struct mbfs_cred.
  */
 #ifndef MBFS_FS_H
 #define MBFS_FS_H
@@ -49,11 +50,11 @@ struct mbfs_attr {
 
 struct mbfs_mount_opts {
 	bool read_only;
-	bool norecovery;      /* with read_only: mount although the journal needs recovery */
-	bool errors_ok;	      /* with read_only: mount although the image is marked with errors */
-	bool errors_ro;	      /* once corruption is found, refuse all changes (-EROFS) */
-	bool discard;	      /* trim freed blocks on the device: not there yet, refused by mount */
-	bool fakeroot;	      /* everything is done with root's rights to reserved blocks */
+	bool norecovery; /* with read_only: mount although the journal needs recovery */
+	bool errors_ok;  /* with read_only: mount although the image is marked with errors */
+	bool errors_ro;  /* once corruption is found, refuse all changes (-EROFS) */
+	bool discard;    /* trim freed blocks on the device: not there yet, refused by mount */
+	bool fakeroot;   /* everything is done with root's rights to reserved blocks */
 	struct mbfs_alloc_tune tune;
 	uint64_t cache_bytes; /* metadata cache; 0: default */
 	unsigned commit_s;    /* seconds between write-outs; 0: default 5 */
@@ -63,26 +64,27 @@ MBFS_API void mbfs_mount_opts_default(struct mbfs_mount_opts *opts);
 /*
  * mbfs_fs_mount - mount the image on @dev
  * @notes: [out] what the user should know although it worked (mounted read-only because ...)
- * Errors: -EINVAL not ext4 or nonsense inside; -EOPNOTSUPP a feature (named); -EUCLEAN, -EBADMSG damaged;
- *         -EROFS needs recovery or marked with errors; -EIO; -ENOMEM. @diag says what and the remedy.
- *         Not one byte of the image has changed on error; @dev stays the caller's.
- * A writable mount marks the image not clean until mbfs_fs_unmount(). Threads are started: call after any
- * fork.
+ * Errors: -EINVAL not ext4 or nonsense inside; -EOPNOTSUPP a feature (named); -EUCLEAN, -EBADMSG
+ * damaged; -EROFS needs recovery or marked with errors; -EIO; -ENOMEM. @diag says what and the
+ * remedy. Not one byte of the image has changed on error; @dev stays the caller's. A writable mount
+ * marks the image not clean until mbfs_fs_unmount(). Threads are started: call after any fork.
  */
-MBFS_API MBFS_MUST_CHECK int mbfs_fs_mount(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
+MBFS_API MBFS_MUST_CHECK int mbfs_fs_mount(struct mbfs_bdev *dev,
+					   const struct mbfs_mount_opts *opts,
 					   struct mbfs_diag *diag, struct mbfs_diag *notes,
 					   struct mbfs_fs **out);
 /*
  * mbfs_fs_probe - all of mount's checks, without mounting; for reporting before daemonising
  * @read_only: [out] a mount would be read-only: asked for, or all that the image allows
  */
-MBFS_API MBFS_MUST_CHECK int mbfs_fs_probe(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts,
+MBFS_API MBFS_MUST_CHECK int mbfs_fs_probe(struct mbfs_bdev *dev,
+					   const struct mbfs_mount_opts *opts,
 					   struct mbfs_diag *diag, struct mbfs_diag *notes,
 					   bool *read_only);
 /*
- * Writes everything, frees unlinked inodes, marks the image clean. No other call is under way; files that
- * are still open are released, and pins may be left.
- * Errors: -EIO: the image stays marked not clean. The fs is gone either way.
+ * Writes everything, frees unlinked inodes, marks the image clean. No other call is under way;
+ * files that are still open are released, and pins may be left. Errors: -EIO: the image stays
+ * marked not clean. The fs is gone either way.
  */
 MBFS_API int mbfs_fs_unmount(struct mbfs_fs *fs);
 MBFS_API MBFS_MUST_CHECK int mbfs_fs_sync(struct mbfs_fs *fs);
@@ -99,13 +101,16 @@ MBFS_API void mbfs_fs_statfs(struct mbfs_fs *fs, struct mbfs_statfs *out);
 
 /* The equations, at quiescence. -EUCLEAN with what does not add up. */
 MBFS_API MBFS_MUST_CHECK int mbfs_fs_check(struct mbfs_fs *fs, struct mbfs_diag *diag);
-/* Statistics as one JSON object without newlines; free with mbfs_fs_string_free(). NULL: no memory. */
+/* Statistics as one JSON object without newlines; free with mbfs_fs_string_free(). NULL: no memory.
+ */
 MBFS_API char *mbfs_fs_stats_json(struct mbfs_fs *fs);
 MBFS_API void mbfs_fs_string_free(char *s);
 
-/* ---- names ---- Each that fills @attr pins the inode once more. Names: 1..255 bytes, no '/' or NUL. */
+/* ---- names ---- Each that fills @attr pins the inode once more. Names: 1..255 bytes, no '/' or
+ * NUL. */
 /* "." is the inode itself, also of a file (handles that come back), ".." a directory's parent. */
-MBFS_API int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name, struct mbfs_attr *attr);
+MBFS_API int mbfs_fs_lookup(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name,
+			    struct mbfs_attr *attr);
 MBFS_API void mbfs_fs_forget(struct mbfs_fs *fs, mbfs_ino_t ino, uint64_t nlookup);
 /* regular files, devices, fifos, sockets */
 MBFS_API int mbfs_fs_mknod(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
@@ -119,16 +124,22 @@ MBFS_API int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir, co
 MBFS_API int mbfs_fs_unlink(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name);
 MBFS_API int mbfs_fs_rmdir(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name);
 enum { MBFS_RENAME_NOREPLACE = 1, MBFS_RENAME_EXCHANGE = 2 };
-MBFS_API int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name, mbfs_ino_t new_dir,
-			    const char *new_name, unsigned flags);
+MBFS_API int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name,
+			    mbfs_ino_t new_dir, const char *new_name, unsigned flags);
 /* @buf gets a NUL; -ERANGE when it is too small (4096 always suffices) */
 MBFS_API int mbfs_fs_readlink(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes);
 
 /* ---- attributes ---- */
 enum mbfs_set {
-	MBFS_SET_MODE = 1u << 0, MBFS_SET_UID = 1u << 1, MBFS_SET_GID = 1u << 2,
-	MBFS_SET_SIZE = 1u << 3, MBFS_SET_ATIME = 1u << 4, MBFS_SET_MTIME = 1u << 5,
-	MBFS_SET_ATIME_NOW = 1u << 6, MBFS_SET_MTIME_NOW = 1u << 7, MBFS_SET_CTIME = 1u << 8,
+	MBFS_SET_MODE = 1u << 0,
+	MBFS_SET_UID = 1u << 1,
+	MBFS_SET_GID = 1u << 2,
+	MBFS_SET_SIZE = 1u << 3,
+	MBFS_SET_ATIME = 1u << 4,
+	MBFS_SET_MTIME = 1u << 5,
+	MBFS_SET_ATIME_NOW = 1u << 6,
+	MBFS_SET_MTIME_NOW = 1u << 7,
+	MBFS_SET_CTIME = 1u << 8,
 };
 MBFS_API int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_attr *attr);
 /* Changes the fields of @want named in @set (enum mbfs_set); @attr: the result, not pinned. */
@@ -140,8 +151,8 @@ enum { MBFS_XATTR_CREATE = 1, MBFS_XATTR_REPLACE = 2 };
 MBFS_API ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, void *buf,
 				  size_t bytes);
 MBFS_API ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes);
-MBFS_API int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value,
-			      size_t bytes, unsigned flags);
+MBFS_API int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name,
+			      const void *value, size_t bytes, unsigned flags);
 MBFS_API int mbfs_fs_removexattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name);
 
 /* ---- open files ---- @flags are open(2)'s; O_TRUNC is honoured, O_CREAT is not. */
@@ -150,9 +161,9 @@ MBFS_API int mbfs_file_open(struct mbfs_fs *fs, mbfs_ino_t ino, int flags, struc
 MBFS_API void mbfs_file_release(struct mbfs_file *f);
 MBFS_API ssize_t mbfs_file_read(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off);
 /*
- * Bytes written: fewer than asked only after an error midway (then the error is reported by the next
- * call). Data is in the image's file cache on return, and never shows what the disk held before.
- * Errors: -ENOSPC, -EFBIG past the format's limit, -EIO (the size is unchanged).
+ * Bytes written: fewer than asked only after an error midway (then the error is reported by the
+ * next call). Data is in the image's file cache on return, and never shows what the disk held
+ * before. Errors: -ENOSPC, -EFBIG past the format's limit, -EIO (the size is unchanged).
  */
 MBFS_API ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
 				 size_t bytes, uint64_t off);
@@ -166,12 +177,12 @@ MBFS_API int mbfs_file_fsync(struct mbfs_file *f, bool datasync);
 MBFS_API mbfs_ino_t mbfs_file_ino(const struct mbfs_file *f);
 
 /*
- * mbfs_dir_read - entries from @cookie on (0: the start), each given to @emit with the cookie of the one
- * after it, until emit returns false (that entry is not consumed) or the end. Cookies stay valid while
- * entries come and go (hash order in indexed directories). "." and ".." are included.
+ * mbfs_dir_read - entries from @cookie on (0: the start), each given to @emit with the cookie of
+ * the one after it, until emit returns false (that entry is not consumed) or the end. Cookies stay
+ * valid while entries come and go (hash order in indexed directories). "." and ".." are included.
  */
-typedef bool (*mbfs_dir_emit)(void *arg, const char *name, size_t name_len, mbfs_ino_t ino, uint8_t d_type,
-			      uint64_t next_cookie);
+typedef bool (*mbfs_dir_emit)(void *arg, const char *name, size_t name_len, mbfs_ino_t ino,
+			      uint8_t d_type, uint64_t next_cookie);
 MBFS_API int mbfs_dir_read(struct mbfs_file *dir, uint64_t cookie, mbfs_dir_emit emit, void *arg);
 
 #ifdef __cplusplus

@@ -9,6 +9,7 @@
 #   check_image                e2fsck -fn: status 0 and not a word of complaint
 #   refused TEXT COMMAND...    the command fails, and what it prints contains TEXT
 #   make_tree DIR [N [BYTES]]  a tree of all kinds of files; manifest DIR prints all that can be compared
+#   check_priv                 setuid bits and capabilities go when they must
 #   kernel_mount [OPT,...]     $IMG on $KMNT by the kernel's ext4; skips where it cannot
 set -euo pipefail
 export PATH=$MBFS_BUILD/bin:$PATH:/usr/sbin:/sbin
@@ -141,7 +142,7 @@ refused()
 same()
 {
 	[ "$1" != "$2" ] || return 0
-	diff <(printf '%s\n' "$1") <(printf '%s\n' "$2") | cut -c1-200 | sed -n 1,20p >&2
+	diff <(printf '%s\n' "$1") <(printf '%s\n' "$2") | cut -c1-200 | sed -n 1,20p >&2 || true
 	fail "${3:-values differ} (< is what was found, > what should be)"
 }
 
@@ -204,6 +205,33 @@ manifest()
 		fi
 		! command -v getfattr >/dev/null || getfattr -R -h -d -m '^(user|trusted)\.' -e hex . 2>/dev/null | sort
 	)
+}
+
+# What setuid bits and capabilities must not survive, on $MNT, whoever of kernel and daemon does it.
+check_priv()
+{
+	local f=$MNT/suid cap=0x0100000200040000000000000000000000000000
+
+	as_nobody()
+	{
+		setpriv --reuid 65534 --clear-groups "$@"
+	}
+	: >"$f" && chmod 6777 "$f"
+	as_nobody sh -c "echo x >>$f" && same "$(stat -c %a "$f")" 777 "setuid after a write"
+	chmod 6777 "$f" && echo x >>"$f" && same "$(stat -c %a "$f")" 6777 "setuid after root's write"
+	chmod 6755 "$f" && chown 1:1 "$f" && same "$(stat -c %a "$f")" 755 "setuid after chown"
+	chmod 6777 "$f" && as_nobody truncate -s 0 "$f"
+	same "$(stat -c %a "$f")" 777 "setuid after truncate"
+	chmod 6777 "$f" && as_nobody fallocate -l 10000 "$f"
+	same "$(stat -c %a "$f")" 777 "setuid after fallocate"
+	chmod 2666 "$f" && as_nobody sh -c "echo x >>$f"
+	same "$(stat -c %a "$f")" 2666 "setgid without group execution"
+	for change in "echo x >>$f" "truncate -s 5 $f" "chown 2 $f" "fallocate -l 20000 $f"; do
+		setfattr -n security.capability -v $cap "$f"
+		getfattr -n security.capability "$f" >/dev/null 2>&1 || fail "no capability was set"
+		sh -c "$change"
+		! getfattr -n security.capability "$f" >/dev/null 2>&1 || fail "capability after $change"
+	done
 }
 
 kernel_mount()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mount(8) and fstab conventions. Method: mount -t fuse.mbfs with the options people use.
 . "$(dirname "$0")/lib.sh"
+need setfattr getfattr setpriv
 [ -x /sbin/mount.fuse ] || [ -x /sbin/mount.fuse3 ] || skip "mount.fuse3 is not installed"
 # mount.fuse3 finds mbfs in the system's PATH only
 private
@@ -18,6 +19,10 @@ mbfs-stat "$MNT" | grep -q '^mount.cpus *3$' || fail "cpus=3 did not arrive"
 unmount_image
 mount -t fuse.mbfs -o ro "$IMG" "$MNT"
 refused "Read-only file system" touch "$MNT/x"
+unmount_image
+mount -t fuse.mbfs "$IMG" "$MNT" -o suid,dev
+grep -q "^$IMG $MNT fuse.mbfs rw,relatime," /proc/mounts || fail "$(grep "$MNT" /proc/mounts)"
+chmod 777 "$MNT" && check_priv
 unmount_image
 rc=0
 mount -t fuse.mbfs "$IMG" "$MNT" -o nonsense 2>"$T/err" || rc=$?
