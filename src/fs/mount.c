@@ -330,6 +330,9 @@ static int mark_clean(struct mbfs_fs *fs)
 	uint32_t nsec;
 	int err;
 
+	/* Inodes that could not be freed are still on the list: the image is not whole. */
+	if (fs->orphan_head != 0)
+		return -EUCLEAN;
 	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
 	super_set_free(&fs->super, blks, inodes);
 	rt_wall(&now_s, &nsec);
