@@ -362,6 +362,8 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 	err = per_cpu_open(a);
 	if (!err)
 		err = groups_open(a);
+	if (!err)
+		err = rt_rcu_worker_start(); /* frees PAs; see rt_rcu_throttle() */
 	if (err) {
 		alloc_release(a);
 		return diag_set(diag, err, "%s", err == -ENOMEM ? "out of memory" : strerror(-err));
@@ -377,7 +379,7 @@ void mbfs_alloc_close(struct mbfs_alloc *a)
 	for (unsigned i = 0; i < rt_cpus_nr(&a->cpus); i++)
 		for (unsigned k = 0; k < LG_LIST_NR; k++)
 			discard_lg(a, i, k, 0);
-	rt_rcu_barrier(); /* PAs that were freed */
+	rt_rcu_worker_stop(); /* which waits for PAs that were freed */
 	if (a->store_close)
 		a->store_close(a->store_ctx);
 	alloc_release(a);

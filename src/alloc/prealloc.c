@@ -387,6 +387,7 @@ void pa_container_del(struct pa *pa)
 			rt_event_signal(&a->arrive);
 	}
 	rt_rcu_call(&pa->rcu, pa_release);
+	rt_rcu_throttle();
 }
 
 void pa_owner_wait(struct mbfs_alloc_file *f)

@@ -10,6 +10,9 @@
  * readers that were inside have left. Not from a reader. rt_rcu_barrier()               all
  * callbacks queued before it have run. Not from a reader or a callback. The caller drains the queue
  * itself (liburcu's own rcu_barrier takes 10 ms whatever is queued: shared/notes/liburcu.md).
+ * rt_rcu_throttle()              where a thread that queues callbacks holds no spinlock and may
+ * sleep: a barrier if so many are queued that the worker has fallen behind. Without it a few
+ * hundred busy threads queue faster than one worker, with its share of the CPUs, can free.
  *
  *   struct rt_hash                 a fixed number of buckets, chosen at rt_hash_init(): never
  * resized. rt_hash_find(t, key, match, arg)   inside a reader; the node is valid until the section

@@ -71,7 +71,6 @@ static void run(const char *variant, uint32_t per_grp, uint64_t *enospc)
 
 	memset(&sh, 0, sizeof(sh));
 	*enospc = 0;
-	ck_assert_int_eq(rt_rcu_worker_start(), 0);
 	sh.a = t_alloc(variant, 65536, BLKS, per_grp, 0, 4);
 	for (unsigned i = 0; i < THREADS; i++) {
 		w[i] = (struct worker){ .sh = &sh, .id = i, .seed = seed + i };
@@ -85,7 +84,6 @@ static void run(const char *variant, uint32_t per_grp, uint64_t *enospc)
 	}
 	ck_assert_uint_eq(mbfs_alloc_free_nr(sh.a), BLKS);
 	t_alloc_close(sh.a);
-	rt_rcu_worker_stop();
 }
 
 static const char *const holding[] = { "begin-end", "claim-wait" };

@@ -62,6 +62,26 @@ START_TEST(barrier_runs_all_in_order)
 }
 END_TEST
 
+/* Goal: a thread that throttles never has more than so many callbacks queued, worker or not.
+ * Method: no worker, many callbacks, look at how many have not run. */
+START_TEST(throttle_bounds_the_queue)
+{
+	struct order o = { .last = 0 };
+	unsigned most = 0;
+
+	for (unsigned i = 1; i <= 300000; i++) {
+		queue(&o, i);
+		rt_rcu_throttle();
+		if (i - rt_u32_read(&o.ran) > most)
+			most = i - rt_u32_read(&o.ran);
+	}
+	ck_assert_uint_le(most, 65536);
+	ck_assert_uint_gt(most, 1); /* it is no barrier each time */
+	rt_rcu_barrier();
+	ck_assert_uint_eq(rt_u32_read(&o.ran), 300000);
+}
+END_TEST
+
 static void queue_and_barrier(void *arg)
 {
 	(void)arg;
@@ -382,6 +402,7 @@ static Suite *suite(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, barrier_runs_all_in_order);
+	tcase_add_test(tc, throttle_bounds_the_queue);
 	tcase_add_loop_test(tc, barriers_of_many_threads, 0, 2);
 	tcase_add_test(tc, worker_drains);
 	tcase_add_test(tc, callback_queues_again);

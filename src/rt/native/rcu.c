@@ -57,11 +57,11 @@ void rt_rcu_synchronize(void)
 }
 
 /* ---- deferred callbacks ---- */
-enum { QUEUE_HIGH_WATER = 4096, WORKER_PERIOD_MS = 5 };
+enum { QUEUE_HIGH_WATER = 4096, QUEUE_MAX = 16 * QUEUE_HIGH_WATER, WORKER_PERIOD_MS = 5 };
 
 static struct {
 	rt_ptr head;	  /* [atomic] newest first */
-	rt_u32 queued_nr; /* [racy: only decides when to wake the worker] */
+	rt_u32 queued_nr; /* [racy: only decides when to wake the worker, or to throttle] */
 	pthread_mutex_t drain_lock;
 	rt_u64 drain_seq; /* [atomic] odd while a drain runs; written under drain_lock */
 
@@ -127,6 +127,12 @@ void rt_rcu_barrier(void)
 		rt_u64_add_return(&rcu.drain_seq, 1);
 	}
 	pthread_mutex_unlock(&rcu.drain_lock);
+}
+
+void rt_rcu_throttle(void)
+{
+	if (__builtin_expect(rt_u32_read(&rcu.queued_nr) > QUEUE_MAX, 0))
+		rt_rcu_barrier();
 }
 
 static void worker_main(void *arg)

@@ -50,11 +50,12 @@ struct rt_rcu_head {
 void rt_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head));
 void rt_rcu_synchronize(void);
 void rt_rcu_barrier(void);
+void rt_rcu_throttle(void);
 
 /*
  * The thread that drains the callback queue in the background. Without it callbacks wait for the
- * next barrier or for the queue to reach its high-water mark. Counted: stop matches start; the last
- * stop drains. Started after any fork (threads do not survive one).
+ * next barrier or throttle. Counted: stop matches start; the last stop drains. Started after any
+ * fork (threads do not survive one).
  */
 int rt_rcu_worker_start(void);
 void rt_rcu_worker_stop(void);
