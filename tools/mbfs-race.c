@@ -22,6 +22,7 @@ struct args {
 	struct race_config cfg;
 	const char *variants, *workloads, *json;
 	char mbfsd[PATH_MAX];
+	uint32_t widen_auto_us; /* 0: as cfg.widen_us says */
 	bool rounds_given, seconds_given, quiet;
 	/* matrix */
 	unsigned threads[LIST_MAX], cpus[LIST_MAX];
@@ -57,6 +58,9 @@ static const char usage_text[] =
 	"  --block-size BYTES     1024, 2048, 4096 or 65536 (default 65536)\n"
 	"  --size BYTES           of the image, with K, M or G (default 240M)\n"
 	"  --widen POINT=USEC     hold threads up at a delay point; may be repeated\n"
+	"  --widen auto[=USEC]    at the point that makes the variant lose, or at all of them if "
+	"it\n"
+	"                         is to hold (default 1000; list shows the points)\n"
 	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
 	"table)\n"
 	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
@@ -143,14 +147,22 @@ static int parse_widen(struct args *a, const char *arg)
 	const char *eq = strchr(arg, '='), *name;
 	uint64_t us;
 
+	if (strcmp(arg, "auto") == 0) {
+		a->widen_auto_us = 1000;
+		return 0;
+	}
 	if (!eq)
 		return bad_use("--widen %s: POINT=USEC is wanted", arg);
+	if (!number(eq + 1, 0, 10000000, &us))
+		return bad_use("--widen %s: '%s' is not a number of microseconds up to 10000000",
+			       arg, eq + 1);
+	if (strncmp(arg, "auto=", strlen("auto=")) == 0) {
+		a->widen_auto_us = (uint32_t)us;
+		return 0;
+	}
 	for (unsigned i = 0; (name = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++) {
 		if (strlen(name) != (size_t)(eq - arg) || strncmp(name, arg, strlen(name)) != 0)
 			continue;
-		if (!number(eq + 1, 0, 10000000, &us))
-			return bad_use("--widen %s: '%s' is not a number of microseconds up to "
-				       "10000000", arg, eq + 1);
 		a->cfg.widen_us[i] = (uint32_t)us;
 		return 0;
 	}
@@ -385,6 +397,16 @@ static int run_one(struct session *s, const struct race_config *cfg)
 	return 0;
 }
 
+/* The window that the variant has; all of them for one that has none. */
+static void widen_for(struct race_config *cfg, uint32_t us)
+{
+	for (unsigned i = 0; i < MBFS_POINT_NR; i++)
+		cfg->widen_us[i] = cfg->variant->window == MBFS_POINT_NR ||
+						   cfg->variant->window == i ?
+					   us :
+					   0;
+}
+
 /* Every workload and variant asked for, with the numbers of @cfg. */
 static int run_all(struct session *s, const struct args *a, struct race_config cfg)
 {
@@ -400,6 +422,8 @@ static int run_all(struct session *s, const struct args *a, struct race_config c
 				continue;
 			cfg.workload = w;
 			cfg.variant = v;
+			if (a->widen_auto_us)
+				widen_for(&cfg, a->widen_auto_us);
 			err = run_one(s, &cfg);
 			if (err)
 				return err;
@@ -494,9 +518,14 @@ static int cmd_list(void)
 		for (w = sc->workloads; w->name; w++)
 			printf("  workload %-12s %s\n", w->name, w->summary);
 	}
-	printf("\nvariants (--variant; mbfs -o enospc=NAME)\n");
+	printf("\nvariants (--variant; mbfs -o enospc=NAME), and the delay point where they "
+	       "lose\n");
 	for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)); i++)
-		printf("  %-11s %-6s %-8s %-13s %s\n", v->name, v->holds ? "holds" : "loses",
+		printf("  %-11s %-6s %-13s %-8s %-13s %s\n", v->name,
+		       v->holds			      ? "holds" :
+		       v->window == MBFS_POINT_NR ? "spins" :
+						    "loses",
+		       v->window == MBFS_POINT_NR ? "" : mbfs_alloc_point_name(v->window),
 		       v->kernel ? v->kernel : "-", v->commit ? v->commit : "-", v->summary);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)

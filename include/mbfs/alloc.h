@@ -33,7 +33,11 @@ enum mbfs_alloc_point {
 	MBFS_POINT_CLAIM_SCAN,   /* claim-scan: between the claim and the first look at a group */
 	MBFS_POINT_MARK_PUBLISH, /* mark-publish: blocks marked used in the buddy, PA not yet
 				    visible */
-	MBFS_POINT_DETACH_FREE,  /* detach-free: PAs detached from the group, blocks not yet back */
+	MBFS_POINT_PA_BUSY,	 /* pa-busy: blocks taken from a PA, which is busy until they are
+				    marked on disk */
+	MBFS_POINT_SCAN_DISCARD, /* scan-discard: a pass found nothing, PAs not yet swept */
+	MBFS_POINT_DETACH_FREE,  /* detach-free: PAs detached from the group, blocks not yet back;
+				    where the group's lock is held the delay burns the CPU */
 	MBFS_POINT_DELETED_FREE, /* deleted-free: PA marked deleted, blocks not yet back */
 	MBFS_POINT_NR
 };
@@ -51,10 +55,12 @@ struct mbfs_alloc_tune {
 	uint32_t widen_us[MBFS_POINT_NR];   /* 0: no delay */
 };
 
-/* Variants in the order of DESIGN.md's table; NULL past the end. @holds: expected never to lose. */
+/* Variants in the order of DESIGN.md's table; NULL past the end. @holds: expected never to lose.
+ * @window: the delay point that makes it lose; MBFS_POINT_NR: none is known. */
 struct mbfs_alloc_variant {
 	const char *name, *kernel, *commit, *summary;
 	bool holds;
+	enum mbfs_alloc_point window;
 };
 MBFS_API const struct mbfs_alloc_variant *mbfs_alloc_variant_at(unsigned idx);
 MBFS_API const struct mbfs_alloc_variant *mbfs_alloc_variant_find(const char *name);

@@ -31,8 +31,8 @@
  * discarders of one PA: busy and deleted under its lock. Readers of counters and indexes look
  * without a lock and look again under it. Lock paths: LG -> PA; PA_TREE -> PA; GROUP_LOAD ->
  * (store); GROUP -> PA; GROUP -> (store: GDESC, BUF, CACHE). No lock is common to all groups on
- * this path; near full the claim counter is one atomic. No lock is held at a widen point or while
- * waiting.
+ * this path; near full the claim counter is one atomic. No lock is held while waiting, nor at a
+ * widen point that sleeps.
  */
 #include "alloc/alloc_priv.h"
 
@@ -46,6 +46,8 @@
 static const char *const point_names[MBFS_POINT_NR] = {
 	[MBFS_POINT_CLAIM_SCAN] = "claim-scan",
 	[MBFS_POINT_MARK_PUBLISH] = "mark-publish",
+	[MBFS_POINT_PA_BUSY] = "pa-busy",
+	[MBFS_POINT_SCAN_DISCARD] = "scan-discard",
 	[MBFS_POINT_DETACH_FREE] = "detach-free",
 	[MBFS_POINT_DELETED_FREE] = "deleted-free",
 };
@@ -108,6 +110,11 @@ static bool should_retry(struct alloc_ctx *ac)
 	if (ac->req->flags & MBFS_ALLOC_GOAL_ONLY)
 		return false;
 	ac->waited = true;
+	if (policy->passes_max && ac->enospc.passes >= policy->passes_max) {
+		stat_add(ac->a, ac->cpu, STAT_CAP_HITS, 1);
+		return false;
+	}
+	alloc_point(ac->a, MBFS_POINT_SCAN_DISCARD);
 	for (unsigned i = 0; i < policy->sweeps_max && freed == 0; i++) {
 		busy = false;
 		freed = discard_all(ac, ac->len, &busy);

@@ -232,6 +232,18 @@ static inline void alloc_point(struct mbfs_alloc *a, enum mbfs_alloc_point point
 		rt_sleep_ns(a->tune.widen_us[point] * 1000ull);
 }
 
+/* The same under a spinlock: no sleep. */
+static inline void alloc_point_locked(struct mbfs_alloc *a, enum mbfs_alloc_point point)
+{
+	uint64_t until;
+
+	if (__builtin_expect(a->tune.widen_us[point] == 0, 1))
+		return;
+	until = rt_now_ns() + a->tune.widen_us[point] * 1000ull;
+	while (rt_now_ns() < until)
+		;
+}
+
 static inline mbfs_blk_t group_start(const struct mbfs_alloc *a, const struct group *g)
 {
 	return (mbfs_blk_t)g->idx * a->shape.blks_per_grp + a->shape.first_blk;

@@ -6,9 +6,9 @@
  * busy with one file's (discard_file)          when its last writer closes it, or it is cut one
  * list of a locality group       when it has grown too long
  *
- * The variants differ in the sweep (enospc/): whether blocks come back in the same hold of the
- * group's lock in which the PA was detached, or later, from a private list; whether it waits for
- * busy PAs; what it counts. The other two set deleted first and free the blocks in a later lock
+ * The variants differ in the sweep (enospc/): whether it waits for busy PAs, and if the blocks of
+ * those it has detached are in the buddy or on a private list when the group's lock is dropped for
+ * that; what it counts. The other two set deleted first and free the blocks in a later lock
  * hold: a sweep in between meets a PA that gives nothing (window W2 of
  * shared/notes/mballoc-history.md, open in mainline).
  */
@@ -83,57 +83,57 @@ static bool pa_claim(const struct enospc_policy *policy, struct pa *pa, bool *bu
 	return mine;
 }
 
-/* One hold of the group's lock: detach PAs until @need blocks are, and free them now or later. */
-static uint32_t sweep_locked(struct alloc_ctx *ac, struct group *g, uint32_t need,
-			     struct pa_list *detached, bool *busy)
+/* All PAs of the group that nobody has go on the private list @detached. Group lock held. */
+static uint32_t detach_locked(struct alloc_ctx *ac, struct group *g, struct pa_list *detached,
+			      bool *busy)
 {
 	const struct enospc_policy *policy = ac->a->policy;
-	struct mbfs_alloc *a = ac->a;
-	uint32_t freed = 0;
+	uint32_t detached_blks = 0;
 	bool found = false;
 	struct pa *pa, *next;
 
 	TAILQ_FOREACH_SAFE(pa, &g->pas, group_link, next) {
-		if (freed >= need)
-			break;
 		if (!pa_claim(policy, pa, busy))
 			continue;
 		if (!found && (policy->bump & BUMP_DISCARD_FOUND))
-			rt_counter_add_ordered(&a->seq, ac->cpu, 1);
+			rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
 		found = true;
-		bump_begin(a, ac->cpu);
+		bump_begin(ac->a, ac->cpu);
 		group_unlink_locked(g, pa);
-		freed += pa->free;
-		if (!policy->free_late) {
-			count_discarded(a, ac->cpu, pa_blocks_free_locked(a, pa));
-			bump_end(a, ac->cpu);
-		}
+		detached_blks += pa->free;
 		/* deleted is ours: nobody else uses this link (see pa_container_del() for the
 		 * lists). */
 		TAILQ_INSERT_TAIL(detached, pa, group_link);
 	}
-	return freed;
+	return detached_blks;
 }
 
-static void sweep_finish(struct alloc_ctx *ac, struct group *g, struct pa_list *detached)
+/* The blocks of detached PAs go into the buddy; the PAs go to @empty. Group lock held. */
+static void detached_free_locked(struct alloc_ctx *ac, struct pa_list *detached,
+				 struct pa_list *empty)
 {
 	struct mbfs_alloc *a = ac->a;
 	struct pa *pa;
 
-	if (TAILQ_EMPTY(detached))
-		return;
-	if (a->policy->free_late) {
-		alloc_point(a, MBFS_POINT_DETACH_FREE);
-		TAILQ_FOREACH(pa, detached, group_link) {
-			rt_spin_lock(&g->lock);
-			count_discarded(a, ac->cpu, pa_blocks_free_locked(a, pa));
-			rt_spin_unlock(&g->lock);
-			bump_end(a, ac->cpu);
-		}
-	}
-	alloc_notify(a);
+	if (!TAILQ_EMPTY(detached))
+		alloc_point_locked(a, MBFS_POINT_DETACH_FREE);
 	while ((pa = TAILQ_FIRST(detached))) {
+		count_discarded(a, ac->cpu, pa_blocks_free_locked(a, pa));
+		bump_end(a, ac->cpu);
 		TAILQ_REMOVE(detached, pa, group_link);
+		TAILQ_INSERT_TAIL(empty, pa, group_link);
+	}
+}
+
+static void containers_leave(struct mbfs_alloc *a, struct pa_list *empty)
+{
+	struct pa *pa;
+
+	if (TAILQ_EMPTY(empty))
+		return;
+	alloc_notify(a);
+	while ((pa = TAILQ_FIRST(empty))) {
+		TAILQ_REMOVE(empty, pa, group_link);
 		pa_container_del(pa);
 	}
 }
@@ -145,29 +145,40 @@ static bool list_is_empty(struct alloc_ctx *ac, struct group *g)
 	return rt_u32_read(&g->pa_nr) == 0 && (!ac->strict || !ac->a->policy->deleted_is_busy);
 }
 
+/*
+ * The kernel's ext4_mb_discard_group_preallocations(): all PAs that nobody has, whatever @need is;
+ * with busy_wait again while that is not enough and some are busy. keep_detached: the blocks of
+ * those found so far stay on the private list meanwhile.
+ */
 uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, bool *busy)
 {
 	const struct enospc_policy *policy = ac->a->policy;
+	struct pa_list detached = TAILQ_HEAD_INITIALIZER(detached);
+	struct pa_list empty = TAILQ_HEAD_INITIALIZER(empty);
 	uint32_t freed = 0;
 	bool again;
 
 	if (!group_has(g, GROUP_LOADED) || list_is_empty(ac, g))
 		return 0;
-	if (policy->bump & BUMP_DISCARD_NONEMPTY)
-		rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
 	do {
-		struct pa_list detached = TAILQ_HEAD_INITIALIZER(detached);
 		bool met_busy = false;
 
 		rt_spin_lock(&g->lock);
-		freed += sweep_locked(ac, g, need - freed, &detached, &met_busy);
-		rt_spin_unlock(&g->lock);
-		sweep_finish(ac, g, &detached);
-		*busy |= met_busy;
+		if (policy->bump & BUMP_DISCARD_NONEMPTY)
+			rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
+		freed += detach_locked(ac, g, &detached, &met_busy);
 		again = policy->busy_wait && met_busy && freed < need;
-		if (again)
+		if (!again || !policy->keep_detached)
+			detached_free_locked(ac, &detached, &empty);
+		rt_spin_unlock(&g->lock);
+		*busy |= met_busy;
+		if (again) {
+			if (!TAILQ_EMPTY(&detached))
+				alloc_point(ac->a, MBFS_POINT_DETACH_FREE);
 			rt_yield();
+		}
 	} while (again);
+	containers_leave(ac->a, &empty);
 	return freed;
 }
 

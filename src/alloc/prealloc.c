@@ -192,6 +192,7 @@ static void pa_commit(struct alloc_ctx *ac, struct pa *pa, mbfs_clu_t start, uin
 	struct group *g = pa->grp;
 	bool over;
 
+	alloc_point(a, MBFS_POINT_PA_BUSY);
 	rt_spin_lock(&g->lock);
 	a->store->bitmap_update(a->store_ctx, ac->tx, g->idx, start, len, true);
 	rt_spin_lock(&pa->lock);

@@ -44,6 +44,7 @@ refused "--size 1Q" run enospc --size 1Q
 refused "--size 10" run enospc --size 10
 refused "--widen here=5" run enospc --widen here=5
 refused "--widen claim-scan" run enospc --widen claim-scan
+refused "--widen auto=x" run enospc --widen auto=x
 refused "--widen claim-scan=x" run enospc --widen claim-scan=x
 refused "--json /nowhere/x" run enospc --json /nowhere/x
 refused "--daemon /nowhere/mbfs" run enospc --mount --daemon /nowhere/mbfs
@@ -57,7 +58,7 @@ for args in --help --version list "run --help"; do
 	}
 done
 for word in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 begin-end claim-wait fill fill-write pairs mixed \
-	claim-scan mark-publish detach-free deleted-free; do
+	claim-scan mark-publish pa-busy scan-discard detach-free deleted-free; do
 	"$RACE" list | grep -qE "^ *(workload )?$word( |\$)" || {
 		echo "mbfs-race list does not show $word" >&2
 		fails=$((fails + 1))

@@ -11,7 +11,7 @@ fi
 RACE=${MBFS_BUILD:?}/bin/mbfs-race
 DIR=$(mktemp -d)
 trap 'rm -rf --one-file-system "$DIR"' EXIT
-WIDEN=(--widen detach-free=3000 --widen deleted-free=3000 --widen mark-publish=3000)
+WIDEN=(--widen auto=2000)
 
 "$RACE" run enospc --mount --dir "$DIR" --variant claim-wait --workload all --threads 16 --seconds 2
 "$RACE" run enospc --mount --dir "$DIR" --variant claim-wait --threads 16 --seconds 2 \

@@ -30,10 +30,11 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 
 const struct enospc_policy enospc_bb_free = {
 	.pub = { "bb-free", "-", "patchwork 533ac1f5b19c (not merged)",
-		 "look at bb_free of all groups under their locks", false },
+		 "look at bb_free of all groups under their locks", false,
+		 MBFS_POINT_MARK_PUBLISH },
 	.publish_late = true,
-	.free_late = true,
 	.busy_wait = true,
+	.keep_detached = true,
 	.sweeps_max = 1,
 	.retry = retry,
 };

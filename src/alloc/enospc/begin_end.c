@@ -38,7 +38,7 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 
 const struct enospc_policy enospc_begin_end = {
 	.pub = { "begin-end", "-", "ours", "two counters around each return of blocks; no barrier",
-		 true },
+		 true, MBFS_POINT_NR },
 	.deleted_is_busy = true,
 	.sweeps_max = 1,
 	.bump = BUMP_BEGIN_END,

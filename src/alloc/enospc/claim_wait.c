@@ -58,7 +58,7 @@ static void done(struct alloc_ctx *ac)
 
 const struct enospc_policy enospc_claim_wait = {
 	.pub = { "claim-wait", "-", "ours",
-		 "after a claim never ENOSPC: wait for blocks in transit", true },
+		 "after a claim never ENOSPC: wait for blocks in transit", true, MBFS_POINT_NR },
 	.deleted_is_busy = true,
 	.sweeps_max = 1,
 	.sample = sample,

@@ -31,10 +31,11 @@ struct enospc_state {
 struct enospc_policy {
 	struct mbfs_alloc_variant pub;
 	bool publish_late;	/* a new PA becomes visible in a lock hold of its own */
-	bool free_late; /* discarded PAs' blocks come back after the group lock was dropped */
 	bool busy_wait;		/* a sweep waits for busy PAs inside the group */
+	bool keep_detached; /* ... with the blocks of those it has detached on a private list */
 	bool deleted_is_busy;	/* a PA that somebody else is taking apart counts as busy */
 	unsigned sweeps_max; /* sweeps over all groups while some were busy and nothing was freed */
+	unsigned passes_max;	/* passes of the allocator in one call; 0: no limit */
 	unsigned bump;		/* enum enospc_bump */
 	void (*sample)(struct alloc_ctx *ac); /* before a pass; may be NULL */
 	/* After a pass found nothing and @freed blocks were discarded (@busy: some could not be):

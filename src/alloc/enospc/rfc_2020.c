@@ -44,10 +44,10 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 const struct enospc_policy enospc_rfc_2020 = {
 	.pub = { "rfc-2020", "-", "RFC 02/20 of 2020-05-01 (not merged as such)",
 		 "per-CPU counter at new PA and at discard; rcu_barrier(), then compare the sum",
-		 false },
+		 false, MBFS_POINT_DETACH_FREE },
 	.publish_late = true,
-	.free_late = true,
 	.busy_wait = true,
+	.keep_detached = true,
 	.sweeps_max = 1,
 	.bump = BUMP_NEW_PA | BUMP_DISCARD_NONEMPTY,
 	.sample = enospc_sample_seq,

@@ -11,7 +11,8 @@
 
 const struct enospc_policy enospc_5_10 = {
 	.pub = { "5.10", "5.10", "70022da804f0, 5b3dc19dda66",
-		 "bump only for a PA found; PAs freed before the group lock drops", false },
+		 "bump only for a PA found; PAs freed before the group lock drops", false,
+		 MBFS_POINT_DELETED_FREE },
 	.busy_wait = true,
 	.sweeps_max = 1,
 	.bump = BUMP_BUDDY | BUMP_DISCARD_FOUND,

@@ -9,7 +9,7 @@
 
 const struct enospc_policy enospc_5_17 = {
 	.pub = { "5.17", "5.17", "8c80fb312d7a",
-		 "busy PAs: three sweeps over all groups, no waiting", false },
+		 "busy PAs: three sweeps over all groups, no waiting", false, MBFS_POINT_PA_BUSY },
 	.sweeps_max = 3,
 	.bump = BUMP_BUDDY | BUMP_DISCARD_FOUND,
 	.sample = enospc_sample_seq,

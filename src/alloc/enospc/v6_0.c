@@ -7,21 +7,12 @@
  */
 #include "alloc/alloc_priv.h"
 
-enum { PASSES_MAX = 3 };
-
-static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
-{
-	if (ac->enospc.passes < PASSES_MAX)
-		return enospc_retry_strict(ac, freed, busy);
-	stat_add(ac->a, ac->cpu, STAT_CAP_HITS, 1);
-	return false;
-}
-
 const struct enospc_policy enospc_6_0 = {
 	.pub = { "6.0", "6.0", "80fa46d6b9e7", "as 5.17, and at most three allocator passes",
-		 false },
+		 false, MBFS_POINT_PA_BUSY },
 	.sweeps_max = 3,
+	.passes_max = 3,
 	.bump = BUMP_BUDDY | BUMP_DISCARD_FOUND,
 	.sample = enospc_sample_seq,
-	.retry = retry,
+	.retry = enospc_retry_strict,
 };
