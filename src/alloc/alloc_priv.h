@@ -6,14 +6,13 @@
 #include <mbfs/alloc.h>
 
 #include "alloc/enospc/enospc.h"
+#include "alloc/index.h"
 #include "base/containers.h"
 #include "rt/percpu.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
 enum {
-	ORDER_MAX = 17,	    /* of a chunk: block_bits + 1 with 64 KiB blocks */
-	ORDER_NR = ORDER_MAX + 1,
 	LG_LIST_NR = 10,    /* locality-group lists, by order of what is left */
 	LG_TRIM_ABOVE = 8, LG_TRIM_TO = 5, /* PAs of one list */
 	STREAM_GOAL_MAX = 64,
@@ -94,11 +93,6 @@ struct group {
 				      here */
 	struct pa_list pas; /* [lock] */
 	int load_err;	   /* [load_lock] why it is bad */
-};
-
-/* For each order a bitmap over all groups, searched from the goal on. */
-struct group_index {
-	rt_u64 *words[ORDER_NR]; /* [atomic] */
 };
 
 /* ---- preallocations ---- */
@@ -262,6 +256,8 @@ void buddy_build(struct mbfs_alloc *a, struct group *g); /* chunks and counters 
  */
 bool buddy_take(const struct mbfs_alloc *a, const struct group *g, uint32_t want,
 		mbfs_clu_t *start);
+/* The start of the first chunk of @order at or after @from; the group's length if none. */
+mbfs_clu_t buddy_chunk_next(const struct group *g, unsigned order, mbfs_clu_t from);
 int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag);
 
 /* group.c */
@@ -270,9 +266,6 @@ void groups_close(struct mbfs_alloc *a);
 /* Load if needed. Errors: the store's; the group is fenced off then. No spinlock held. */
 int group_load(struct mbfs_alloc *a, struct group *g);
 void group_index_update(struct mbfs_alloc *a, struct group *g); /* lock held */
-/* The first group at or after @from in the order's bitmap; grp_nr if none. */
-mbfs_grp_t index_next(const struct mbfs_alloc *a, const struct group_index *ix, unsigned order,
-		      mbfs_grp_t from);
 
 /* claim.c */
 int claim_open(struct mbfs_alloc *a, uint64_t free_nr);

@@ -191,14 +191,18 @@ bool buddy_take(const struct mbfs_alloc *a, const struct group *g, uint32_t want
 		*start = i << order;
 		return true;
 	}
-	for (mbfs_clu_t n = bits_next_clear(g->bits, g->first_free, g->len); n < g->len;
-	     n = bits_next_clear(g->bits, n + 1, g->len)) {
-		if (chunk_is(g, 0, n)) {
-			*start = n;
-			return true;
-		}
-	}
-	return false;
+	*start = bits_next_lone_clear(g->bits, g->first_free, g->len);
+	return *start < g->len;
+}
+
+mbfs_clu_t buddy_chunk_next(const struct group *g, unsigned order, mbfs_clu_t from)
+{
+	uint32_t nr = g->len >> order, i;
+
+	if (order == 0)
+		return bits_next_lone_clear(g->bits, from, g->len);
+	i = bits_next_set(g->chunks[order], (from + (1u << order) - 1) >> order, nr);
+	return i < nr ? i << order : g->len;
 }
 
 int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag)

@@ -39,9 +39,8 @@ static int check_index(const struct mbfs_alloc *a, const struct group *g, struct
 	uint32_t frags = rt_u32_read(&g->fragments), free_nr = rt_u32_read(&g->free_nr);
 
 	for (unsigned k = 0; k < a->order_nr; k++) {
-		bool in_order =
-			rt_u64_read(&a->by_order.words[k][g->idx >> 6]) >> (g->idx & 63) & 1;
-		bool in_frag = rt_u64_read(&a->by_frag.words[k][g->idx >> 6]) >> (g->idx & 63) & 1;
+		bool in_order = index_has(&a->by_order, k, g->idx);
+		bool in_frag = index_has(&a->by_frag, k, g->idx);
 		unsigned avg = frags ? order_floor(free_nr / frags) : ORDER_NR;
 
 		if (avg != ORDER_NR && avg >= a->order_nr)

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Groups: their memory, loading, and the indexes that find one that fits.
+ * Groups: their memory and loading, and their place in the indexes (index.c).
  *
  * A group is loaded when somebody first locks it for blocks. Until then its counters come from the
  * descriptor, and the indexes have it where one run of all its free blocks would put it: a guess
  * that makes it a candidate, corrected by loading.
- *
- * An index has one bitmap over all groups per order, changed with atomic operations under the
- * group's lock and read without any: what is found is a candidate, and looked at again under its
- * lock.
  */
 #include "alloc/alloc_priv.h"
 
@@ -19,26 +15,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "rt/mem.h"
-
-static void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to)
-{
-	const uint64_t bit = 1ull << (grp & 63);
-	uint64_t old;
-
-	if (*at == to)
-		return;
-	if (to >= 0) {
-		old = rt_u64_read(&ix->words[to][grp >> 6]);
-		while (!rt_u64_cas(&ix->words[to][grp >> 6], &old, old | bit))
-			;
-	}
-	if (*at >= 0) {
-		old = rt_u64_read(&ix->words[*at][grp >> 6]);
-		while (!rt_u64_cas(&ix->words[*at][grp >> 6], &old, old & ~bit))
-			;
-	}
-	*at = to;
-}
 
 static int8_t order_capped(const struct mbfs_alloc *a, uint32_t n)
 {
@@ -55,23 +31,6 @@ void group_index_update(struct mbfs_alloc *a, struct group *g)
 	index_move(&a->by_order, g->idx, &g->in_order, out ? -1 : g->largest);
 	index_move(&a->by_frag, g->idx, &g->in_frag,
 		   out || frags == 0 ? -1 : order_capped(a, free_nr / frags));
-}
-
-mbfs_grp_t index_next(const struct mbfs_alloc *a, const struct group_index *ix, unsigned order,
-		      mbfs_grp_t from)
-{
-	while (from < a->grp_nr) {
-		uint64_t word = rt_u64_read(&ix->words[order][from >> 6]) & (~0ull << (from & 63));
-
-		if (word) {
-			from = (from & ~63u) + (mbfs_grp_t)__builtin_ctzll(word);
-			return from < a->grp_nr ? from : a->grp_nr;
-		}
-		if (from > UINT32_MAX - 64)
-			break;
-		from = (from | 63) + 1;
-	}
-	return a->grp_nr;
 }
 
 static int group_memory(struct mbfs_alloc *a, struct group *g)
@@ -196,16 +155,6 @@ static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
 	return 0;
 }
 
-static int index_open(struct mbfs_alloc *a, struct group_index *ix)
-{
-	for (unsigned k = 0; k < a->order_nr; k++) {
-		ix->words[k] = rt_zalloc(div_up(a->grp_nr, 64) * sizeof(rt_u64));
-		if (!ix->words[k])
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 int groups_open(struct mbfs_alloc *a)
 {
 	uint64_t free_nr = 0;
@@ -214,9 +163,9 @@ int groups_open(struct mbfs_alloc *a)
 	a->groups = rt_zalloc(a->grp_nr * sizeof(*a->groups));
 	if (!a->groups)
 		return -ENOMEM;
-	err = index_open(a, &a->by_order);
+	err = index_open(&a->by_order, a->grp_nr, a->order_nr);
 	if (!err)
-		err = index_open(a, &a->by_frag);
+		err = index_open(&a->by_frag, a->grp_nr, a->order_nr);
 	for (mbfs_grp_t i = 0; !err && i < a->grp_nr; i++)
 		err = group_init(a, i, &free_nr);
 	return err ? err : claim_open(a, free_nr);
@@ -225,10 +174,8 @@ int groups_open(struct mbfs_alloc *a)
 void groups_close(struct mbfs_alloc *a)
 {
 	claim_close(a);
-	for (unsigned k = 0; k < a->order_nr; k++) {
-		rt_free(a->by_order.words[k]);
-		rt_free(a->by_frag.words[k]);
-	}
+	index_close(&a->by_order);
+	index_close(&a->by_frag);
 	for (mbfs_grp_t i = 0; a->groups && i < a->grp_nr; i++) {
 		MBFS_ASSERT(rt_u32_read(&a->groups[i].pa_nr) == 0);
 		rt_free(a->groups[i].bits);

@@ -92,3 +92,31 @@ uint32_t bits_next_set(const uint8_t *map, uint32_t start, uint32_t end)
 	}
 	return end;
 }
+
+uint32_t bits_next_lone_clear(const uint8_t *map, uint32_t start, uint32_t end)
+{
+	const uint64_t even = 0x5555555555555555ull;
+
+	for (uint32_t n = start; n < end; n = word_next(n, end)) {
+		uint64_t clear = ~word_get(map, n);
+		uint64_t pair = (clear >> 1 & even) | (clear & even) << 1;
+		uint64_t w = clear & ~pair & word_mask(n, end);
+
+		if (w)
+			return (n & ~63u) + (uint32_t)__builtin_ctzll(w);
+	}
+	return end;
+}
+
+uint32_t bits_clear_since(const uint8_t *map, uint32_t start, uint32_t at)
+{
+	while (at > start) {
+		uint32_t first = (at - 1) & ~63u; /* of the word of bit at - 1 */
+		uint64_t w = word_get(map, at - 1) & word_mask(first < start ? start : first, at);
+
+		if (w)
+			return first + 64u - (uint32_t)__builtin_clzll(w);
+		at = first < start ? start : first;
+	}
+	return at;
+}

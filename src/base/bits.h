@@ -55,4 +55,10 @@ uint32_t bits_count_clear(const uint8_t *map, uint32_t start, uint32_t len);
 uint32_t bits_next_clear(const uint8_t *map, uint32_t start, uint32_t end);
 uint32_t bits_next_set(const uint8_t *map, uint32_t start, uint32_t end);
 
+/* The first clear bit in [start, end) whose pair (n ^ 1) is set, or @end. The pair may lie outside.
+ */
+uint32_t bits_next_lone_clear(const uint8_t *map, uint32_t start, uint32_t end);
+/* How far the clear bits before @at go back: the least n >= @start with [n, at) all clear. */
+uint32_t bits_clear_since(const uint8_t *map, uint32_t start, uint32_t at);
+
 #endif

@@ -45,6 +45,20 @@ static void fill(struct rt_rand *r, uint8_t *map)
 	}
 }
 
+static uint32_t naive_next_lone(const uint8_t *map, uint32_t start, uint32_t end)
+{
+	while (start < end && (bit_test(map, start) || !bit_test(map, start ^ 1)))
+		start++;
+	return start;
+}
+
+static uint32_t naive_clear_since(const uint8_t *map, uint32_t start, uint32_t at)
+{
+	while (at > start && !bit_test(map, at - 1))
+		at--;
+	return at;
+}
+
 static void compare_queries(const uint8_t *map, uint32_t start, uint32_t len)
 {
 	uint32_t end = start + len;
@@ -54,6 +68,8 @@ static void compare_queries(const uint8_t *map, uint32_t start, uint32_t len)
 	ck_assert_uint_eq(bits_count_clear(map, start, len), naive_count_clear(map, start, len));
 	ck_assert_uint_eq(bits_next_clear(map, start, end), naive_next(map, start, end, false));
 	ck_assert_uint_eq(bits_next_set(map, start, end), naive_next(map, start, end, true));
+	ck_assert_uint_eq(bits_next_lone_clear(map, start, end), naive_next_lone(map, start, end));
+	ck_assert_uint_eq(bits_clear_since(map, start, end), naive_clear_since(map, start, end));
 }
 
 static void compare_changes(const uint8_t *map, uint32_t start, uint32_t len)

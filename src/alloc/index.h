@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Indexes of groups by order, read without a lock. The essay is in index.c. */
+#ifndef ALLOC_INDEX_H
+#define ALLOC_INDEX_H
+
+#include <mbfs/types.h>
+
+#include "rt/sync.h"
+
+enum {
+	ORDER_MAX = 17, /* of a chunk: block_bits + 1 with 64 KiB blocks */
+	ORDER_NR = ORDER_MAX + 1,
+};
+
+/* For each order a bitmap over all groups, searched from the goal on. See index.c. */
+struct group_index {
+	mbfs_grp_t end;		 /* [const] groups */
+	mbfs_grp_t word_nr;	 /* [const] of words[k] */
+	rt_u64 *words[ORDER_NR]; /* [atomic] a bit for each group */
+	rt_u64 *tops[ORDER_NR];	 /* [atomic] a bit for each word that is not 0 */
+};
+
+int index_open(struct group_index *ix, mbfs_grp_t grp_nr, unsigned order_nr);
+void index_close(struct group_index *ix); /* also one that failed to open, or all zero */
+/* From order *at to @to, -1: from or to none. Group lock held. */
+void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to);
+bool index_has(const struct group_index *ix, unsigned order, mbfs_grp_t grp);
+/* The first group at or after @from that is in @order; the number of groups if none. */
+mbfs_grp_t index_next(const struct group_index *ix, unsigned order, mbfs_grp_t from);
+
+#endif
