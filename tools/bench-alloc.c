@@ -240,6 +240,11 @@ static void latency_print(const struct bench_args *args, const char *name, const
 			LATENCY_OPS);
 }
 
+static void latency_name(char name[64], const char *state, const char *kind, uint32_t blks)
+{
+	snprintf(name, 64, "%s %s %u blk", state, kind, blks);
+}
+
 static int latency_case(const struct bench_args *args, struct mbfs_alloc *a, const char *state,
 			const char *kind, uint32_t blks)
 {
@@ -255,7 +260,7 @@ static int latency_case(const struct bench_args *args, struct mbfs_alloc *a, con
 	char name[64];
 	int err = 0;
 
-	snprintf(name, sizeof(name), "%s %s %u blk", state, kind, blks);
+	latency_name(name, state, kind, blks);
 	if (!bench_wanted(args, name))
 		return 0;
 	l = calloc(1, sizeof(*l));
@@ -287,12 +292,20 @@ static int latency_device(const struct bench_args *args, uint64_t bytes, const c
 	uint64_t count[3] = { 0 }, seed = args->seed;
 	struct runs live = { NULL, 0, 0 };
 	struct mbfs_alloc *a;
-	char state[32];
-	int err = open_alloc(args, bytes, &a);
+	char state[32], name[64];
+	bool wanted = false;
+	int err;
 
+	snprintf(state, sizeof(state), "%s %s", size, aged ? "aged" : "empty");
+	for (unsigned i = 0; i < 9; i++) {
+		latency_name(name, state, kinds[i % 3], lens[i / 3]);
+		wanted = wanted || bench_wanted(args, name);
+	}
+	if (!wanted)
+		return 0;
+	err = open_alloc(args, bytes, &a);
 	if (err)
 		return err;
-	snprintf(state, sizeof(state), "%s %s", size, aged ? "aged" : "empty");
 	if (aged) {
 		err = fill_up_to(a, 0, &live, &seed, count);
 		if (!err)

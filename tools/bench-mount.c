@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A mount beside its peers: mbfs, fuse2fs, and the kernel's ext4 on a loop device. In each turn
+ * A mount beside its peers: mbfs, fuse2fs, the kernel's ext4 on a loop device, and mbfs-null, which
+ * answers at once and keeps nothing: what FUSE itself allows. In each turn
  * every peer gets a fresh image of the same size and does all the work; turns are repeated (A B C A
  * B C), and medians and ratios are reported, so that a machine that slows down hurts all alike.
  */
@@ -17,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PEER_NR = 3, TIMES_MAX = 100, THREADS_MAX = 8, PIECE = 65536, FILE_MAX = 8 << 20,
+enum { PEER_NR = 4, TIMES_MAX = 100, THREADS_MAX = 8, PIECE = 65536, FILE_MAX = 8 << 20,
        MOUNT_MS = 20000, END_MS = 120000, SMALL_MAX = 12000 };
 
-static const char *const peer_names[PEER_NR] = { "mbfs", "fuse2fs", "ext4" };
+static const char *const peer_names[PEER_NR] = { "mbfs", "fuse2fs", "ext4", "null" };
 
 enum kind { FALLOC_TRUNC, FALLOC_EXTEND, CREATE, UNLINK };
 
@@ -183,9 +184,10 @@ static int wait_mounted(struct turn *t, const char *name, struct mbfs_diag *diag
 
 static int peer_mount(struct turn *t, unsigned peer, struct mbfs_diag *diag)
 {
-	char opts[128] = "fakeroot";
+	char opts[128] = "fakeroot", null_path[RACE_PATH_BYTES];
 	const char *mbfs_argv[] = { t->args->mbfsd, "-f", "-o", opts, t->image, t->mnt, NULL };
 	const char *fuse2fs_argv[] = { "fuse2fs", "-f", "-o", "fakeroot", t->image, t->mnt, NULL };
+	const char *null_argv[] = { null_path, t->mnt, NULL };
 	const char *ext4_argv[] = { "mount", "-o", "loop", t->image, t->mnt, NULL };
 	int err;
 
@@ -198,7 +200,10 @@ static int peer_mount(struct turn *t, unsigned peer, struct mbfs_diag *diag)
 	}
 	if (t->args->variant)
 		snprintf(opts, sizeof(opts), "fakeroot,enospc=%s", t->args->variant);
-	err = proc_start(peer == 0 ? mbfs_argv : fuse2fs_argv, t->log, &t->daemon);
+	/* It is not installed: beside the daemon of the build, or nowhere. */
+	snprintf(null_path, sizeof(null_path), "%s-null", t->args->mbfsd);
+	err = proc_start(peer == 0 ? mbfs_argv : peer == 1 ? fuse2fs_argv : null_argv, t->log,
+			 &t->daemon);
 	if (err) {
 		snprintf(diag->text, sizeof(diag->text), "cannot fork: %s", strerror(-err));
 		return err;
@@ -314,8 +319,9 @@ static void print_work(const struct bench_args *args, const struct figures *f, u
 	putchar('\n');
 	if (args->json)
 		fprintf(args->json, "{\"bench\":\"mount\",\"case\":\"%s\",\"mbfs\":%.0f,"
-				    "\"fuse2fs\":%.0f,\"ext4\":%.0f,\"times\":%u}\n",
-			works[w].name, m[0], m[1], m[2], args->times);
+				    "\"fuse2fs\":%.0f,\"ext4\":%.0f,\"null\":%.0f,"
+				    "\"times\":%u}\n",
+			works[w].name, m[0], m[1], m[2], m[3], args->times);
 }
 
 int bench_mount(const struct bench_args *args)
@@ -345,8 +351,8 @@ int bench_mount(const struct bench_args *args)
 			f->nr[p]++;
 		}
 	}
-	printf("%-38s %10s %10s %10s %12s %12s\n", "operations per second, median", "mbfs",
-	       "fuse2fs", "ext4 (loop)", "to fuse2fs", "to ext4");
+	printf("%-38s %10s %10s %10s %10s %12s %12s %12s\n", "operations per second, median",
+	       "mbfs", "fuse2fs", "ext4 loop", "null", "to fuse2fs", "to ext4", "to null");
 	for (unsigned w = 0; w < WORK_NR; w++)
 		if (bench_wanted(args, works[w].name))
 			print_work(args, f, w);
