@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-only
 mbfs_test(test_extent unit unit/test_extent.c support/t_ext.c)
 mbfs_test(model_extent model model/model_extent.c support/t_ext.c)
+mbfs_test(test_remove unit unit/test_remove.c support/t_fs.c)

@@ -65,6 +65,14 @@ void gdt_totals(struct gdt *gdt, uint64_t *free_blks, uint64_t *free_inodes, uin
 /* True if any block of the range is a superblock, descriptor, bitmap or inode table block. */
 bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len);
 
+/*
+ * alloc_free_ready - would mbfs_alloc_free() of this run succeed?
+ * Loads the groups, which then stay loaded, so that after 0 the run can be taken out of its owner
+ * and freed: it fails only if somebody else frees the same blocks in between, and then none is
+ * lost. Errors: mbfs_alloc_free()'s. Context and locks: as there.
+ */
+MBFS_MUST_CHECK int alloc_free_ready(struct mbfs_alloc *a, const struct mbfs_run *run);
+
 /* The allocator's bitmaps over gdt and buffers. Close after the allocator. */
 struct store_disk;
 int store_disk_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct gdt *gdt,

@@ -83,7 +83,8 @@ int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 /*
  * extent_remove - unmap and free [lblk, end); end 2^32 is the end of the file
  * One call may stop early to keep the handle small: *next is where to go on (== end when done).
- * Errors: as extent_map(); what was removed so far is freed and stays so; *next is set.
+ * Errors: as extent_map() and mbfs_alloc_free(); what was removed so far is freed and stays so,
+ * what was not is still mapped; *next is set.
  */
 int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end,
 		  uint64_t *next, uint64_t *freed_blks);

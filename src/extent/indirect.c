@@ -155,6 +155,14 @@ int indirect_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, stru
 	return err;
 }
 
+/* Before the pointer is cleared: a block that can then not be freed would be lost. */
+static int blk_free_ready(const struct extent_tree *t, uint32_t blk)
+{
+	const struct mbfs_run run = { .start = blk, .len = 1 };
+
+	return alloc_free_ready(t->env->alloc, &run);
+}
+
 static int blk_free(struct extent_tree *t, struct mbfs_tx *tx, uint32_t blk, bool meta)
 {
 	struct mbfs_run run = { .start = blk, .len = 1 };
@@ -190,6 +198,8 @@ static int free_data(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf,
 		uint32_t blk = ptr_get(buf ? buf->data : t->root, at);
 
 		err = ptr_check(t, blk);
+		if (!err && blk)
+			err = blk_free_ready(t, blk);
 		if (err || blk == 0)
 			continue;
 		ptr_clear(t, tx, buf, at);
@@ -231,7 +241,9 @@ static int free_empty(struct extent_tree *t, struct mbfs_tx *tx, const struct in
 			return 0;
 		}
 		buf_put(buf);
-		err = indirect_descend(t, &up, &parent, &hole);
+		err = blk_free_ready(t, blk);
+		if (!err)
+			err = indirect_descend(t, &up, &parent, &hole);
 		if (err)
 			return err;
 		ptr_clear(t, tx, parent, parent ? w->idx[levels - 2] : w->slot);
@@ -256,11 +268,13 @@ int indirect_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk,
 	*next = 1ull << 32;
 	if (err == -EFBIG)
 		return 0;
-	if (w.levels == 0) {
-		*next = DIRECT_NR;
-		return free_data(t, tx, NULL, w.slot, DIRECT_NR, freed_blks);
-	}
 	*next = lblk;
+	if (w.levels == 0) {
+		err = free_data(t, tx, NULL, w.slot, DIRECT_NR, freed_blks);
+		if (!err)
+			*next = DIRECT_NR;
+		return err;
+	}
 	err = indirect_descend(t, &w, &buf, &hole);
 	if (err)
 		return err;

@@ -275,6 +275,22 @@ int path_make_room(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 	}
 }
 
+static int node_free_ready(const struct extent_tree *t, mbfs_blk_t blk)
+{
+	const struct mbfs_run run = { .start = blk, .len = 1 };
+
+	return alloc_free_ready(t->env->alloc, &run);
+}
+
+int path_delete_ready(const struct extent_tree *t, const struct extent_path *p)
+{
+	int err = 0;
+
+	for (uint32_t i = p->depth; i > 0 && !err && node_entries(p->level[i].node) == 1; i--)
+		err = node_free_ready(t, p->level[i].buf->blk);
+	return err;
+}
+
 void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at)
 {
 	uint32_t level = p->depth;
@@ -342,8 +358,12 @@ int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx)
 		if (err || nr == 0)
 			return err;
 		MBFS_ASSERT(kid_nr <= MBFS_ARRAY_SIZE(kids));
-		for (uint32_t i = 0; i < kid_nr; i++)
+		for (uint32_t i = 0; i < kid_nr; i++) {
 			kids[i] = node_child(t->root, i);
+			/* A tree deeper than need be is sound; a block that is lost is not. */
+			if (node_free_ready(t, kids[i]))
+				return 0;
+		}
 		memcpy(node_entry(t->root, 0), node_entry(node, 0),
 		       (size_t)nr * sizeof(struct mbfs_extent_leaf_disk));
 		node_set_entries(t->root, nr);

@@ -14,7 +14,8 @@
  *
  * An operation that needs room first makes it (path_make_room()), in steps of one split each: the
  * mapping is the same after every step, so running out of blocks half way leaves nothing to undo.
- * Then it edits the bytes of one leaf and the keys above it, which cannot fail.
+ * Then it edits the bytes of one leaf and the keys above it, which cannot fail. Likewise a removal
+ * first makes sure that all it is about to free can be freed (cut_ready()).
  *
  * Concurrency: tree->lock, shared for map, exclusive for the rest, held across reads of tree
  * blocks. Inside it the allocator's locks (LG and up), then the buffers'.
@@ -470,6 +471,15 @@ static int leaf_cut(struct extent_tree *t, struct mbfs_tx *tx, struct extent_pat
 	return 0;
 }
 
+/* Everything that can fail in freeing @run, cut out of @e: what is cut first would be lost then. */
+static int cut_ready(const struct extent_tree *t, const struct extent_path *p,
+		     const struct extent_leaf *e, const struct mbfs_run *run)
+{
+	int err = alloc_free_ready(t->env->alloc, run);
+
+	return err || run->len < e->len ? err : path_delete_ready(t, p);
+}
+
 /* Remove from the first extent at or after *next; *next moves behind it. */
 static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, uint64_t *next,
 		       uint64_t *freed_blks)
@@ -495,12 +505,17 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 	}
 	s = *next > e.lblk ? *next : e.lblk;
 	f = (uint64_t)e.lblk + e.len < end ? (uint64_t)e.lblk + e.len : end;
+	run.start = e.pblk + (s - e.lblk);
+	run.len = (uint32_t)(f - s);
+	err = cut_ready(t, &p, &e, &run);
+	if (err) {
+		path_put(&p);
+		return err;
+	}
 	err = leaf_cut(t, tx, &p, &e, s, f); /* puts p */
 	if (err)
 		return err;
 	*next = f;
-	run.start = e.pblk + (s - e.lblk);
-	run.len = (uint32_t)(f - s);
 	if (!t->is_data)
 		buf_forget(t->env->bufs, tx, run.start, run.len);
 	*freed_blks += run.len;
