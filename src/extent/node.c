@@ -66,24 +66,42 @@ void path_put(struct extent_path *p)
 	p->depth = 0;
 }
 
+/* Does the child lie in [from, end), as the entry that points at it and the next one say? */
+static bool child_fits(const uint8_t *child, uint32_t depth, uint64_t from, uint64_t end)
+{
+	uint32_t last = node_entries(child) - 1;
+	struct extent_leaf l;
+
+	if (node_depth(child) != depth || node_key(child, 0) < from)
+		return false;
+	if (depth > 0)
+		return node_key(child, last) < end;
+	l = node_leaf(child, last);
+	return (uint64_t)l.lblk + l.len <= end;
+}
+
 int path_find(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p)
 {
 	struct buf_owner owner = owner_of(t);
 	uint8_t *node = t->root;
 	uint32_t depth = node_depth(node);
+	uint64_t end = EXTENT_LBLK_END;
 
 	p->depth = 0;
 	p->level[0].buf = NULL;
 	p->level[0].node = node;
 	for (uint32_t i = 0; i < depth; i++) {
+		int32_t at = node_search(node, lblk);
 		struct buf *buf;
 		int err;
 
-		p->level[i].at = node_search(node, lblk);
-		if (p->level[i].at < 0)
-			p->level[i].at = 0; /* left of everything: the first leaf is the place */
-		err = buf_get(t->env->bufs, node_child(node, (uint32_t)p->level[i].at),
-			      &extent_node_kind, &owner, &buf);
+		if (at < 0)
+			at = 0; /* left of everything: the first leaf is the place */
+		p->level[i].at = at;
+		if ((uint32_t)at + 1 < node_entries(node))
+			end = node_key(node, (uint32_t)at + 1);
+		err = buf_get(t->env->bufs, node_child(node, (uint32_t)at), &extent_node_kind,
+			      &owner, &buf);
 		if (err) {
 			path_put(p);
 			return err;
@@ -93,8 +111,7 @@ int path_find(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p)
 		p->level[i + 1].node = buf->data;
 		/* Depth falling by one each time is also what ends the descent in a damaged tree.
 		 */
-		if (node_depth(buf->data) != depth - i - 1 ||
-		    node_key(buf->data, 0) < node_key(node, (uint32_t)p->level[i].at)) {
+		if (!child_fits(buf->data, depth - i - 1, node_key(node, (uint32_t)at), end)) {
 			log_err("inode %u: extent block %llu does not fit its parent; run e2fsck "
 				"-f",
 				t->ino, (unsigned long long)buf->blk);

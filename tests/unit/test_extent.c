@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "disk/csum.h"
 #include "disk/extent_codec.h"
 #include "rt/mem.h"
 #include "support/t_ext.h"
@@ -221,6 +222,60 @@ START_TEST(damaged_nodes_are_refused)
 }
 END_TEST
 
+/* Damage to the first of two leaves, or to the root above them, that a right checksum hides. */
+static void leaf_damage(uint8_t *leaf, uint8_t *root, int row)
+{
+	uint32_t last = node_entries(leaf) - 1;
+	struct extent_leaf l = node_leaf(leaf, row == 3 ? last : 5);
+
+	switch (row) {
+	case 0: node_set_depth(leaf, 1); break;
+	case 1: node_set_entries(leaf, node_max(leaf) + 1); break;
+	case 2: node_set_entries(leaf, 0); break;
+	case 3: l.len = 3, node_put_leaf(leaf, last, &l); break; /* into the second leaf */
+	case 4: l.len = 3, node_put_leaf(leaf, 5, &l); break; /* into its neighbour */
+	case 5: l.lblk = 2, node_put_leaf(leaf, 5, &l); break;
+	case 6: l.pblk = x.geo.blk_nr, node_put_leaf(leaf, 5, &l); break;
+	case 7: l.pblk = x.geo.first_blk, node_put_leaf(leaf, 5, &l); break;
+	case 8: l.len = 0, node_put_leaf(leaf, 5, &l); break;
+	case 9: node_set_key(root, 0, 1); break; /* the leaf starts before it */
+	case 10: node_set_key(root, 1, 7); break; /* the leaf reaches past it */
+	default: node_set_depth(root, 2); /* the leaf is where an index node should be */
+	}
+}
+
+/* Goal: each kind of damage to a node is refused, and by name. Method: row _i of leaf_damage(). */
+START_TEST(a_node_that_does_not_fit_is_refused)
+{
+	struct extent_map map;
+	struct extent_tree t;
+	struct extent_env env = x.env;
+	struct buf_cache *cold;
+	uint8_t *block;
+	mbfs_blk_t blk;
+
+	for (uint32_t i = 0; i < 120; i++)
+		ck_assert_int_eq(t_ext_alloc(&x, i * 2, 1, &map), 0);
+	ck_assert_int_eq(tx_writeout(x.log), 0);
+	ck_assert_uint_eq(node_entries(x.tree.root), 2);
+	t = x.tree;
+	rt_rwlock_init(&t.lock, RANK_EXTENT);
+	blk = node_child(t.root, 0);
+	block = mbfs_bdev_mem_bytes(x.mem) + blk * 1024;
+	for (int damaged = 0; damaged < 2; damaged++) {
+		if (damaged)
+			leaf_damage(block, t.root, _i);
+		csum_extent_set(&x.geo, csum_inode_seed(&x.geo, t.ino, t.gen), block, 1024);
+		ck_assert_int_eq(buf_cache_open(x.mem, 1024, &x.geo, 1 << 16, &cold), 0);
+		env.bufs = cold;
+		t.env = &env;
+		ck_assert_int_eq(extent_map(&t, 4, 1, &map), damaged ? -EUCLEAN : 0);
+		buf_cache_close(cold);
+	}
+	rt_rwlock_destroy(&t.lock);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("extent");
@@ -236,6 +291,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, no_space_leaves_nothing_behind);
 	tcase_add_test(tc, each_allocation_may_fail);
 	tcase_add_test(tc, damaged_nodes_are_refused);
+	tcase_add_loop_test(tc, a_node_that_does_not_fit_is_refused, 0, 12);
 	suite_add_tcase(s, tc);
 	return s;
 }
