@@ -330,9 +330,14 @@ static int mark_clean(struct mbfs_fs *fs)
 	uint32_t nsec;
 	int err;
 
-	/* Inodes that could not be freed are still on the list: the image is not whole. */
-	if (fs->orphan_head != 0)
-		return -EUCLEAN;
+	/* Inodes that could not be freed are still on the list: the image is not whole. Where the
+	 * list begins, and that there is damage, is for e2fsck to know. */
+	if (fs->orphan_head != 0) {
+		err = fs_super_write(fs);
+		if (!err)
+			err = mbfs_bdev_flush(fs->dev);
+		return err ? err : -EUCLEAN;
+	}
 	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
 	super_set_free(&fs->super, blks, inodes);
 	rt_wall(&now_s, &nsec);

@@ -74,22 +74,36 @@ static void need_large_file(void *ctx, struct mbfs_tx *tx)
 	rt_mutex_unlock(&fs->super_lock);
 }
 
+static void damaged(void *ctx)
+{
+	struct mbfs_fs *fs = ctx;
+
+	rt_u32_set(&fs->damaged, 1);
+}
+
 const struct inode_super_ops fs_super_ops = {
 	.orphan_head = orphan_head,
 	.orphan_head_set = orphan_head_set,
 	.need_large_file = need_large_file,
+	.damaged = damaged,
 };
 
 /* ---- sync ---- */
-static int sync_locked(struct mbfs_fs *fs)
+static bool super_is_dirty(struct mbfs_fs *fs)
 {
 	bool dirty;
-	int err = 0;
 
 	rt_mutex_lock(&fs->super_lock);
 	dirty = fs->super_dirty || (rt_u32_read(&fs->damaged) && !(fs->state & MBFS_STATE_ERROR));
 	rt_mutex_unlock(&fs->super_lock);
-	if (dirty)
+	return dirty;
+}
+
+static int sync_locked(struct mbfs_fs *fs)
+{
+	int err = 0;
+
+	if (super_is_dirty(fs))
 		err = fs_super_write(fs);
 	return err ? err : tx_writeout(fs->log);
 }
@@ -135,16 +149,6 @@ static bool writer_pause(struct mbfs_fs *fs)
 	stop = fs->writer_stop;
 	rt_mutex_unlock(&fs->writer_lock);
 	return !stop;
-}
-
-static bool super_is_dirty(struct mbfs_fs *fs)
-{
-	bool dirty;
-
-	rt_mutex_lock(&fs->super_lock);
-	dirty = fs->super_dirty;
-	rt_mutex_unlock(&fs->super_lock);
-	return dirty;
 }
 
 static void writer_main(void *arg)

@@ -91,12 +91,14 @@ int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32
 
 /* ---- one group; its lock is held ---- */
 
-static int fence(struct ialloc_group *g, mbfs_grp_t grp, const char *what, int err)
+static int fence(struct inode_env *env, struct ialloc_group *g, mbfs_grp_t grp, const char *what,
+		 int err)
 {
 	log_err("inode bitmap of group %u: %s; no inode of it is taken or freed; run e2fsck -f on "
 		"the image",
 		grp, what);
 	g->err = err;
+	inode_note_damage(env, err); /* other groups are used instead: nobody is told */
 	return err;
 }
 
@@ -108,13 +110,14 @@ static int bitmap_verify(struct inode_env *env, mbfs_grp_t grp, struct ialloc_gr
 	uint32_t used_end = geo->inodes_per_grp - d->itable_unused;
 
 	if (!gdt_inode_bitmap_csum_ok(env->gdt, grp, bits))
-		return fence(g, grp, "its checksum is wrong", -EBADMSG);
+		return fence(env, g, grp, "its checksum is wrong", -EBADMSG);
 	if (bits_count_clear(bits, 0, geo->inodes_per_grp) != d->free_inodes)
-		return fence(g, grp, "the descriptor counts other free inodes", -EUCLEAN);
+		return fence(env, g, grp, "the descriptor counts other free inodes", -EUCLEAN);
 	if (grp == 0 && !bits_all_set(bits, 0, geo->first_ino - 1))
-		return fence(g, grp, "reserved inodes are marked free", -EUCLEAN);
+		return fence(env, g, grp, "reserved inodes are marked free", -EUCLEAN);
 	if (!bits_all_clear(bits, used_end, d->itable_unused))
-		return fence(g, grp, "inodes are in use in the unused part of the table", -EUCLEAN);
+		return fence(env, g, grp, "inodes are in use in the unused part of the table",
+			     -EUCLEAN);
 	return 0;
 }
 
@@ -127,7 +130,7 @@ static int bitmap_make(struct inode_env *env, mbfs_grp_t grp, struct ialloc_grou
 	int err;
 
 	if (d->free_inodes != ipg || d->used_dirs || grp == 0)
-		return fence(g, grp, "it is marked unused, but inodes are in use", -EUCLEAN);
+		return fence(env, g, grp, "it is marked unused, but inodes are in use", -EUCLEAN);
 	err = buf_get_new(env->bufs, d->inode_bitmap, &ibitmap_kind, &nobody, out);
 	if (err)
 		return err;

@@ -285,6 +285,7 @@ static void log_unfreed(const struct inode *in, int err)
 {
 	log_err("inode %u is unlinked but cannot be freed: %s; run e2fsck -f on the image", in->ino,
 		strerror(-err));
+	inode_note_damage(in->env, err);
 }
 
 /* The inode is dead, with no links. */
@@ -557,9 +558,11 @@ static void finish_truncate(struct inode *in)
 		err = orphan_del(in, tx);
 		tx_stop(tx);
 	}
-	if (err)
-		log_err("inode %u has blocks past its end: %s; run e2fsck -f on the image", in->ino,
-			strerror(-err));
+	if (!err)
+		return;
+	log_err("inode %u has blocks past its end: %s; run e2fsck -f on the image", in->ino,
+		strerror(-err));
+	inode_note_damage(in->env, err);
 }
 
 /* Nobody else is left. */

@@ -13,6 +13,8 @@
 
 #include <mbfs/fs.h>
 
+#include <errno.h>
+
 #include "extent/extent.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
@@ -40,7 +42,16 @@ struct inode_super_ops {
 	void (*orphan_head_set)(void *ctx, struct mbfs_tx *tx, mbfs_ino_t ino);
 	/* The image needs large_file (a file of 2 GiB and over now exists). */
 	void (*need_large_file)(void *ctx, struct mbfs_tx *tx);
+	/* The image needs e2fsck, though no result of a call may say so. Any lock may be held up to
+	 * RANK_INODE_FIELDS. May be NULL. */
+	void (*damaged)(void *ctx);
 };
+/* Pass @err on to the above if it means damage: for errors that no caller gets to see. */
+static inline void inode_note_damage(const struct inode_env *env, int err)
+{
+	if ((err == -EUCLEAN || err == -EBADMSG) && env->super_ops && env->super_ops->damaged)
+		env->super_ops->damaged(env->super_ctx);
+}
 
 enum inode_flag { /* on-disk i_flags that mbfs looks at */
 	INODE_FL_IMMUTABLE = 0x10, INODE_FL_APPEND = 0x20, INODE_FL_INDEX = 0x1000,

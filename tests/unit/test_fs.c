@@ -579,6 +579,30 @@ static bool count_entry(void *arg, const char *name, size_t len, mbfs_ino_t ino,
 	return true;
 }
 
+/*
+ * Goal: damage that is met only after a call has returned is written down too. Method: a wrong
+ * inode bitmap, found when the unlinked file is freed; written by unmount, and by a sync before.
+ */
+START_TEST(damage_while_freeing_marks_image_with_errors)
+{
+	struct mbfs_fs *fs = mount_rw(img.dev);
+	uint32_t bitmap;
+
+	make_file(fs, "f", "data", 4);
+	ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
+	memcpy(&bitmap, img.bytes + 2 * 1024 + 4, sizeof(bitmap)); /* of group 0 */
+	img.bytes[(size_t)bitmap * 1024 + 20] ^= 1;
+	fs = mount_rw(img.dev);
+	ck_assert_int_eq(mbfs_fs_unlink(fs, MBFS_ROOT_INO, "f"), 0);
+	if (_i) {
+		ck_assert_int_eq(mbfs_fs_sync(fs), 0);
+		ck_assert_uint_eq(img.bytes[STATE_OFF] & 3, 2);
+	}
+	ck_assert_int_eq(mbfs_fs_unmount(fs), -EUCLEAN);
+	ck_assert_uint_eq(img.bytes[STATE_OFF] & 3, 2);
+}
+END_TEST
+
 /* Goal: a listing has every name once. Method: a directory with an index; count. */
 START_TEST(large_directory_lists_every_name)
 {
@@ -708,6 +732,7 @@ static Suite *fs_suite(void)
 	tcase_add_test(c, calls_survive_every_failed_allocation);
 	tcase_add_loop_test(c, calls_survive_every_device_fault, 0, 3);
 	tcase_add_test(c, damage_marks_image_with_errors);
+	tcase_add_loop_test(c, damage_while_freeing_marks_image_with_errors, 0, 2);
 	tcase_add_test(c, large_directory_lists_every_name);
 	tcase_add_test(c, stats_are_one_json_object);
 	tcase_add_test(c, threads_work_side_by_side);
