@@ -64,7 +64,7 @@ enum inode_flag { /* on-disk i_flags that mbfs looks at */
  * pinned by nlookup (FUSE); leaves the cache when both are 0. An inode with nlink 0 is freed on
  * disk when it leaves; until then it is on the orphan list.
  * rw: RANK_INODE. Shared: reads of data and names. Exclusive: writes, truncate, changes of names.
- *     May span device I/O. Two inodes: parent before child, else by number (_nested).
+ *     May span device I/O. Two inodes: rename.c's essay has the order (_nested).
  * fields: RANK_INODE_FIELDS. Guards the attributes below and the inode's bytes in its table block.
  */
 struct inode {

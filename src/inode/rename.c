@@ -8,8 +8,12 @@
  * comes from (-ENOTEMPTY)? which of the two directories is above the other?
  *
  * Order of locks: the directory that is above the other first, else the one with the lower number;
- * then the files, by number. The names are looked up before the locks (for the walks) and again
- * under them; if they lead elsewhere now, all begins anew.
+ * then what is in them: directories by number, then files by number. Two directories of which none
+ * is above the other are only ever locked by the one rename between directories; everybody else
+ * goes from a directory to what is in it, directories before files, so no circle can close. Hence a
+ * rename inside one directory locks of the directories in it only one that it replaces: of the
+ * others nothing changes but the time. The names are looked up before the locks (for the walks) and
+ * again under them; if they lead elsewhere now, all begins anew.
  *
  * Prepare and commit (namei_priv.h): with a target, both entries only change in place, which cannot
  * fail. Without one, the new name is added, then the old one is found anew (adding may have moved
@@ -46,12 +50,13 @@ struct rename {
 
 /* ---- walks ---- */
 
+/* -ENOENT: it is removed, and what was above it may be, too. */
 static int parent_of(struct inode *dir, mbfs_ino_t *out)
 {
 	int err;
 
 	rt_read_lock(&dir->rw);
-	err = dir_parent(dir, out);
+	err = dir->nlink ? dir_parent(dir, out) : -ENOENT;
 	rt_read_unlock(&dir->rw);
 	return err;
 }
@@ -134,27 +139,46 @@ static void lock_pair(struct inode *first, struct inode *second, bool nested)
 		rt_write_lock_nested(&second->rw);
 }
 
+/* Is the lock of what is on this side needed? The essay says why not always. */
+static bool side_locks(const struct rename *r, unsigned i)
+{
+	const struct inode *in = r->side[i].in;
+
+	if (!in || (i == SIDE_NEW && in == r->side[SIDE_OLD].in))
+		return false;
+	return r->cross || !inode_is_dir(in) ||
+	       (i == SIDE_NEW && !(r->flags & MBFS_RENAME_EXCHANGE));
+}
+
+static bool goes_first(const struct inode *a, const struct inode *b)
+{
+	return inode_is_dir(a) != inode_is_dir(b) ? inode_is_dir(a) : a->ino < b->ino;
+}
+
 static void rename_lock(struct rename *r)
 {
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	bool new_first = r->new_is_above || (!r->old_is_above && new->dir->ino < old->dir->ino);
+	struct inode *a = side_locks(r, SIDE_OLD) ? old->in : NULL;
+	struct inode *b = side_locks(r, SIDE_NEW) ? new->in : NULL;
 
 	/* The order of the essay: directories above first, else by number ... */
 	lock_pair(new_first ? new->dir : old->dir, new_first ? old->dir : new->dir, false);
 	/* ... then what is in them; no walk found one of these to be one of those. */
-	if (new->in && new->in->ino < old->in->ino)
-		lock_pair(new->in, old->in, true);
-	else
-		lock_pair(old->in, new->in, true);
+	if (a && b && goes_first(b, a))
+		lock_pair(b, a, true);
+	else if (a || b)
+		lock_pair(a ? a : b, a ? b : NULL, true);
 }
 
 static void rename_unlock(struct rename *r)
 {
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 
-	if (new->in && new->in != old->in)
+	if (side_locks(r, SIDE_NEW))
 		rt_write_unlock(&new->in->rw);
-	rt_write_unlock(&old->in->rw);
+	if (side_locks(r, SIDE_OLD))
+		rt_write_unlock(&old->in->rw);
 	if (r->cross)
 		rt_write_unlock(&new->dir->rw);
 	rt_write_unlock(&old->dir->rw);
@@ -202,11 +226,22 @@ static void side_put(struct side *s)
 
 /* ---- checks ---- */
 
+/* namei_linkable() of what may be a directory that is not locked. */
+static int linkable(struct inode *in)
+{
+	int err;
+
+	rt_mutex_lock(&in->fields);
+	err = namei_linkable(in);
+	rt_mutex_unlock(&in->fields);
+	return err;
+}
+
 static int check_replaced(const struct rename *r)
 {
 	const struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
 	bool empty;
-	int err = namei_linkable(new->in);
+	int err = linkable(new->in);
 
 	if (err || (r->flags & MBFS_RENAME_EXCHANGE))
 		return err;
@@ -227,7 +262,7 @@ static int check(const struct rename *r)
 	if (!err)
 		err = namei_dir_writable(new->dir, new->in != NULL);
 	if (!err)
-		err = namei_linkable(old->in);
+		err = linkable(old->in);
 	if (!err && new->in)
 		err = check_replaced(r);
 	if (!err && r->cross && inode_is_dir(old->in) && !(new->in && inode_is_dir(new->in)))

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "inode/namei_priv.h"
 #include "rt/mem.h"
+#include "rt/work.h"
 #include "support/t_bed.h"
 #include "support/t_tree.h"
 
@@ -239,6 +240,67 @@ START_TEST(damaged_trees_are_refused)
 }
 END_TEST
 
+/* ---- locks ---- */
+
+struct mover {
+	unsigned flags;
+	rt_u32 done;
+};
+
+static void mover_main(void *arg)
+{
+	struct mover *m = arg;
+	int err = namei_rename(root(), "a", root(), m->flags ? "b" : "c", m->flags);
+
+	rt_u32_set(&m->done, err ? 2 : 1);
+}
+
+/*
+ * Goal: a rename inside one directory waits for no directory in it that it does not replace: such a
+ * wait closes a circle with a rename between directories and a removal. Method: hold them.
+ */
+START_TEST(rename_in_a_directory_does_not_lock_its_directories)
+{
+	struct mover m = { .flags = _i ? MBFS_RENAME_EXCHANGE : 0 };
+	struct inode *a, *b;
+	struct rt_thread *thread;
+
+	t_bed_open(&small);
+	a = make(root(), "a", S_IFDIR | 0755);
+	b = make(root(), "b", S_IFDIR | 0755);
+	rt_write_lock(&a->rw);
+	rt_write_lock_nested(&b->rw);
+	ck_assert_int_eq(rt_thread_start(mover_main, &m, "mover", &thread), 0);
+	for (unsigned i = 0; i < 2000 && !rt_u32_read(&m.done); i++)
+		rt_sleep_ns(1000000);
+	ck_assert_uint_eq(rt_u32_read(&m.done), 1);
+	rt_thread_join(thread);
+	rt_write_unlock(&b->rw);
+	rt_write_unlock(&a->rw);
+	t_bed_check();
+	t_bed_close();
+}
+END_TEST
+
+/* Goal: a directory that was removed, like the one above it, is no damage. Method: move into it. */
+START_TEST(rename_into_a_removed_directory_finds_nothing)
+{
+	struct inode *a, *b;
+
+	t_bed_open(&small);
+	a = make(root(), "a", S_IFDIR | 0755);
+	b = make(a, "b", S_IFDIR | 0755);
+	make(root(), "file", S_IFREG | 0644);
+	ck_assert_int_eq(namei_rmdir(a, "b"), 0);
+	inode_put(a);
+	ck_assert_int_eq(namei_rmdir(root(), "a"), 0);
+	ck_assert_int_eq(namei_rename(root(), "file", b, "x", 0), -ENOENT);
+	inode_put(b);
+	t_bed_check();
+	t_bed_close();
+}
+END_TEST
+
 /* ---- attributes ---- */
 
 /* Goal: owner, mode, times and links of new and changed files. Method: look at the fields. */
@@ -377,6 +439,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, each_operation_refuses_what_it_should);
 	tcase_add_test(tc, counts_flags_and_states_are_respected);
 	tcase_add_test(tc, damaged_trees_are_refused);
+	tcase_add_loop_test(tc, rename_in_a_directory_does_not_lock_its_directories, 0, 2);
+	tcase_add_test(tc, rename_into_a_removed_directory_finds_nothing);
 	tcase_add_test(tc, new_files_get_the_attributes_they_should);
 	tcase_add_test(tc, random_operations_agree_with_a_naive_tree);
 	tcase_add_test(tc, a_failing_operation_changes_nothing);
