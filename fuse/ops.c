@@ -171,9 +171,12 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
 static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
+	struct mbfs_cred cred = cred_of(req);
 	struct mbfs_attr attr;
 
-	reply_entry(req, mbfs_fs_link(fs_of(req), ino_of(ino), ino_of(parent), name, &attr), &attr);
+	reply_entry(req,
+		    mbfs_fs_link(fs_of(req), &cred, ino_of(ino), ino_of(parent), name, &attr),
+		    &attr);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -189,7 +192,9 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned int flags)
 {
-	reply_err(req, mbfs_fs_rename(fs_of(req), ino_of(parent), name, ino_of(new_parent),
+	struct mbfs_cred cred = cred_of(req);
+
+	reply_err(req, mbfs_fs_rename(fs_of(req), &cred, ino_of(parent), name, ino_of(new_parent),
 				      new_name, flags));
 }
 

@@ -6,8 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define CAPABILITY_NAME "security.capability"
-
 /* Pages that were read stay: mbfs is the only writer. */
 static void open_reply_set(struct fuse_file_info *fi, struct mbfs_file *f)
 {
@@ -105,28 +103,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 
 int kill_priv(fuse_req_t req, mbfs_ino_t ino, bool owner)
 {
-	struct mbfs_fs *fs = fs_of(req);
-	struct mbfs_attr attr;
-	mode_t kill = 0;
-	int err;
-
 	if (!daemon_of(req)->kill_priv)
 		return 0;
-	err = mbfs_fs_getattr(fs, ino, &attr);
-	if (err || !S_ISREG(attr.mode))
-		return err;
-	if (owner || fuse_req_ctx(req)->uid != 0) {
-		kill = attr.mode & S_ISUID;
-		if (attr.mode & S_IXGRP) /* without it setgid means mandatory locking */
-			kill |= attr.mode & S_ISGID;
-	}
-	if (kill) {
-		attr.mode &= ~kill;
-		err = mbfs_fs_setattr(fs, ino, MBFS_SET_MODE, &attr, &attr);
-	}
-	if (!err && mbfs_fs_getxattr(fs, ino, CAPABILITY_NAME, NULL, 0) > 0)
-		err = mbfs_fs_removexattr(fs, ino, CAPABILITY_NAME);
-	return err == -ENODATA ? 0 : err; /* somebody else was faster */
+	return mbfs_fs_kill_priv(fs_of(req), ino, owner || fuse_req_ctx(req)->uid != 0);
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,

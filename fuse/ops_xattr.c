@@ -33,19 +33,23 @@ static bool is_virtual(fuse_ino_t ino, const char *name)
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
+	struct mbfs_cred cred = cred_of(req);
+
 	if (is_virtual(ino, name))
 		reply_err(req, -EPERM);
 	else
-		reply_err(req, mbfs_fs_setxattr(fs_of(req), ino_of(ino), name, value, size,
+		reply_err(req, mbfs_fs_setxattr(fs_of(req), &cred, ino_of(ino), name, value, size,
 						(unsigned)flags));
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
+	struct mbfs_cred cred = cred_of(req);
+
 	if (is_virtual(ino, name))
 		reply_err(req, -EPERM);
 	else
-		reply_err(req, mbfs_fs_removexattr(fs_of(req), ino_of(ino), name));
+		reply_err(req, mbfs_fs_removexattr(fs_of(req), &cred, ino_of(ino), name));
 }
 
 static size_t group_text(char *to, mbfs_grp_t grp, const struct mbfs_alloc_group_info *g)

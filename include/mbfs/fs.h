@@ -119,13 +119,14 @@ MBFS_API int mbfs_fs_mkdir(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbf
 			   const char *name, mode_t mode, struct mbfs_attr *attr);
 MBFS_API int mbfs_fs_symlink(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
 			     const char *name, const char *target, struct mbfs_attr *attr);
-MBFS_API int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir, const char *name,
-			  struct mbfs_attr *attr);
+MBFS_API int mbfs_fs_link(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+			  mbfs_ino_t dir, const char *name, struct mbfs_attr *attr);
 MBFS_API int mbfs_fs_unlink(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name);
 MBFS_API int mbfs_fs_rmdir(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name);
 enum { MBFS_RENAME_NOREPLACE = 1, MBFS_RENAME_EXCHANGE = 2 };
-MBFS_API int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name,
-			    mbfs_ino_t new_dir, const char *new_name, unsigned flags);
+MBFS_API int mbfs_fs_rename(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir,
+			    const char *name, mbfs_ino_t new_dir, const char *new_name,
+			    unsigned flags);
 /* @buf gets a NUL; -ERANGE when it is too small (4096 always suffices) */
 MBFS_API int mbfs_fs_readlink(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes);
 
@@ -145,15 +146,22 @@ MBFS_API int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_att
 /* Changes the fields of @want named in @set (enum mbfs_set); @attr: the result, not pinned. */
 MBFS_API int mbfs_fs_setattr(struct mbfs_fs *fs, mbfs_ino_t ino, unsigned set,
 			     const struct mbfs_attr *want, struct mbfs_attr *attr);
+/*
+ * mbfs_fs_kill_priv - clear what a change of content or owner takes from a regular file: file
+ * capabilities and, if @mode, setuid and (where the group may execute) setgid. Other inodes keep
+ * what they have. Nothing is written if there is nothing to clear.
+ */
+MBFS_API int mbfs_fs_kill_priv(struct mbfs_fs *fs, mbfs_ino_t ino, bool mode);
 
 /* ---- extended attributes ---- full names, "user.x". Sizes: bytes 0 asks for the size needed. */
 enum { MBFS_XATTR_CREATE = 1, MBFS_XATTR_REPLACE = 2 };
 MBFS_API ssize_t mbfs_fs_getxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, void *buf,
 				  size_t bytes);
 MBFS_API ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t bytes);
-MBFS_API int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name,
-			      const void *value, size_t bytes, unsigned flags);
-MBFS_API int mbfs_fs_removexattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name);
+MBFS_API int mbfs_fs_setxattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+			      const char *name, const void *value, size_t bytes, unsigned flags);
+MBFS_API int mbfs_fs_removexattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+				 const char *name);
 
 /* ---- open files ---- @flags are open(2)'s; O_TRUNC is honoured, O_CREAT is not. */
 MBFS_API int mbfs_file_open(struct mbfs_fs *fs, mbfs_ino_t ino, int flags, struct mbfs_file **out);

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 
+#define CAPABILITY_NAME "security.capability"
+
 int mbfs_fs_getattr(struct mbfs_fs *fs, mbfs_ino_t ino, struct mbfs_attr *attr)
 {
 	struct inode *in;
@@ -65,10 +67,22 @@ ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t 
 }
 
 /* @value NULL: remove. */
-static int change_xattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value,
-			size_t bytes, unsigned flags)
+static int xattr_change(struct inode *in, const char *name, const void *value, size_t bytes,
+			 unsigned flags, unsigned alloc_flags)
 {
 	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, XATTR_CREDITS, &tx);
+
+	if (err)
+		return err;
+	err = xattr_set(in, tx, name, value, bytes, flags, alloc_flags);
+	tx_stop(tx);
+	return err;
+}
+
+static int change_xattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+			const char *name, const void *value, size_t bytes, unsigned flags)
+{
 	struct inode *in;
 	int err = fs_writable(fs);
 
@@ -77,28 +91,55 @@ static int change_xattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, co
 	if (err)
 		return fs_seen(fs, err);
 	err = fs_change_check(in, false);
-	if (err)
-		goto out_inode;
-	err = tx_start(fs->log, XATTR_CREDITS, &tx);
-	if (err)
-		goto out_inode;
-	err = xattr_set(in, tx, name, value, bytes, flags);
-	tx_stop(tx);
-out_inode:
+	if (!err)
+		err = xattr_change(in, name, value, bytes, flags,
+				    inode_root_flags(&fs->env, cred));
 	inode_put(in);
 	return fs_seen(fs, err);
 }
 
-int mbfs_fs_setxattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name, const void *value,
-		     size_t bytes, unsigned flags)
+int mbfs_fs_setxattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+		     const char *name, const void *value, size_t bytes, unsigned flags)
 {
 	if (flags & ~(unsigned)(MBFS_XATTR_CREATE | MBFS_XATTR_REPLACE))
 		return -EINVAL;
 	/* An empty value is a value. */
-	return change_xattr(fs, ino, name, value ? value : "", value ? bytes : 0, flags);
+	return change_xattr(fs, cred, ino, name, value ? value : "", value ? bytes : 0, flags);
 }
 
-int mbfs_fs_removexattr(struct mbfs_fs *fs, mbfs_ino_t ino, const char *name)
+int mbfs_fs_removexattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+			const char *name)
 {
-	return change_xattr(fs, ino, name, NULL, 0, MBFS_XATTR_REPLACE);
+	return change_xattr(fs, cred, ino, name, NULL, 0, MBFS_XATTR_REPLACE);
+}
+
+/* ---- privileges ---- not the caller's change: append-only is no obstacle, nor is a full disk */
+static int kill_both(struct mbfs_fs *fs, struct inode *in, bool mode)
+{
+	int err = mode ? namei_kill_mode(in) : 0;
+	ssize_t got;
+
+	if (err)
+		return err;
+	got = xattr_get(in, CAPABILITY_NAME, NULL, 0);
+	if (got < 0)
+		return got == -ENODATA ? 0 : (int)got;
+	err = fs_writable(fs);
+	if (!err)
+		err = xattr_change(in, CAPABILITY_NAME, NULL, 0, MBFS_XATTR_REPLACE,
+				    MBFS_ALLOC_ROOT);
+	return err == -ENODATA ? 0 : err; /* somebody else was faster */
+}
+
+int mbfs_fs_kill_priv(struct mbfs_fs *fs, mbfs_ino_t ino, bool mode)
+{
+	struct inode *in;
+	int err = fs_inode_get(fs, ino, &in);
+
+	if (err)
+		return fs_seen(fs, err);
+	if (inode_is_reg(in))
+		err = kill_both(fs, in, mode);
+	inode_put(in);
+	return fs_seen(fs, err);
 }

@@ -133,8 +133,8 @@ int mbfs_fs_symlink(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t
 	return create(fs, cred, dir, name, S_IFLNK | 0777, 0, target, attr);
 }
 
-int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir_ino, const char *name,
-		 struct mbfs_attr *attr)
+int mbfs_fs_link(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
+		 mbfs_ino_t dir_ino, const char *name, struct mbfs_attr *attr)
 {
 	struct inode *dir, *in;
 	int err = dir_for_change(fs, dir_ino, &dir);
@@ -144,7 +144,7 @@ int mbfs_fs_link(struct mbfs_fs *fs, mbfs_ino_t ino, mbfs_ino_t dir_ino, const c
 	err = fs_inode_get(fs, ino, &in);
 	if (err)
 		goto out_dir;
-	err = namei_link(in, dir, name);
+	err = namei_link(in, dir, name, inode_root_flags(&fs->env, cred));
 	if (!err)
 		give(in, attr);
 	else
@@ -176,8 +176,8 @@ int mbfs_fs_rmdir(struct mbfs_fs *fs, mbfs_ino_t dir, const char *name)
 	return remove_name(fs, dir, name, true);
 }
 
-int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, mbfs_ino_t new_dir_ino,
-		   const char *new_name, unsigned flags)
+int mbfs_fs_rename(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t dir_ino,
+		   const char *name, mbfs_ino_t new_dir_ino, const char *new_name, unsigned flags)
 {
 	struct inode *dir, *new_dir;
 	int err;
@@ -191,7 +191,8 @@ int mbfs_fs_rename(struct mbfs_fs *fs, mbfs_ino_t dir_ino, const char *name, mbf
 	/* A rename between directories may move a tree: the tree's shape holds still meanwhile. */
 	if (dir != new_dir)
 		rt_mutex_lock(&fs->rename_lock);
-	err = namei_rename(dir, name, new_dir, new_name, flags);
+	err = namei_rename(dir, name, new_dir, new_name, flags,
+			   inode_root_flags(&fs->env, cred));
 	if (dir != new_dir)
 		rt_mutex_unlock(&fs->rename_lock);
 	inode_put(new_dir);

@@ -40,11 +40,7 @@ struct create {
 
 static unsigned alloc_flags(const struct create *c)
 {
-	const struct mbfs_geo *geo = c->dir->env->geo;
-	bool root = c->dir->env->fakeroot || c->cred->uid == 0 || c->cred->uid == geo->resv_uid ||
-		    (geo->resv_gid && c->cred->gid == geo->resv_gid);
-
-	return root ? MBFS_ALLOC_ROOT : 0;
+	return inode_root_flags(c->dir->env, c->cred);
 }
 
 /* Type, permissions and what follows from them. */

@@ -56,11 +56,7 @@ uint64_t file_size_max(const struct inode *in)
 
 unsigned file_alloc_flags(const struct inode *in, const struct mbfs_cred *cred)
 {
-	const struct mbfs_geo *geo = in->env->geo;
-	bool root = in->env->fakeroot || cred->uid == 0 || cred->uid == geo->resv_uid ||
-		    (geo->resv_gid && cred->gid == geo->resv_gid);
-
-	return MBFS_ALLOC_DATA | (root ? MBFS_ALLOC_ROOT : 0);
+	return MBFS_ALLOC_DATA | inode_root_flags(in->env, cred);
 }
 
 int file_change_check(const struct inode *in, bool grows)

@@ -110,6 +110,16 @@ struct inode {
 	uint64_t dir_goal; /* [racy: hint for linear directories: where the last free space was] */
 };
 
+/* MBFS_ALLOC_ROOT if this caller may use reserved blocks, else 0. */
+static inline unsigned inode_root_flags(const struct inode_env *env, const struct mbfs_cred *cred)
+{
+	const struct mbfs_geo *geo = env->geo;
+	bool root = env->fakeroot || cred->uid == 0 || cred->uid == geo->resv_uid ||
+		    (geo->resv_gid && cred->gid == geo->resv_gid);
+
+	return root ? MBFS_ALLOC_ROOT : 0;
+}
+
 static inline bool inode_is_dir(const struct inode *in)
 {
 	return S_ISDIR(in->type);
@@ -181,11 +191,11 @@ int dir_set_parent(struct inode *dir, struct mbfs_tx *tx, mbfs_ino_t parent);
 int dir_iterate(struct inode *dir, uint64_t cookie, mbfs_dir_emit emit, void *arg);
 enum { DIR_CREDITS = 100 };
 
-/* ---- xattr.c ---- takes xattr_lock; names with prefix. */
+/* ---- xattr.c ---- takes xattr_lock; names with prefix. alloc_flags: as dir_add(). */
 ssize_t xattr_get(struct inode *in, const char *name, void *buf, size_t bytes);
 ssize_t xattr_list(struct inode *in, char *buf, size_t bytes);
 int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
-	      size_t bytes, unsigned flags);              /* value NULL: remove */
+	      size_t bytes, unsigned flags, unsigned alloc_flags); /* value NULL: remove */
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
 enum { XATTR_CREDITS = 12 };
 
@@ -210,13 +220,16 @@ int namei_lookup(struct inode *dir, const char *name, struct inode **out);
 int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *name, mode_t mode,
 		 dev_t rdev, const char *symlink_target,
 		 struct inode **out); /* files, directories, links, devices */
-int namei_link(struct inode *in, struct inode *dir, const char *name);
+/* alloc_flags: as dir_add(). */
+int namei_link(struct inode *in, struct inode *dir, const char *name, unsigned alloc_flags);
 int namei_unlink(struct inode *dir, const char *name);
 int namei_rmdir(struct inode *dir, const char *name);
 /* Caller holds the fs-wide rename lock (RANK_RENAME) when the directories differ. */
 int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, const char *new_name,
-		 unsigned flags);
+		 unsigned flags, unsigned alloc_flags);
 int namei_readlink(struct inode *in, char *buf, size_t bytes);
 int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want);
+/* Clear setuid, and setgid where the group may execute, in the mode as it is by then. */
+int namei_kill_mode(struct inode *in);
 
 #endif

@@ -146,16 +146,15 @@ static int link_check(const struct inode *in)
 }
 
 static int link_locked(struct inode *in, struct inode *dir, const char *name, size_t len,
-		       struct mbfs_tx *tx)
+		       struct mbfs_tx *tx, unsigned alloc_flags)
 {
-	unsigned flags = dir->env->fakeroot ? MBFS_ALLOC_ROOT : 0;
 	struct buf *table = NULL, *dir_table = NULL;
 	int err = table_hold(in, &table);
 
 	if (!err)
 		err = table_hold(dir, &dir_table);
 	if (!err)
-		err = dir_add(dir, tx, name, len, in->ino, IFTODT(in->type), flags);
+		err = dir_add(dir, tx, name, len, in->ino, IFTODT(in->type), alloc_flags);
 	if (!err) {
 		namei_commit(in, tx, 1, NAMEI_CTIME);
 		namei_commit(dir, tx, 0, NAMEI_CTIME | NAMEI_MTIME);
@@ -165,7 +164,7 @@ static int link_locked(struct inode *in, struct inode *dir, const char *name, si
 	return err;
 }
 
-int namei_link(struct inode *in, struct inode *dir, const char *name)
+int namei_link(struct inode *in, struct inode *dir, const char *name, unsigned alloc_flags)
 {
 	struct mbfs_tx *tx;
 	size_t len;
@@ -183,7 +182,7 @@ int namei_link(struct inode *in, struct inode *dir, const char *name)
 	if (!err)
 		err = tx_start(dir->env->log, DIR_CREDITS, &tx);
 	if (!err) {
-		err = link_locked(in, dir, name, len, tx);
+		err = link_locked(in, dir, name, len, tx, alloc_flags);
 		tx_stop(tx);
 	}
 	rt_write_unlock(&in->rw);
@@ -353,12 +352,23 @@ int namei_readlink(struct inode *in, char *buf, size_t bytes)
 
 /* ---- attributes ---- */
 
+/* With these of enum mbfs_set: see namei_kill_mode(). */
+enum { SET_KILL_MODE = 1u << 31 };
+
+/* Without the group's right to execute setgid means mandatory locking. Fields are held. */
+static mode_t priv_bits(const struct inode *in)
+{
+	return in->mode & (in->mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID);
+}
+
 static void set_fields(struct inode *in, unsigned set, const struct mbfs_attr *want)
 {
 	struct timespec now;
 
 	inode_now(&now);
 	rt_mutex_lock(&in->fields);
+	if (set & SET_KILL_MODE)
+		in->mode &= ~priv_bits(in);
 	if (set & MBFS_SET_MODE)
 		in->mode = in->type | (want->mode & 07777);
 	if (set & MBFS_SET_UID)
@@ -427,6 +437,29 @@ int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want)
 		err = set_locked(in, set, want);
 		rt_write_unlock(&in->rw);
 	}
+	buf_put(table);
+	return err;
+}
+
+int namei_kill_mode(struct inode *in)
+{
+	struct buf *table;
+	mode_t kill;
+	int err;
+
+	rt_mutex_lock(&in->fields);
+	kill = priv_bits(in);
+	rt_mutex_unlock(&in->fields);
+	if (!kill)
+		return 0;
+	if (in->env->read_only)
+		return -EROFS;
+	err = table_hold(in, &table);
+	if (err)
+		return err;
+	rt_write_lock(&in->rw);
+	err = set_locked(in, SET_KILL_MODE, NULL);
+	rt_write_unlock(&in->rw);
 	buf_put(table);
 	return err;
 }

@@ -42,6 +42,7 @@ struct side {
 struct rename {
 	struct side side[SIDE_NR];
 	unsigned flags;
+	unsigned alloc_flags;
 	bool cross;	  /* the directories differ */
 	bool old_is_above; /* the old directory is above the new one */
 	bool new_is_above;
@@ -300,9 +301,8 @@ static bool target_goes(const struct rename *r)
 static int add_target(struct rename *r)
 {
 	struct side *old = &r->side[SIDE_OLD], *new = &r->side[SIDE_NEW];
-	unsigned flags = new->dir->env->fakeroot ? MBFS_ALLOC_ROOT : 0;
 	int err = dir_add(new->dir, r->tx, new->name, new->len, old->in->ino, IFTODT(old->in->type),
-			  flags);
+			  r->alloc_flags);
 
 	if (err || r->cross)
 		return err;
@@ -454,11 +454,12 @@ static int rename_once(struct rename *r)
 }
 
 int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, const char *new_name,
-		 unsigned flags)
+		 unsigned flags, unsigned alloc_flags)
 {
 	struct rename r = { .side = { { .dir = dir, .name = name },
 				      { .dir = new_dir, .name = new_name } },
 			    .flags = flags,
+			    .alloc_flags = alloc_flags,
 			    .cross = dir != new_dir };
 	int err = namei_name(name, &r.side[SIDE_OLD].len);
 

@@ -242,6 +242,7 @@ ssize_t xattr_list(struct inode *in, char *buf, size_t bytes)
 struct xattr_change {
 	struct inode *in;
 	struct mbfs_tx *tx;
+	unsigned alloc_flags;
 	uint8_t *body, *block; /* new content; NULL: as it is */
 	uint32_t body_bytes;
 	struct buf *table;     /* held */
@@ -255,13 +256,11 @@ static int block_alloc(struct xattr_change *c)
 {
 	struct inode *in = c->in;
 	struct mbfs_alloc_req req = { .len = 1, .goal = in->tree.goal, .file_blks = 1,
-				      .flags = MBFS_ALLOC_NO_PREALLOC };
+				      .flags = MBFS_ALLOC_NO_PREALLOC | c->alloc_flags };
 	const struct buf_owner nobody = { 0 };
 	struct mbfs_run run;
 	int err;
 
-	if (in->env->fakeroot)
-		req.flags |= MBFS_ALLOC_ROOT;
 	err = mbfs_alloc_blocks(in->env->alloc, NULL, &req, c->tx, &run);
 	if (err)
 		return err;
@@ -409,10 +408,10 @@ static void change_put(struct xattr_change *c)
 
 /* Bring the inode's attributes to the view's lists; @touched: which of them changed. */
 static int view_store(struct inode *in, struct mbfs_tx *tx, struct xattr_view *v,
-		      const bool touched[2])
+		      const bool touched[2], unsigned alloc_flags)
 {
 	const struct mbfs_geo *geo = in->env->geo;
-	struct xattr_change c = { .in = in, .tx = tx };
+	struct xattr_change c = { .in = in, .tx = tx, .alloc_flags = alloc_flags };
 	uint8_t *mem = rt_zalloc((size_t)geo->block_bytes + geo->inode_bytes);
 	struct xattr_area to;
 	int err;
@@ -463,7 +462,7 @@ static int view_insert(struct xattr_view *v, const struct xattr_entry *e, bool t
 }
 
 static int xattr_set_locked(struct inode *in, struct mbfs_tx *tx, const struct xattr_entry *e,
-			    bool remove, unsigned flags)
+			    bool remove, unsigned flags, unsigned alloc_flags)
 {
 	bool touched[2] = { false, false };
 	struct xattr_view v;
@@ -489,14 +488,14 @@ static int xattr_set_locked(struct inode *in, struct mbfs_tx *tx, const struct x
 	if (!remove)
 		err = view_insert(&v, e, touched);
 	if (!err)
-		err = view_store(in, tx, &v, touched);
+		err = view_store(in, tx, &v, touched, alloc_flags);
 out:
 	view_put(&v);
 	return err;
 }
 
 int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
-	      size_t bytes, unsigned flags)
+	      size_t bytes, unsigned flags, unsigned alloc_flags)
 {
 	struct xattr_entry e = { 0 };
 	const char *rest;
@@ -515,7 +514,7 @@ int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void
 	e.value = value;
 	e.value_bytes = (uint32_t)bytes;
 	rt_mutex_lock(&in->xattr_lock);
-	err = xattr_set_locked(in, tx, &e, !value, flags);
+	err = xattr_set_locked(in, tx, &e, !value, flags, alloc_flags);
 	rt_mutex_unlock(&in->xattr_lock);
 	return err;
 }

@@ -127,9 +127,9 @@ static void run_xattr(const uint8_t *data, size_t size, bool in_block)
 	(void)!xattr_get(in, "system.posix_acl_access", buf, sizeof(buf));
 	if (tx_start(bed.env.log, XATTR_CREDITS, &tx))
 		return;
-	(void)!xattr_set(in, tx, "user.a", buf, 30, 0);
-	(void)!xattr_set(in, tx, "user.b", buf, 700, 0);
-	(void)!xattr_set(in, tx, "user.a", NULL, 0, 0);
+	(void)!xattr_set(in, tx, "user.a", buf, 30, 0, 0);
+	(void)!xattr_set(in, tx, "user.b", buf, 700, 0, 0);
+	(void)!xattr_set(in, tx, "user.a", NULL, 0, 0, 0);
 	(void)!xattr_list(in, buf, sizeof(buf));
 	(void)!xattr_free_all(in, tx);
 	tx_stop(tx);
@@ -205,8 +205,8 @@ static size_t sound_xattr(uint8_t *out, const struct t_bed_opts *opts, bool in_b
 	t_bed_open(opts);
 	in = t_bed_make(S_IFREG | 0644);
 	if (tx_start(bed.env.log, 100, &tx) ||
-	    xattr_set(in, tx, "user.a", value, in_block ? 200 : 10, 0) ||
-	    xattr_set(in, tx, "trusted.long", value, in_block ? 300 : 20, 0))
+	    xattr_set(in, tx, "user.a", value, in_block ? 200 : 10, 0, 0) ||
+	    xattr_set(in, tx, "trusted.long", value, in_block ? 300 : 20, 0, 0))
 		abort();
 	tx_stop(tx);
 	t_bed_reopen(NULL);

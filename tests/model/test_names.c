@@ -415,7 +415,7 @@ static int set(struct t_fs *fs, struct inode *in, const char *name, const void *
 
 	if (err)
 		return err;
-	err = xattr_set(in, tx, name, value, bytes, 0);
+	err = xattr_set(in, tx, name, value, bytes, 0, 0);
 	tx_stop(tx);
 	return err;
 }

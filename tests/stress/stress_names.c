@@ -89,7 +89,7 @@ static void do_attributes(struct shared *sh, struct inode *dir, const char *name
 		return;
 	if (!tx_start(sh->fs->log, XATTR_CREDITS, &tx)) {
 		expect(xattr_set(in, tx, "user.x", rt_rand_below(r, 3) ? value : NULL,
-				 rt_rand_below(r, sizeof(value)), 0));
+				 rt_rand_below(r, sizeof(value)), 0, 0));
 		tx_stop(tx);
 	}
 	expect(xattr_get(in, "user.x", value, sizeof(value)) < 0 ? -ENODATA : 0);
@@ -104,7 +104,7 @@ static void do_rename(struct shared *sh, struct inode *dir, const char *name, st
 
 	if (cross)
 		rt_mutex_lock(&sh->rename);
-	expect(namei_rename(dir, name, to, to_name, (unsigned)rt_rand_below(r, 3)));
+	expect(namei_rename(dir, name, to, to_name, (unsigned)rt_rand_below(r, 3), 0));
 	if (cross)
 		rt_mutex_unlock(&sh->rename);
 }
@@ -117,7 +117,7 @@ static void do_link(struct inode *dir, const char *name, struct inode *to, const
 	expect(err);
 	if (err)
 		return;
-	expect(namei_link(in, to, to_name));
+	expect(namei_link(in, to, to_name, 0));
 	inode_put(in);
 }
 

@@ -293,13 +293,13 @@ static int op_do(struct inode *dir[2], struct inode *file, const struct op *op, 
 		}
 		return err;
 	case OP_LINK:
-		return namei_link(file, dir[0], name[0]);
+		return namei_link(file, dir[0], name[0], 0);
 	case OP_UNLINK:
 		return namei_unlink(dir[0], name[0]);
 	case OP_RMDIR:
 		return namei_rmdir(dir[0], name[0]);
 	default:
-		return namei_rename(dir[0], name[0], dir[1], name[1], op->flags);
+		return namei_rename(dir[0], name[0], dir[1], name[1], op->flags, 0);
 	}
 }
 

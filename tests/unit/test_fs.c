@@ -206,7 +206,7 @@ START_TEST(tree_survives_remount)
 	ck_assert_int_eq(mbfs_fs_symlink(fs, &root_cred, MBFS_ROOT_INO, "link", "file", &attr), 0);
 	ck_assert_int_eq(
 		mbfs_fs_mknod(fs, &root_cred, MBFS_ROOT_INO, "fifo", S_IFIFO | 0600, 0, &attr), 0);
-	ck_assert_int_eq(mbfs_fs_setxattr(fs, MBFS_ROOT_INO, "user.a", "b", 1, 0), 0);
+	ck_assert_int_eq(mbfs_fs_setxattr(fs, &root_cred, MBFS_ROOT_INO, "user.a", "b", 1, 0), 0);
 	ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
 	ck_assert_int_eq(image_fsck(), 0);
 
@@ -239,8 +239,10 @@ START_TEST(bad_names_and_flags_are_refused)
 	name[255] = 0;
 	ck_assert_int_eq(mbfs_fs_lookup(fs, MBFS_ROOT_INO, name, &attr), -ENOENT);
 	ck_assert_int_eq(mbfs_fs_mkdir(fs, &root_cred, MBFS_ROOT_INO, "a/b", 0755, &attr), -EINVAL);
-	ck_assert_int_eq(mbfs_fs_rename(fs, MBFS_ROOT_INO, "x", MBFS_ROOT_INO, "y", 4), -EINVAL);
-	ck_assert_int_eq(mbfs_fs_rename(fs, MBFS_ROOT_INO, "x", MBFS_ROOT_INO, "y", 0), -ENOENT);
+	ck_assert_int_eq(mbfs_fs_rename(fs, &root_cred, MBFS_ROOT_INO, "x",
+					MBFS_ROOT_INO, "y", 4), -EINVAL);
+	ck_assert_int_eq(mbfs_fs_rename(fs, &root_cred, MBFS_ROOT_INO, "x",
+					MBFS_ROOT_INO, "y", 0), -ENOENT);
 	ck_assert_int_eq(mbfs_fs_rmdir(fs, MBFS_ROOT_INO, ".."), -ENOTEMPTY);
 	ck_assert_int_eq(mbfs_file_open(fs, MBFS_ROOT_INO, O_RDWR, &f), -EISDIR);
 	ck_assert_int_lt(mbfs_file_open(fs, 1, O_RDONLY, &f), 0);
@@ -485,8 +487,8 @@ static int workload(struct mbfs_fs *fs)
 	if (!mbfs_fs_mknod(fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0, &a)) {
 		DO(write_some(fs, a.ino, 0, 5000));
 		DO(write_some(fs, a.ino, 40000, 9000));
-		DO(mbfs_fs_setxattr(fs, a.ino, "user.a", name, sizeof(name), 0));
-		DO(mbfs_fs_setxattr(fs, a.ino, "user.b", name, 40, 0));
+		DO(mbfs_fs_setxattr(fs, &root_cred, a.ino, "user.a", name, sizeof(name), 0));
+		DO(mbfs_fs_setxattr(fs, &root_cred, a.ino, "user.b", name, 40, 0));
 		DO(mbfs_fs_setattr(fs, a.ino, MBFS_SET_MODE | MBFS_SET_SIZE, &want, &a));
 		mbfs_fs_forget(fs, a.ino, 1);
 	}
@@ -495,7 +497,7 @@ static int workload(struct mbfs_fs *fs)
 	if (!mbfs_fs_symlink(fs, &root_cred, MBFS_ROOT_INO, "s", name, &a))
 		mbfs_fs_forget(fs, a.ino, 1);
 	DO(mbfs_fs_sync(fs));
-	mbfs_fs_rename(fs, MBFS_ROOT_INO, "f", MBFS_ROOT_INO, "g", 0);
+	mbfs_fs_rename(fs, &root_cred, MBFS_ROOT_INO, "f", MBFS_ROOT_INO, "g", 0);
 	mbfs_fs_unlink(fs, MBFS_ROOT_INO, "g");
 	mbfs_fs_unlink(fs, MBFS_ROOT_INO, "s");
 	mbfs_fs_rmdir(fs, MBFS_ROOT_INO, "d");
@@ -578,6 +580,107 @@ static bool count_entry(void *arg, const char *name, size_t len, mbfs_ino_t ino,
 	++*(unsigned *)arg;
 	return true;
 }
+
+/*
+ * Goal: who may use reserved blocks may do so for attributes and names as well. Method: a disk that
+ * an ordinary user has filled; each call by that user and then by root.
+ */
+START_TEST(reserved_blocks_are_for_names_and_attributes_too)
+{
+	static const struct mbfs_cred user = { 1000, 1000, 022 };
+	struct mbfs_fs *fs = mount_rw(img.dev);
+	mbfs_ino_t ino = make_file(fs, "f", "data", 4);
+	char name[256], block[1024] = "";
+	struct mbfs_attr dir, attr;
+	struct mbfs_file *f;
+	unsigned nr = 0;
+	int err = 0;
+
+	ck_assert_int_eq(mbfs_fs_mkdir(fs, &user, MBFS_ROOT_INO, "d", 0755, &dir), 0);
+	ck_assert_int_eq(mbfs_file_open(fs, ino, O_WRONLY, &f), 0);
+	for (uint64_t at = 0; mbfs_file_write(f, &user, block, sizeof(block), at) > 0;)
+		at += sizeof(block);
+	mbfs_file_release(f);
+	memset(name, 'n', 250);
+	name[250] = 0;
+	for (; !err && nr < 9; nr++) {
+		name[0] = (char)('0' + nr);
+		err = mbfs_fs_link(fs, &user, ino, dir.ino, name, &attr);
+	}
+	ck_assert_int_eq(err, -ENOSPC);
+	ck_assert_int_eq(
+		mbfs_fs_rename(fs, &user, MBFS_ROOT_INO, "f", dir.ino, name, 0), -ENOSPC);
+	ck_assert_int_eq(mbfs_fs_setxattr(fs, &user, ino, "user.a", block, 600, 0), -ENOSPC);
+	if (_i)
+		ck_assert_int_eq(mbfs_fs_link(fs, &root_cred, ino, dir.ino, name, &attr), 0);
+	else
+		ck_assert_int_eq(
+			mbfs_fs_rename(fs, &root_cred, MBFS_ROOT_INO, "f", dir.ino, name, 0), 0);
+	ck_assert_int_eq(mbfs_fs_setxattr(fs, &root_cred, ino, "user.a", block, 600, 0), 0);
+	ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
+	ck_assert_int_eq(image_fsck(), 0);
+}
+END_TEST
+
+struct killer {
+	struct mbfs_fs *fs;
+	mbfs_ino_t ino;
+	rt_u32 stop;
+};
+
+static void killer_main(void *arg)
+{
+	struct killer *k = arg;
+
+	while (!rt_u32_read(&k->stop))
+		if (mbfs_fs_kill_priv(k->fs, k->ino, true))
+			rt_u32_set(&k->stop, 2);
+}
+
+/*
+ * Goal: clearing setuid takes nothing back that a chmod at the same time has set. Method: a table;
+ * then a thread that clears, while the mode goes to and fro.
+ */
+START_TEST(kill_priv_clears_what_it_should_and_only_that)
+{
+	static const mode_t modes[][2] = {
+		{ 06755, 0755 }, { 02644, 02644 }, { 04600, 0600 }, { 01777, 01777 },
+	};
+	struct killer k = { .fs = mount_rw(img.dev) };
+	struct rt_thread *thread;
+	struct mbfs_attr attr, want;
+
+	k.ino = make_file(k.fs, "f", "data", 4);
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(modes); i++) {
+		want.mode = modes[i][0];
+		ck_assert_int_eq(mbfs_fs_setattr(k.fs, k.ino, MBFS_SET_MODE, &want, &attr), 0);
+		ck_assert_int_eq(mbfs_fs_kill_priv(k.fs, k.ino, false), 0);
+		ck_assert_int_eq(mbfs_fs_getattr(k.fs, k.ino, &attr), 0);
+		ck_assert_uint_eq(attr.mode & 07777, modes[i][0]);
+		ck_assert_int_eq(mbfs_fs_kill_priv(k.fs, k.ino, true), 0);
+		ck_assert_int_eq(mbfs_fs_getattr(k.fs, k.ino, &attr), 0);
+		ck_assert_uint_eq(attr.mode & 07777, modes[i][1]);
+	}
+	ck_assert_int_eq(mbfs_fs_setxattr(k.fs, &root_cred, k.ino, "security.capability", "c", 1,
+					  0),
+			 0);
+	ck_assert_int_eq(rt_thread_start(killer_main, &k, "killer", &thread), 0);
+	for (unsigned i = 0; i < 3000; i++) {
+		want.mode = i & 1 ? 0600 : 06755;
+		ck_assert_int_eq(mbfs_fs_setattr(k.fs, k.ino, MBFS_SET_MODE, &want, &attr), 0);
+		rt_yield();
+		ck_assert_int_eq(mbfs_fs_getattr(k.fs, k.ino, &attr), 0);
+		if (i & 1)
+			ck_assert_uint_eq(attr.mode & 07777, 0600);
+	}
+	ck_assert_uint_eq(rt_u32_read(&k.stop), 0);
+	rt_u32_set(&k.stop, 1);
+	rt_thread_join(thread);
+	ck_assert_int_eq(mbfs_fs_getxattr(k.fs, k.ino, "security.capability", NULL, 0), -ENODATA);
+	ck_assert_int_eq(mbfs_fs_unmount(k.fs), 0);
+	ck_assert_int_eq(image_fsck(), 0);
+}
+END_TEST
 
 /*
  * Goal: damage that is met only after a call has returned is written down too. Method: a wrong
@@ -681,7 +784,8 @@ static void worker_main(void *arg)
 			return;
 		}
 		if (mbfs_file_write(f, &root_cred, data, sizeof(data), i * 700) != sizeof(data) ||
-		    mbfs_fs_rename(w->fs, MBFS_ROOT_INO, name, MBFS_ROOT_INO, other, 0) ||
+		    mbfs_fs_rename(w->fs, &root_cred, MBFS_ROOT_INO, name,
+				   MBFS_ROOT_INO, other, 0) ||
 		    (i % 8 == 0 && mbfs_file_fsync(f, false)) ||
 		    (i % 2 && mbfs_fs_unlink(w->fs, MBFS_ROOT_INO, other)))
 			rt_u32_add(w->errors, 1);
@@ -732,6 +836,8 @@ static Suite *fs_suite(void)
 	tcase_add_test(c, calls_survive_every_failed_allocation);
 	tcase_add_loop_test(c, calls_survive_every_device_fault, 0, 3);
 	tcase_add_test(c, damage_marks_image_with_errors);
+	tcase_add_loop_test(c, reserved_blocks_are_for_names_and_attributes_too, 0, 2);
+	tcase_add_test(c, kill_priv_clears_what_it_should_and_only_that);
 	tcase_add_loop_test(c, damage_while_freeing_marks_image_with_errors, 0, 2);
 	tcase_add_test(c, large_directory_lists_every_name);
 	tcase_add_test(c, stats_are_one_json_object);

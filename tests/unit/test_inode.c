@@ -110,7 +110,7 @@ static void exercise(struct t_fs *fs, mbfs_ino_t ino)
 	(void)file_truncate(in, 5001);
 	(void)file_truncate(in, 0);
 	ck_assert_int_eq(tx_start(fs->log, 50, &tx), 0);
-	(void)xattr_set(in, tx, "user.new", "value", 5, 0);
+	(void)xattr_set(in, tx, "user.new", "value", 5, 0, 0);
 	(void)inode_dirty(in, tx);
 	if (orphan_add(in, tx) == 0) {
 		rt_mutex_lock(&in->fields);

@@ -90,7 +90,7 @@ static int refusal_try(unsigned i, struct inode *file)
 	case MKDIR:
 		return namei_create(root(), &user, n, S_IFDIR, 0, NULL, &in);
 	case LINK:
-		return namei_link(file, root(), n);
+		return namei_link(file, root(), n, 0);
 	case UNLINK:
 		return namei_unlink(root(), n);
 	case RMDIR:
@@ -98,7 +98,7 @@ static int refusal_try(unsigned i, struct inode *file)
 	case LOOKUP:
 		return namei_lookup(root(), n, &in);
 	default:
-		return namei_rename(root(), n, root(), refusals[i].new_name, refusals[i].flags);
+		return namei_rename(root(), n, root(), refusals[i].new_name, refusals[i].flags, 0);
 	}
 }
 
@@ -114,17 +114,17 @@ START_TEST(each_operation_refuses_what_it_should)
 	make(root(), "empty", S_IFDIR | 0755);
 	full = make(root(), "full", S_IFDIR | 0755);
 	make(full, "x", S_IFREG | 0644);
-	ck_assert_int_eq(namei_link(file, root(), "hard"), 0);
+	ck_assert_int_eq(namei_link(file, root(), "hard", 0), 0);
 	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(refusals); i++) {
 		int err = refusal_try(i, file);
 
 		ck_assert_msg(err == refusals[i].err, "row %u: %d", i, err);
 		t_bed_check();
 	}
-	ck_assert_int_eq(namei_link(full, root(), "l"), -EPERM);
-	ck_assert_int_eq(namei_rename(root(), "full", full, "in", 0), -EINVAL);
-	ck_assert_int_eq(namei_rename(full, "x", root(), "full", 0), -ENOTEMPTY);
-	ck_assert_int_eq(namei_rename(full, "x", root(), "full", MBFS_RENAME_EXCHANGE), -EINVAL);
+	ck_assert_int_eq(namei_link(full, root(), "l", 0), -EPERM);
+	ck_assert_int_eq(namei_rename(root(), "full", full, "in", 0, 0), -EINVAL);
+	ck_assert_int_eq(namei_rename(full, "x", root(), "full", 0, 0), -ENOTEMPTY);
+	ck_assert_int_eq(namei_rename(full, "x", root(), "full", MBFS_RENAME_EXCHANGE, 0), -EINVAL);
 	ck_assert_uint_eq(file->nlink, 2);
 	t_bed_close();
 }
@@ -141,7 +141,7 @@ START_TEST(counts_flags_and_states_are_respected)
 	file = make(root(), "file", S_IFREG | 0644);
 	dir = make(root(), "dir", S_IFDIR | 0755);
 	file->nlink = 65000;
-	ck_assert_int_eq(namei_link(file, root(), "l"), -EMLINK);
+	ck_assert_int_eq(namei_link(file, root(), "l", 0), -EMLINK);
 	file->nlink = 1;
 	dir->nlink = 65000;
 	make(dir, "sub", S_IFDIR | 0755);
@@ -154,8 +154,8 @@ START_TEST(counts_flags_and_states_are_respected)
 	dir->nlink = 2;
 	file->flags |= INODE_FL_IMMUTABLE;
 	ck_assert_int_eq(namei_unlink(root(), "file"), -EPERM);
-	ck_assert_int_eq(namei_link(file, root(), "l"), -EPERM);
-	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0), -EPERM);
+	ck_assert_int_eq(namei_link(file, root(), "l", 0), -EPERM);
+	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0, 0), -EPERM);
 	file->flags &= ~(uint32_t)INODE_FL_IMMUTABLE;
 	ck_assert_int_eq(namei_setattr(file, MBFS_SET_MODE, &want), 0);
 	file->flags |= INODE_FL_APPEND;
@@ -172,7 +172,7 @@ START_TEST(counts_flags_and_states_are_respected)
 	inode_hold(dir);
 	ck_assert_int_eq(namei_rmdir(root(), "dir"), 0);
 	ck_assert_int_eq(namei_create(dir, &user, "x", S_IFREG, 0, NULL, &in), -ENOENT);
-	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0), -ENOENT);
+	ck_assert_int_eq(namei_rename(root(), "file", dir, "f", 0, 0), -ENOENT);
 	memset(target, 't', 1024);
 	target[1024] = 0;
 	ck_assert_int_eq(namei_create(root(), &user, "s", S_IFLNK, 0, target, &in), -ENAMETOOLONG);
@@ -219,22 +219,22 @@ START_TEST(damaged_trees_are_refused)
 	make(c, "file", S_IFREG | 0644);
 	make(c, "dir", S_IFDIR | 0755);
 	parent(a, b->ino);
-	ck_assert_int_eq(namei_rename(c, "dir", b, "x", 0), -EUCLEAN);
-	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "dir", b, "x", 0, 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0, 0), -EUCLEAN);
 	parent(a, 4000);
-	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0, 0), -EUCLEAN);
 	parent(a, MBFS_ROOT_INO);
-	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0), 0);
+	ck_assert_int_eq(namei_rename(c, "file", a, "x", 0, 0), 0);
 	entry(c, "self", c->ino);
 	ck_assert_int_eq(namei_rmdir(c, "self"), -EUCLEAN);
 	ck_assert_int_eq(namei_unlink(c, "self"), -EUCLEAN);
-	ck_assert_int_eq(namei_rename(c, "self", c, "other", 0), -EUCLEAN);
-	ck_assert_int_eq(namei_rename(c, "dir", c, "self", 0), -EUCLEAN);
-	ck_assert_int_lt(namei_rename(c, "self", a, "self", 0), 0);
+	ck_assert_int_eq(namei_rename(c, "self", c, "other", 0, 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "dir", c, "self", 0, 0), -EUCLEAN);
+	ck_assert_int_lt(namei_rename(c, "self", a, "self", 0, 0), 0);
 	entry(c, "nobody", 4001);
 	ck_assert_int_eq(namei_lookup(c, "nobody", &in), -EUCLEAN);
 	ck_assert_int_eq(namei_unlink(c, "nobody"), -EUCLEAN);
-	ck_assert_int_eq(namei_rename(c, "nobody", c, "x", 0), -EUCLEAN);
+	ck_assert_int_eq(namei_rename(c, "nobody", c, "x", 0, 0), -EUCLEAN);
 	t_bed_check();
 	t_bed_close();
 }
@@ -250,7 +250,7 @@ struct mover {
 static void mover_main(void *arg)
 {
 	struct mover *m = arg;
-	int err = namei_rename(root(), "a", root(), m->flags ? "b" : "c", m->flags);
+	int err = namei_rename(root(), "a", root(), m->flags ? "b" : "c", m->flags, 0);
 
 	rt_u32_set(&m->done, err ? 2 : 1);
 }
@@ -294,7 +294,7 @@ START_TEST(rename_into_a_removed_directory_finds_nothing)
 	ck_assert_int_eq(namei_rmdir(a, "b"), 0);
 	inode_put(a);
 	ck_assert_int_eq(namei_rmdir(root(), "a"), 0);
-	ck_assert_int_eq(namei_rename(root(), "file", b, "x", 0), -ENOENT);
+	ck_assert_int_eq(namei_rename(root(), "file", b, "x", 0, 0), -ENOENT);
 	inode_put(b);
 	t_bed_check();
 	t_bed_close();

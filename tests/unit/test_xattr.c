@@ -25,7 +25,7 @@ static int set(struct inode *in, const char *name, const void *value, size_t byt
 
 	if (err)
 		return err;
-	err = xattr_set(in, tx, name, value, bytes, flags);
+	err = xattr_set(in, tx, name, value, bytes, flags, 0);
 	tx_stop(tx);
 	return err;
 }
