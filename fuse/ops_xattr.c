@@ -18,6 +18,7 @@
 #define VIRTUAL_PREFIX "user.mbfs."
 #define STATS_NAME     "stats"
 #define GROUPS_PREFIX  "groups."
+#define TRUSTED_PREFIX "trusted."
 
 enum {
 	XATTR_BYTES_MAX = 65536,
@@ -119,6 +120,21 @@ static void virtual_getxattr(fuse_req_t req, const char *name, size_t size)
 	free(text);
 }
 
+/* Names that only root may know go; returns what is left. The kernel does not filter for us. */
+static size_t names_filter(char *names, size_t bytes)
+{
+	size_t to = 0;
+
+	for (size_t at = 0, len; at < bytes; at += len) {
+		len = strlen(names + at) + 1;
+		if (!strncmp(names + at, TRUSTED_PREFIX, strlen(TRUSTED_PREFIX)))
+			continue;
+		memmove(names + to, names + at, len);
+		to += len;
+	}
+	return to;
+}
+
 /* @list: names, not a value. */
 static void xattr_read(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size, bool list)
 {
@@ -133,6 +149,8 @@ static void xattr_read(fuse_req_t req, fuse_ino_t ino, const char *name, size_t 
 	}
 	got = list ? mbfs_fs_listxattr(fs_of(req), ino_of(ino), buf, size)
 		   : mbfs_fs_getxattr(fs_of(req), ino_of(ino), name, buf, size);
+	if (list && got > 0 && size && fuse_req_ctx(req)->uid != 0)
+		got = (ssize_t)names_filter(buf, (size_t)got);
 	if (got < 0)
 		reply_err(req, (int)got);
 	else if (!size)

@@ -53,6 +53,8 @@ setfattr -n user.a -v 1 renamed && same "$(getfattr --only-values -n user.a rena
 setfattr -n user.big -v "$(printf 'v%.0s' {1..3000})" renamed
 setfattr -n security.x -v y renamed && setfattr -n trusted.z -v w renamed
 same "$(getfattr -d -m - renamed | grep -c =)" 4
+getfattr -m - renamed | grep -q '^trusted.z$' || fail "trusted names for root"
+! setpriv --reuid 65534 --clear-groups getfattr -m - renamed | grep -q trusted || fail "trusted names for all"
 setfattr -x user.a renamed && ! getfattr -n user.a renamed 2>/dev/null || fail "removed attribute"
 same "$(getfattr -d -m - . | grep -c mbfs || true)" 0
 mbfs-stat --json "$MNT" | grep -q '"alloc":{' || fail "mbfs-stat"
