@@ -48,6 +48,8 @@ struct daemon {
 	/* We clear setuid bits and capabilities on writes, instead of the kernel asking us first
 	 * each time. Only without -o suid: the kernel would go on believing a cached setuid bit. */
 	bool kill_priv;
+	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
+	bool acl;
 	bool init_reply; /* the next reply is INIT's; touched by the thread that serves INIT only */
 };
 

@@ -29,6 +29,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
 			    FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_POSIX_ACL);
 	conn->want |= conn->capable & FUSE_CAP_EXPORT_SUPPORT;
+	/* With ACLs the umask is ours to apply: a directory's default ACL takes its place. They
+	 * bring default_permissions along, which fakeroot is to do without. */
+	d->acl = !d->opts->fakeroot && (conn->capable & FUSE_CAP_POSIX_ACL) &&
+		 (conn->capable & FUSE_CAP_DONT_MASK);
+	if (d->acl)
+		conn->want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	if (d->opts->writeback)
 		conn->want |= conn->capable & FUSE_CAP_WRITEBACK_CACHE;
 	if (d->status_fd < 0)

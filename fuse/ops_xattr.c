@@ -19,6 +19,7 @@
 #define STATS_NAME     "stats"
 #define GROUPS_PREFIX  "groups."
 #define TRUSTED_PREFIX "trusted."
+#define ACL_PREFIX     "system.posix_acl_"
 
 enum {
 	XATTR_BYTES_MAX = 65536,
@@ -31,6 +32,13 @@ static bool is_virtual(fuse_ino_t ino, const char *name)
 	return ino == FUSE_ROOT_ID && !strncmp(name, VIRTUAL_PREFIX, strlen(VIRTUAL_PREFIX));
 }
 
+static bool acl_refused(fuse_req_t req, const char *name)
+{
+	struct daemon *d = daemon_of(req);
+
+	return !d->acl && !d->opts->fakeroot && !strncmp(name, ACL_PREFIX, strlen(ACL_PREFIX));
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		 int flags)
 {
@@ -38,6 +46,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 
 	if (is_virtual(ino, name))
 		reply_err(req, -EPERM);
+	else if (acl_refused(req, name))
+		reply_err(req, -EOPNOTSUPP);
 	else
 		reply_err(req, mbfs_fs_setxattr(fs_of(req), &cred, ino_of(ino), name, value, size,
 						(unsigned)flags));
@@ -49,6 +59,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 
 	if (is_virtual(ino, name))
 		reply_err(req, -EPERM);
+	else if (acl_refused(req, name))
+		reply_err(req, -EOPNOTSUPP);
 	else
 		reply_err(req, mbfs_fs_removexattr(fs_of(req), &cred, ino_of(ino), name));
 }

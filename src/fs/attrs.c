@@ -66,6 +66,13 @@ ssize_t mbfs_fs_listxattr(struct mbfs_fs *fs, mbfs_ino_t ino, char *buf, size_t 
 	return got;
 }
 
+/* ACLs are more than attributes: the mode goes with them. */
+static bool acl_named(const char *name, bool *is_default)
+{
+	*is_default = !strcmp(name, "system.posix_acl_default");
+	return *is_default || !strcmp(name, "system.posix_acl_access");
+}
+
 /* @value NULL: remove. */
 static int xattr_change(struct inode *in, const char *name, const void *value, size_t bytes,
 			 unsigned flags, unsigned alloc_flags)
@@ -84,6 +91,7 @@ static int change_xattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_i
 			const char *name, const void *value, size_t bytes, unsigned flags)
 {
 	struct inode *in;
+	bool is_default;
 	int err = fs_writable(fs);
 
 	if (!err)
@@ -91,7 +99,9 @@ static int change_xattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_i
 	if (err)
 		return fs_seen(fs, err);
 	err = fs_change_check(in, false);
-	if (!err)
+	if (!err && acl_named(name, &is_default))
+		err = namei_set_acl(in, cred, is_default, value, bytes);
+	else if (!err)
 		err = xattr_change(in, name, value, bytes, flags,
 				    inode_root_flags(&fs->env, cred));
 	inode_put(in);

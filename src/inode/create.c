@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "inode/acl.h"
 #include "rt/mem.h"
 
 /* i_flags that a new inode has from its directory, and those of them that make sense for any kind.
@@ -36,6 +37,9 @@ struct create {
 	const char *target;
 	struct mbfs_tx *tx;
 	struct inode *in; /* the new inode; nlink 0 until commit */
+	/* The directory's default ACL, NULL if it has none; then the access ACL made of it. */
+	uint8_t *acl;
+	size_t acl_bytes;
 };
 
 static unsigned alloc_flags(const struct create *c)
@@ -43,14 +47,17 @@ static unsigned alloc_flags(const struct create *c)
 	return inode_root_flags(c->dir->env, c->cred);
 }
 
-/* Type, permissions and what follows from them. */
-static mode_t new_mode(const struct create *c)
+/* Type, permissions and what follows from them. c->acl becomes the new inode's access ACL. */
+static mode_t new_mode(struct create *c)
 {
 	mode_t mode = c->mode;
 
 	if (S_ISLNK(mode))
 		return S_IFLNK | 0777;
-	mode &= ~(c->cred->umask & 0777);
+	if (c->acl)
+		acl_limit(c->acl, c->acl_bytes, &mode);
+	else
+		mode &= ~(c->cred->umask & 0777);
 	if (S_ISDIR(mode) && (c->dir->mode & S_ISGID))
 		mode |= S_ISGID;
 	return mode;
@@ -140,6 +147,29 @@ static int fill_symlink(struct create *c)
 	return 0;
 }
 
+/* ---- ACLs ---- */
+
+/* The access ACL, as new_mode() has made it, and a directory's default one. */
+static int inherit_acl(struct create *c)
+{
+	bool extended;
+	uint8_t *dflt;
+	int err = 0;
+
+	acl_mode(c->acl, c->acl_bytes, &extended);
+	if (extended)
+		err = xattr_set(c->in, c->tx, ACL_ACCESS_NAME, c->acl, c->acl_bytes, 0,
+				alloc_flags(c));
+	if (err || !inode_is_dir(c->in))
+		return err;
+	err = acl_read(c->dir, ACL_DEFAULT_NAME, &dflt, &c->acl_bytes);
+	if (!err && dflt)
+		err = xattr_set(c->in, c->tx, ACL_DEFAULT_NAME, dflt, c->acl_bytes, 0,
+				alloc_flags(c));
+	rt_free(dflt);
+	return err;
+}
+
 /* ---- the operation ---- */
 
 /* On error c->in is either NULL or to be put, after the handle. */
@@ -160,6 +190,11 @@ static int make_inode(struct create *c)
 		return err;
 	}
 	fill_fields(c);
+	if (c->acl) {
+		err = inherit_acl(c);
+		if (err)
+			return err;
+	}
 	if (S_ISDIR(mode))
 		return dir_init(c->in, c->tx, c->dir->ino, alloc_flags(c));
 	return S_ISLNK(mode) ? fill_symlink(c) : 0;
@@ -209,6 +244,8 @@ static int create_locked(struct create *c)
 {
 	int err = create_check(c);
 
+	if (!err && !S_ISLNK(c->mode))
+		err = acl_read(c->dir, ACL_DEFAULT_NAME, &c->acl, &c->acl_bytes);
 	if (!err)
 		err = tx_start(c->dir->env->log, 2 * DIR_CREDITS, &c->tx);
 	if (err)
@@ -239,6 +276,7 @@ int namei_create(struct inode *dir, const struct mbfs_cred *cred, const char *na
 	rt_write_lock(&dir->rw);
 	err = create_locked(&c);
 	rt_write_unlock(&dir->rw);
+	rt_free(c.acl);
 	if (!err)
 		*out = c.in;
 	else if (c.in)

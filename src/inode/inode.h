@@ -7,6 +7,7 @@
  * dir.c    directories, linear and hashed    xattr.c  attributes in the inode and a block
  * file.c   read, write, seek             file_size.c  truncate, fallocate
  * namei.c  lookup, link, unlink          create.c, rename.c
+ * acl.c    POSIX ACLs and the mode
  */
 #ifndef INODE_INODE_H
 #define INODE_INODE_H
@@ -196,6 +197,7 @@ ssize_t xattr_get(struct inode *in, const char *name, void *buf, size_t bytes);
 ssize_t xattr_list(struct inode *in, char *buf, size_t bytes);
 int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
 	      size_t bytes, unsigned flags, unsigned alloc_flags); /* value NULL: remove */
+bool xattr_any(struct inode *in);			/* false: it certainly has none */
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
 enum { XATTR_CREDITS = 12 };
 
@@ -229,6 +231,10 @@ int namei_rename(struct inode *dir, const char *name, struct inode *new_dir, con
 		 unsigned flags, unsigned alloc_flags);
 int namei_readlink(struct inode *in, char *buf, size_t bytes);
 int namei_setattr(struct inode *in, unsigned set, const struct mbfs_attr *want);
+/* Set or (@value NULL) remove the access or default ACL; @value as system.posix_acl_*. The mode
+ * follows. -EINVAL; -EACCES a default one, but no directory; -EOPNOTSUPP a symbolic link. */
+int namei_set_acl(struct inode *in, const struct mbfs_cred *cred, bool is_default,
+		  const void *value, size_t bytes);
 /* Clear setuid, and setgid where the group may execute, in the mode as it is by then. */
 int namei_kill_mode(struct inode *in);
 

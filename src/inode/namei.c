@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "inode/acl.h"
 
 int namei_name(const char *name, size_t *len)
 {
@@ -395,10 +396,14 @@ static int set_locked(struct inode *in, unsigned set, const struct mbfs_attr *wa
 
 	if (err)
 		return err;
-	set_fields(in, set, want);
-	commit_dirty(in, tx);
+	if (set & MBFS_SET_MODE)
+		err = acl_chmod(in, tx, want->mode);
+	if (!err) {
+		set_fields(in, set, want);
+		commit_dirty(in, tx);
+	}
 	tx_stop(tx);
-	return 0;
+	return err;
 }
 
 /* An append-only file's times may be set to now, nothing else; of an immutable one nothing. */

@@ -15,9 +15,9 @@
  * Locks: xattr_lock (14) orders all calls on one inode; the bytes of the block and its count are
  * read and written under the buffer's lock (66), since other inodes may share it.
  *
- * Names: user., trusted. and security. are kept verbatim. system.posix_acl_access and _default can
- * be read and listed, with the value translated from the disk's form; setting them is -EOPNOTSUPP,
- * and new files do not inherit a default ACL. Other prefixes are hidden. Attributes with their
+ * Names: user., trusted. and security. are kept verbatim. The values of system.posix_acl_access and
+ * _default are translated from and to the disk's form; what they do to the mode and to new files is
+ * acl.c's business. Other prefixes are hidden. Attributes with their
  * value in an inode of its own (ea_inode, which mount refuses) are kept but cannot be read or
  * replaced: -EOPNOTSUPP.
  */
@@ -494,29 +494,67 @@ out:
 	return err;
 }
 
+/* The value and its length become those of the disk's form, in memory that is the caller's. */
+static int acl_to_disk(const void **value, size_t *bytes, uint8_t **mem)
+{
+	ssize_t len;
+
+	*mem = rt_alloc(*bytes + 1); /* it only gets shorter */
+	if (!*mem)
+		return -ENOMEM;
+	len = xattr_acl_from_user(*value, *bytes, *mem);
+	if (len < 0) {
+		rt_free(*mem);
+		*mem = NULL;
+		return (int)len;
+	}
+	*value = *mem;
+	*bytes = (size_t)len;
+	return 0;
+}
+
 int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
 	      size_t bytes, unsigned flags, unsigned alloc_flags)
 {
 	struct xattr_entry e = { 0 };
+	uint8_t *disk = NULL;
 	const char *rest;
 	size_t len;
 	int err = xattr_name_parse(name, &e.index, &rest, &len);
 
 	if (err)
 		return err;
-	if (e.index == XATTR_INDEX_ACL_ACCESS || e.index == XATTR_INDEX_ACL_DEFAULT ||
-	    !(in->env->geo->features & GEO_EXT_ATTR))
+	if (!(in->env->geo->features & GEO_EXT_ATTR))
 		return -EOPNOTSUPP;
-	if (bytes > in->env->geo->block_bytes)
-		return -ENOSPC;
+	if (value && (e.index == XATTR_INDEX_ACL_ACCESS || e.index == XATTR_INDEX_ACL_DEFAULT)) {
+		err = acl_to_disk(&value, &bytes, &disk);
+		if (err)
+			return err;
+	}
 	e.name = (const uint8_t *)rest;
 	e.name_len = (uint8_t)len;
 	e.value = value;
 	e.value_bytes = (uint32_t)bytes;
-	rt_mutex_lock(&in->xattr_lock);
-	err = xattr_set_locked(in, tx, &e, !value, flags, alloc_flags);
-	rt_mutex_unlock(&in->xattr_lock);
+	if (bytes > in->env->geo->block_bytes) {
+		err = -ENOSPC;
+	} else {
+		rt_mutex_lock(&in->xattr_lock);
+		err = xattr_set_locked(in, tx, &e, !value, flags, alloc_flags);
+		rt_mutex_unlock(&in->xattr_lock);
+	}
+	rt_free(disk);
 	return err;
+}
+
+bool xattr_any(struct inode *in)
+{
+	uint32_t off, bytes = body_place(in, &off);
+	bool any;
+
+	rt_mutex_lock(&in->fields);
+	any = in->xattr_blk || (bytes && xattr_get32(in->raw + off) == XATTR_MAGIC);
+	rt_mutex_unlock(&in->fields);
+	return any;
 }
 
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx)

@@ -276,3 +276,22 @@ ssize_t xattr_acl_to_user(const uint8_t *value, uint32_t bytes, uint8_t *out, si
 	}
 	return (ssize_t)to;
 }
+
+ssize_t xattr_acl_from_user(const uint8_t *value, size_t bytes, uint8_t *out)
+{
+	size_t to = ACL_HEAD_BYTES;
+
+	if (bytes < ACL_HEAD_BYTES || (bytes - ACL_HEAD_BYTES) % ACL_LONG_BYTES ||
+	    xattr_get32(value) != ACL_USER_VERSION)
+		return -EINVAL;
+	xattr_put32(out, ACL_DISK_VERSION);
+	for (size_t at = ACL_HEAD_BYTES; at < bytes; at += ACL_LONG_BYTES) {
+		uint32_t tag = value[at] | (uint32_t)value[at + 1] << 8;
+		bool has_id = tag == ACL_TAG_USER || tag == ACL_TAG_GROUP;
+		size_t size = has_id ? ACL_LONG_BYTES : ACL_SHORT_BYTES;
+
+		memcpy(out + to, value + at, size);
+		to += size;
+	}
+	return (ssize_t)to;
+}

@@ -64,5 +64,7 @@ const char *xattr_prefix(uint8_t index);
  * Returns bytes, or -EUCLEAN; -ERANGE @room too small.
  */
 ssize_t xattr_acl_to_user(const uint8_t *value, uint32_t bytes, uint8_t *out, size_t room);
+/* The other way; @out has room for @bytes. Returns bytes, or -EINVAL. */
+ssize_t xattr_acl_from_user(const uint8_t *value, size_t bytes, uint8_t *out);
 
 #endif

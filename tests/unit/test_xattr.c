@@ -204,7 +204,7 @@ START_TEST(names_that_are_not_kept_are_refused)
 		int err;
 	} table[] = {
 		{ "user.", -EINVAL },	     { "user", -EOPNOTSUPP },
-		{ "system.x", -EOPNOTSUPP }, { "system.posix_acl_access", -EOPNOTSUPP },
+		{ "system.x", -EOPNOTSUPP }, { "system.posix_acl_access", -EINVAL },
 		{ "lustre.x", -EOPNOTSUPP }, { "", -EOPNOTSUPP },
 		{ "trusted.", -EINVAL },     { "security.x", 0 },
 	};
