@@ -192,14 +192,6 @@ static int take_errors(struct options *o, const struct option_row *row, const ch
 	return 0;
 }
 
-static int take_discard(struct options *o, const struct option_row *row, const char *value)
-{
-	(void)o, (void)value;
-	return refuse("option %s is not supported: trim the unmounted image with "
-		      "\"e2fsck -f -E discard IMAGE\"",
-		      row->name);
-}
-
 #define FIELD(member) offsetof(struct options, member)
 
 static const struct option_row rows[] = {
@@ -220,8 +212,8 @@ static const struct option_row rows[] = {
 	{ "mb_order2_req", '=', take_u32, FIELD(fs.tune.order2_req), 0, 32 },
 	{ "mb_max_to_scan", '=', take_u32, FIELD(fs.tune.max_to_scan), 1, 1u << 20 },
 	{ "mb_min_to_scan", '=', take_u32, FIELD(fs.tune.min_to_scan), 0, 1u << 20 },
-	{ "discard", 0, take_discard, 0, 0, 0 },
-	{ "nodiscard", 0, take_ignored, 0, 0, 0 },
+	{ "discard", 0, take_true, FIELD(fs.discard), 0, 0 },
+	{ "nodiscard", 0, take_false, FIELD(fs.discard), 0, 0 },
 	{ "commit", '=', take_u32, FIELD(fs.commit_s), 0, COMMIT_MAX_S },
 	{ "cache", '=', take_size, FIELD(fs.cache_bytes), 0, 0 },
 	{ "max_threads", '=', take_u32, FIELD(max_threads), 1, THREADS_MAX },

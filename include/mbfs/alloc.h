@@ -155,6 +155,14 @@ MBFS_API MBFS_MUST_CHECK int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx,
 					     const struct mbfs_run *run);
 
+/*
+ * mbfs_alloc_free_hook - be told of every run that mbfs_alloc_free() has given back
+ * Set once, before the first call that frees. It is called without locks of @a; it may not sleep
+ * for long, and the blocks may be somebody else's by then.
+ */
+typedef void (*mbfs_alloc_freed)(void *arg, struct mbfs_tx *tx, const struct mbfs_run *run);
+MBFS_API void mbfs_alloc_free_hook(struct mbfs_alloc *a, mbfs_alloc_freed fn, void *arg);
+
 /* Live counters; sums without a snapshot. Names after /proc/fs/ext4/DEV/mb_stats where it has them.
  */
 enum { MBFS_CR_NR = 5, MBFS_HIST_NR = 40 };

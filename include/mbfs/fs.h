@@ -53,7 +53,7 @@ struct mbfs_mount_opts {
 	bool norecovery; /* with read_only: mount although the journal needs recovery */
 	bool errors_ok;  /* with read_only: mount although the image is marked with errors */
 	bool errors_ro;  /* once corruption is found, refuse all changes (-EROFS) */
-	bool discard;    /* trim freed blocks on the device: not there yet, refused by mount */
+	bool discard;    /* trim freed blocks on the device, after a write-out; best effort */
 	bool fakeroot;   /* everything is done with root's rights to reserved blocks */
 	struct mbfs_alloc_tune tune;
 	uint64_t cache_bytes; /* metadata cache; 0: default */

@@ -187,6 +187,8 @@ struct mbfs_alloc {
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
+	mbfs_alloc_freed freed;		/* [const after mount] NULL: nobody wants to know */
+	void *freed_arg;
 };
 
 /* One call of mbfs_alloc_blocks(). */

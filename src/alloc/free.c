@@ -46,6 +46,12 @@ static int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu,
 	return 0;
 }
 
+void mbfs_alloc_free_hook(struct mbfs_alloc *a, mbfs_alloc_freed fn, void *arg)
+{
+	a->freed = fn;
+	a->freed_arg = arg;
+}
+
 static bool run_is_file(const struct mbfs_alloc *a, const struct mbfs_run *run)
 {
 	const struct mbfs_alloc_shape *shape = &a->shape;
@@ -118,6 +124,8 @@ int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_
 		err_grp = free_in_group(a, tx, cpu, g, start, len);
 		if (err_grp)
 			err = err_grp;
+		else if (a->freed)
+			a->freed(a->freed_arg, tx, &(struct mbfs_run){ at, len });
 		at += len;
 	}
 	alloc_notify(a);

@@ -16,6 +16,21 @@
 #include "journal/journal.h"
 #include "rt/work.h"
 
+/* Freed ranges; grows up to a limit. */
+struct fs_trim_list {
+	struct mbfs_run *run;
+	uint32_t nr, room;
+};
+
+/* What trim.c keeps; its essay has the rules. */
+struct fs_trim {
+	struct rt_mutex lock;        /* RANK_TRIM */
+	struct fs_trim_list fresh;   /* [lock] freed since the last write-out began */
+	struct fs_trim_list settled; /* [sync_lock] waits for one more write-out */
+	rt_u64 tx;                   /* [racy: compared with one's own] handle of a trim, 0: none */
+	bool failed;                 /* [sync_lock] the device does not take it */
+};
+
 struct mbfs_fs {
 	struct mbfs_bdev *dev;       /* [const] the caller's */
 	struct mbfs_mount_opts opts; /* [const] */
@@ -42,6 +57,8 @@ struct mbfs_fs {
 	struct rt_mutex sync_lock; /* RANK_FS_STATE: one write-out of everything at a time */
 	rt_u64 sync_begun;         /* [atomic] write-outs started; rises under sync_lock */
 	int sync_err;              /* [sync_lock] how the last one ended */
+
+	struct fs_trim trim;
 
 	struct rt_mutex rename_lock; /* RANK_RENAME */
 
@@ -95,6 +112,14 @@ void fs_super_state(struct mbfs_fs *fs, unsigned state);
 int fs_writer_start(struct mbfs_fs *fs);
 void fs_writer_stop(struct mbfs_fs *fs);
 extern const struct inode_super_ops fs_super_ops; /* ctx: struct mbfs_fs * */
+
+/* ---- trim.c ---- around a write-out, with sync_lock held or alone; no-ops without discard */
+void fs_trim_open(struct mbfs_fs *fs);
+void fs_trim_close(struct mbfs_fs *fs);
+void fs_trim_begin(struct mbfs_fs *fs, struct fs_trim_list *before);
+void fs_trim_end(struct mbfs_fs *fs, struct fs_trim_list *before, int err);
+/* At unmount, after the write-out of everything: trims all. Errors: those of tx_writeout(). */
+int fs_trim_rest(struct mbfs_fs *fs);
 
 /* ---- files.c ---- */
 void fs_files_release_all(struct mbfs_fs *fs);

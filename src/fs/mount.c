@@ -54,6 +54,7 @@ static void locks_init(struct mbfs_fs *fs)
 {
 	rt_mutex_init(&fs->super_lock, RANK_SUPER);
 	rt_mutex_init(&fs->sync_lock, RANK_FS_STATE);
+	rt_mutex_init(&fs->trim.lock, RANK_TRIM);
 	rt_mutex_init(&fs->rename_lock, RANK_RENAME);
 	rt_mutex_init(&fs->files_lock, RANK_FS_FILES);
 	rt_mutex_init(&fs->writer_lock, RANK_FS_WRITER);
@@ -63,6 +64,7 @@ static void locks_init(struct mbfs_fs *fs)
 
 static void fs_free(struct mbfs_fs *fs)
 {
+	fs_trim_close(fs);
 	rt_cond_destroy(&fs->writer_cond);
 	rt_mutex_destroy(&fs->writer_lock);
 	rt_mutex_destroy(&fs->files_lock);
@@ -78,10 +80,6 @@ static int load_super(struct mbfs_fs *fs, struct mbfs_diag *diag, struct mbfs_di
 	bool ro = o->read_only || fs->dev->read_only;
 	int err;
 
-	if (o->discard)
-		return diag_set(diag, -EOPNOTSUPP,
-				"option discard is not supported: trim the unmounted image with "
-				"\"e2fsck -f -E discard IMAGE\"");
 	err = super_load(fs->dev, &fs->super, diag);
 	if (err)
 		return err;
@@ -305,6 +303,7 @@ int mbfs_fs_mount(struct mbfs_bdev *dev, const struct mbfs_mount_opts *opts, str
 	}
 	fs->rcu_worker = true;
 	if (!fs->read_only) {
+		fs_trim_open(fs);
 		err = go_live(fs, diag);
 		if (err)
 			goto err_dismantle;
@@ -365,10 +364,14 @@ int mbfs_fs_unmount(struct mbfs_fs *fs)
 		log_err("at unmount: %s", diag.text);
 		MBFS_ASSERT(rt_u32_read(&fs->damaged));
 	}
+	if (fs->live) {
+		err = tx_writeout(fs->log);
+		if (!err)
+			err = fs_trim_rest(fs);
+	}
 	mbfs_alloc_close(fs->alloc);
 	fs->alloc = NULL;
 	if (fs->live) {
-		err = tx_writeout(fs->log);
 		if (!err)
 			err = mark_clean(fs);
 		if (err)

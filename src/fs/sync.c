@@ -101,11 +101,17 @@ static bool super_is_dirty(struct mbfs_fs *fs)
 
 static int sync_locked(struct mbfs_fs *fs)
 {
+	struct fs_trim_list before;
 	int err = 0;
 
 	if (super_is_dirty(fs))
 		err = fs_super_write(fs);
-	return err ? err : tx_writeout(fs->log);
+	if (err)
+		return err;
+	fs_trim_begin(fs, &before);
+	err = tx_writeout(fs->log);
+	fs_trim_end(fs, &before, err);
+	return err;
 }
 
 /*

@@ -30,6 +30,7 @@ enum lock_rank {
 	RANK_GDESC = 58,        /* alloc: one group descriptor's counters */
 	RANK_WRITEOUT = 60,     /* journal: one write-out at a time; spans device writes */
 	RANK_SUPER = 61,        /* fs: the superblock's bytes in memory; a leaf */
+	RANK_TRIM = 62,         /* fs: freed ranges to be trimmed; a leaf */
 	RANK_BUF_LOAD = 64,     /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */

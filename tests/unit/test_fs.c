@@ -95,6 +95,8 @@ static bool image_is_clean(void)
 	return (img.bytes[STATE_OFF] & 3) == 1;
 }
 
+static bool with_discard;
+
 static struct mbfs_fs *mount_rw(struct mbfs_bdev *dev)
 {
 	struct mbfs_mount_opts opts;
@@ -103,6 +105,7 @@ static struct mbfs_fs *mount_rw(struct mbfs_bdev *dev)
 	int err;
 
 	mbfs_mount_opts_default(&opts);
+	opts.discard = with_discard;
 	err = mbfs_fs_mount(dev, &opts, &diag, &notes, &fs);
 	ck_assert_msg(!err, "mount: %d %s", err, diag.text);
 	return fs;
@@ -797,12 +800,14 @@ static void worker_main(void *arg)
 /* Goal: calls run side by side. Method: threads create, write, rename, sync and unlink; e2fsck. */
 START_TEST(threads_work_side_by_side)
 {
-	struct mbfs_fs *fs = mount_rw(img.dev);
 	struct worker workers[WORKERS];
 	struct rt_thread *threads[WORKERS];
 	struct mbfs_diag diag;
+	struct mbfs_fs *fs;
 	rt_u32 errors;
 
+	with_discard = _i;
+	fs = mount_rw(img.dev);
 	rt_u32_set(&errors, 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		workers[i] = (struct worker){ fs, i, &errors };
@@ -841,7 +846,7 @@ static Suite *fs_suite(void)
 	tcase_add_loop_test(c, damage_while_freeing_marks_image_with_errors, 0, 2);
 	tcase_add_test(c, large_directory_lists_every_name);
 	tcase_add_test(c, stats_are_one_json_object);
-	tcase_add_test(c, threads_work_side_by_side);
+	tcase_add_loop_test(c, threads_work_side_by_side, 0, 2); /* row 1: discard */
 	suite_add_tcase(s, c);
 	return s;
 }
