@@ -8,9 +8,10 @@
 
 /*
  * libfuse's daemonising points stderr at /dev/null; syslog is where messages go from then on.
- * Asking for a terminal or a pipe each time keeps this free of state.
+ * Asking for a terminal or a pipe each time keeps this free of state. Weak: the explorer has its
+ * own, which writes into the trace (src/explore/report.c).
  */
-void log_msg(enum log_level level, const char *fmt, ...)
+__attribute__((weak)) void log_msg(enum log_level level, const char *fmt, ...)
 {
 	char line[600];
 	va_list ap;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 #include <dirent.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 #include "disk/csum.h"

@@ -20,6 +20,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 #include "base/checksum.h"

@@ -10,6 +10,7 @@
 #define INODE_NAMEI_PRIV_H
 
 #include <dirent.h>
+#include <errno.h>
 
 #include "inode/dir_priv.h"
 #include "inode/table_hold.h"

@@ -4,6 +4,7 @@
 #include "inode/xattr_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 #include "disk/csum.h"

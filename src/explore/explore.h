@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * explore.h - run a scenario under many schedules, or under all of them.
+ *
+ * A scenario is a set-up, two or more threads and a check at the end. The set-up runs once; its
+ * memory (rt_alloc only, no globals) is copied back before each execution. An execution is over
+ * when the scenario's threads have returned and no RCU callback is queued; then the check runs,
+ * single-threaded, and tears down what the set-up made: what is still allocated after it is a leak.
+ *
+ * One OS thread, one scenario at a time. Code under test is compiled against src/explore/rt_backend
+ * and may be called from within explore_run() only.
+ */
+#ifndef EXPLORE_EXPLORE_H
+#define EXPLORE_EXPLORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+	EXPLORE_THREADS_MAX = 8, /* of a scenario */
+	EXPLORE_TEXT_BYTES = 1024,
+	EXPLORE_TOKEN_BYTES = 4096,
+	EXPLORE_KINDS_MAX = 64,
+};
+
+struct explore_scenario {
+	const char *name, *variant; /* no ':' in them */
+	size_t state_bytes;	    /* size of the state: zeroed, passed to all functions */
+	const void *arg;	    /* constant; explore_arg() */
+	void (*setup)(void *state); /* may be NULL */
+	unsigned thread_nr;
+	struct {
+		const char *name; /* NULL: A, B, ... */
+		void (*fn)(void *state);
+	} threads[EXPLORE_THREADS_MAX];
+	void (*check)(void *state); /* at quiescence; may be NULL */
+	bool may_leak;		    /* the check tears nothing down */
+};
+
+enum explore_strategy {
+	EXPLORE_PORTFOLIO, /* dfs 0, 1, 2, then pct, pos, random in turns */
+	EXPLORE_RANDOM,
+	EXPLORE_PCT,
+	EXPLORE_POS,
+	EXPLORE_DFS,   /* preemption-bounded with a happens-before cache; bound < 0: all schedules */
+	EXPLORE_SLEEP, /* all schedules, sleep sets */
+	EXPLORE_DPOR,  /* one schedule or a few of each trace: DPOR with sleep sets */
+	EXPLORE_REPLAY,
+	EXPLORE_STRATEGY_NR
+};
+
+struct explore_options {
+	enum explore_strategy strategy;
+	int bound;	       /* dfs: preemptions; < 0: no bound */
+	bool no_cache;	       /* dfs: without the cache */
+	bool delay_bound;      /* dfs: a switch costs its distance in round-robin order */
+	unsigned depth;	       /* pct: 0: 2, 3, 4 in turns */
+	uint64_t seed;	       /* random, pct, pos */
+	uint64_t schedules;    /* at most; 0: no limit (dfs, sleep, dpor), 10,000 (others) */
+	uint64_t max_steps;    /* livelock; 0: 20 times the longest run, at least 20,000 */
+	bool go_on;	       /* count failures instead of stopping at the first */
+	bool no_minimise;
+	unsigned cpus;	       /* virtual CPUs of rt_cpus_init(c, 0); 0: 2 */
+	unsigned alloc_fails;  /* so many allocations of a run may fail: a choice at each */
+	const char *token;     /* replay */
+	uint64_t stop_at;      /* replay: SIGTRAP before this step; 0: never */
+	unsigned drop_rule;    /* tests: the scheduler's rule to leave out (explore_rule) */
+	uint64_t (*now_ns)(void); /* for seconds and progress; NULL: none */
+	uint64_t budget_ns;	  /* with now_ns; 0: no limit */
+	void (*progress)(const struct explore_options *opt, uint64_t schedules, uint64_t traces);
+	bool (*stop)(void); /* asked now and then */
+};
+
+/* Rules of the scheduler and the reductions; leaving one out must break a test. */
+enum explore_rule {
+	RULE_NONE,
+	RULE_DISABLED_BY,   /* fairness: the D set */
+	RULE_FAIR,	    /* fairness at all */
+	RULE_SCAN_PENDING,  /* dpor: races of pending operations of other threads */
+	RULE_SCAN_POSTED,   /* dpor: races of the operation just posted */
+	RULE_NOT_ENABLED,   /* dpor: go on when the thread was not enabled there */
+	RULE_SLEEP_WAKE,    /* sleep sets: wake a thread when a dependent operation ran */
+	RULE_CACHE_BUDGET,  /* cache: compare what is left of the bound */
+	RULE_CACHE_THREAD,  /* cache: the thread that runs belongs to the state */
+	RULE_QUIESCE,	    /* run RCU callbacks to the end */
+	RULE_GRACE,	    /* callbacks wait for readers */
+	RULE_UNLOCK_POINT,  /* a scheduling point at unlock */
+	RULE_NR
+};
+
+enum explore_verdict {
+	EXPLORE_OK,
+	EXPLORE_ASSERT,
+	EXPLORE_FAIL,	/* explore_fail() */
+	EXPLORE_DEADLOCK,
+	EXPLORE_LIVELOCK,
+	EXPLORE_RANK,	/* lock ranks */
+	EXPLORE_ATOMIC, /* sleeps or allocates under a spinlock or in an RCU reader */
+	EXPLORE_UAF,
+	EXPLORE_DOUBLE_FREE,
+	EXPLORE_LEAK,
+	EXPLORE_MISUSE, /* unlocks what it does not hold, ends with locks held, ... */
+	EXPLORE_CRASH,	/* SIGSEGV and its like */
+	EXPLORE_NONDET, /* the scenario is not deterministic */
+	EXPLORE_VERDICT_NR
+};
+
+enum explore_outcome { EXPLORE_BUDGET, EXPLORE_EXHAUSTED, EXPLORE_FOUND, EXPLORE_BAD_USE };
+
+struct explore_event {
+	uint32_t step;
+	uint8_t thread, kind;
+	bool preempted; /* the thread that ran before could have gone on */
+	bool has_value;
+	uint8_t depth;	  /* locks and sections it is inside */
+	uint32_t enabled; /* bit per thread */
+	uint64_t value;
+	const void *obj;
+	const char *name, *file, *func, *note; /* note: explore_note()'s text */
+	int line;
+};
+
+struct explore_result {
+	enum explore_outcome outcome;
+	enum explore_verdict verdict;
+	enum explore_strategy strategy;	  /* that found it */
+	int bound;			  /* dfs: of the last complete search, -1: none */
+	uint64_t schedules;		  /* executions, cut ones too */
+	uint64_t cut;			  /* of those, given up as redundant */
+	uint64_t steps, longest;
+	uint64_t traces, failing;	  /* distinct happens-before classes; of those, failing */
+	uint64_t failures;		  /* executions that failed */
+	uint64_t first;			  /* schedule that failed first, from 1 */
+	uint64_t trace_sum, failing_sum;  /* order-free hashes of the two sets */
+	uint64_t ns;
+	uint64_t op_count[EXPLORE_KINDS_MAX]; /* visible operations by kind */
+	uint32_t switches, switches_found;    /* deviations of the token; before minimising */
+	uint64_t reruns;		      /* executions that minimising took */
+	char text[EXPLORE_TEXT_BYTES];	      /* what broke, one line */
+	char token[EXPLORE_TOKEN_BYTES];
+	const struct explore_event *events; /* valid until the next explore_run() */
+	uint32_t event_nr;
+	unsigned thread_nr;
+	const char *thread_name[32]; /* by explore_event.thread; NULL: none */
+};
+
+/*
+ * explore_run - search @s for a failing schedule
+ * @res: [out] always filled
+ * Returns res->outcome. Context: not re-entrant.
+ */
+enum explore_outcome explore_run(const struct explore_scenario *s,
+				 const struct explore_options *opt, struct explore_result *res);
+/* Gives back the engine's memory. */
+void explore_shutdown(void);
+
+/* Splits a token; false with a reason if it is none, or of another version or commit. */
+struct explore_token {
+	char version[16], commit[48], scenario[64], variant[64];
+	uint64_t seed;
+	const char *switches; /* into the text */
+};
+bool explore_token_parse(const char *text, struct explore_token *tok, char *why, size_t why_bytes);
+
+const char *explore_verdict_name(enum explore_verdict v);
+const char *explore_strategy_name(enum explore_strategy s);
+const char *explore_kind_name(unsigned kind);
+
+/* ---- from within a scenario ---- */
+/* The execution fails with this verdict. Returns only with go_on: the execution then goes on. */
+void explore_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define explore_check(cond)                                                                        \
+	((cond) ? (void)0 : explore_fail("%s:%d: %s", __FILE__, __LINE__, #cond))
+/* A line in the trace; no scheduling point. */
+void explore_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* 0 .. n-1, every one of them in some execution. */
+unsigned explore_choose(unsigned n);
+/* A scheduling point that depends on nothing. */
+void explore_point(void);
+/* What @obj (a lock, an atomic, ...) is called in traces. Call it in the set-up; a literal. */
+void explore_name(const void *obj, const char *name);
+const void *explore_arg(void);
+unsigned explore_thread(void); /* 0 .. thread_nr-1 in the scenario's threads */
+
+/* ---- pictures (draw_*.c); -errno when it cannot be written ---- */
+int explore_draw_columns(FILE *out, const struct explore_result *res);
+int explore_draw_trace(FILE *out, const struct explore_result *res); /* Chrome JSON */
+int explore_draw_svg(FILE *out, const struct explore_result *res);
+int explore_draw_html(FILE *out, const struct explore_result *res);
+
+#endif

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Depth-first search over decisions, by running the execution again from its start. One node per
+ * decision: which threads could run, which have been tried, which are to be tried.
+ *
+ * Bounded: switching away from a thread that could go on costs 1 (with delay_bound: the distance in
+ * round-robin order); giving way and blocking cost nothing. Cache (CHESS): a state is the
+ * happens-before relation so far, as a hash, with the running thread and the fairness sets; reached
+ * again with no more budget left than before, its subtree has been seen. Sleep sets (Godefroid): a
+ * thread tried at a node need not run again below its siblings until an operation that depends on
+ * its own has run. DPOR: a node first has one thread to try; races add others (dpor.c).
+ */
+#include "search.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { NODES_MAX = 1 << 20 };
+
+struct node {
+	uint32_t cand, todo, done, sleep, lazy;
+	uint8_t chosen;
+	int8_t self; /* -1: a switch costs nothing */
+	bool is_data;
+};
+
+static struct {
+	struct node *nodes;
+	uint32_t nr;	/* nodes of the prefix */
+	uint32_t depth; /* of this execution */
+	struct ex_dfs_config cfg;
+	struct ex_set cache;
+	uint32_t sleep_now;
+	int used;
+	uint64_t left;
+	bool exhausted;
+	unsigned drop_rule;
+} dfs;
+
+int ex_dfs_start(const struct explore_options *opt, const struct ex_dfs_config *cfg)
+{
+	if (!dfs.nodes)
+		dfs.nodes = ex_pages(NODES_MAX * sizeof(*dfs.nodes));
+	ex_set_end(&dfs.cache);
+	if (!dfs.nodes || (cfg->cache && ex_set_init(&dfs.cache, 1 << 12)))
+		return -ENOMEM;
+	dfs.nr = 0;
+	dfs.cfg = *cfg;
+	dfs.left = cfg->schedules;
+	dfs.exhausted = false;
+	dfs.drop_rule = opt->drop_rule;
+	return cfg->dpor ? ex_dpor_start(opt) : 0;
+}
+
+void ex_dfs_end(void)
+{
+	ex_pages_free(dfs.nodes, NODES_MAX * sizeof(*dfs.nodes));
+	dfs.nodes = NULL;
+	ex_set_end(&dfs.cache);
+	ex_dpor_end();
+}
+
+bool ex_dfs_exhausted(void)
+{
+	return dfs.exhausted;
+}
+
+static void dfs_begin(struct ex_world *w)
+{
+	dfs.depth = 0;
+	dfs.sleep_now = 0;
+	dfs.used = 0;
+	if (dfs.cfg.dpor)
+		ex_dpor_begin(w);
+}
+
+/* ---- budget ---- */
+
+static int cost(const struct node *n, unsigned tid)
+{
+	uint32_t bit = 1u << tid, between;
+
+	if (n->is_data)
+		return 0;
+	if (n->lazy & bit && n->cand & ~n->lazy)
+		return 1; /* time runs out although somebody could run */
+	if (n->self < 0 || tid == (unsigned)n->self)
+		return 0;
+	if (!dfs.cfg.delay)
+		return 1;
+	/* candidates from self up to tid, round robin */
+	between = n->cand & ~((1u << n->self) - 1);
+	if (tid > (unsigned)n->self)
+		return __builtin_popcount(between & (bit - 1));
+	return __builtin_popcount(between) + __builtin_popcount(n->cand & (bit - 1));
+}
+
+static uint32_t affordable(const struct node *n)
+{
+	uint32_t out = 0;
+
+	if (dfs.cfg.bound < 0)
+		return n->cand;
+	for (uint32_t m = n->cand; m; m &= m - 1) {
+		unsigned tid = (unsigned)__builtin_ctz(m);
+
+		if (dfs.used + cost(n, tid) <= dfs.cfg.bound)
+			out |= 1u << tid;
+	}
+	return out;
+}
+
+/* ---- cache ---- */
+
+static uint64_t state_key(const struct ex_world *w, const struct node *n)
+{
+	uint64_t key = 0;
+
+	for (unsigned i = 0; i < w->sim.thread_nr; i++)
+		if (w->sim.th[i].steps)
+			key += ex_mix(w->sim.th[i].hash, i);
+	if (dfs.cfg.bound >= 0 && dfs.drop_rule != RULE_CACHE_THREAD)
+		key = ex_mix(key, (uint64_t)n->self + 100);
+	for (uint32_t m = w->sim.yielders; m; m &= m - 1) {
+		const struct ex_thread *t = &w->sim.th[__builtin_ctz(m)];
+
+		key = ex_mix(key, (uint64_t)t->fair_e << 32 | t->fair_d);
+		key = ex_mix(key, (uint64_t)t->fair_s << 32 | t->fair_p);
+		key = ex_mix(key, m);
+	}
+	return key;
+}
+
+static bool seen(const struct ex_world *w, const struct node *n)
+{
+	int64_t left = dfs.cfg.bound < 0 ? INT32_MAX : dfs.cfg.bound - dfs.used;
+	struct ex_set_slot *slot;
+	bool was_new;
+
+	slot = ex_set_get(&dfs.cache, state_key(w, n), &was_new);
+	if (!slot)
+		return false;
+	if (!was_new && (slot->value >= left || dfs.drop_rule == RULE_CACHE_BUDGET))
+		return true;
+	slot->value = left;
+	return false;
+}
+
+/* ---- choosing ---- */
+
+static int follow(struct ex_world *w, uint32_t cand)
+{
+	struct node *n = &dfs.nodes[dfs.depth];
+
+	if (n->cand != cand)
+		ex_stop(EXPLORE_NONDET, "step %u: threads %#x could run, %#x the first time",
+			w->step, cand, n->cand);
+	dfs.depth++;
+	dfs.used += cost(n, n->chosen);
+	return n->chosen;
+}
+
+static struct node *node_add(struct ex_world *w, uint32_t cand)
+{
+	struct node *n = &dfs.nodes[dfs.depth];
+
+	if (dfs.depth + 1 >= NODES_MAX)
+		ex_stop(EXPLORE_LIVELOCK, "%u decisions: too many to search", w->step);
+	*n = (struct node){ .cand = cand, .self = -1 };
+	return n;
+}
+
+static int node_take(struct node *n, unsigned tid)
+{
+	n->chosen = (uint8_t)tid;
+	n->done |= 1u << tid;
+	dfs.used += cost(n, tid);
+	dfs.nr = ++dfs.depth;
+	return (int)tid;
+}
+
+static int dfs_pick(struct ex_world *w, const struct ex_choice *c)
+{
+	unsigned first = (unsigned)c->dflt;
+	struct node *n;
+	uint32_t may;
+
+	if (dfs.depth < dfs.nr)
+		return follow(w, c->cand);
+	n = node_add(w, c->cand);
+	n->self = c->yielded ? -1 : (int8_t)c->self;
+	n->lazy = c->lazy;
+	n->sleep = dfs.cfg.sleep ? dfs.sleep_now : 0;
+	may = affordable(n) & ~n->sleep;
+	if (!may || (dfs.cfg.cache && seen(w, n)))
+		return EX_PRUNE;
+	n->todo = may;
+	if (!(may & 1u << first))
+		first = (unsigned)__builtin_ctz(may);
+	if (dfs.cfg.dpor)
+		n->todo = 1u << first;
+	return node_take(n, first);
+}
+
+static int dfs_data(struct ex_world *w, unsigned n_values)
+{
+	uint32_t cand = n_values >= 32 ? ~0u : (1u << n_values) - 1;
+	struct node *n;
+
+	if (dfs.depth < dfs.nr)
+		return follow(w, cand);
+	n = node_add(w, cand);
+	n->is_data = true;
+	n->todo = cand;
+	return node_take(n, 0);
+}
+
+static bool dfs_next(struct ex_world *w)
+{
+	(void)w;
+	if (dfs.left > 0 && --dfs.left == 0)
+		return false;
+	while (dfs.nr > 0) {
+		struct node *n = &dfs.nodes[dfs.nr - 1];
+		uint32_t rest = n->todo & ~n->done & ~n->sleep;
+
+		if (rest) {
+			n->chosen = (uint8_t)__builtin_ctz(rest);
+			n->done |= 1u << n->chosen;
+			return true;
+		}
+		dfs.nr--;
+	}
+	dfs.exhausted = true;
+	return false;
+}
+
+/* ---- reductions ---- */
+
+static void dfs_commit(struct ex_world *w, struct ex_thread *t)
+{
+	const struct node *n = &dfs.nodes[dfs.depth - 1];
+	uint32_t pool = (n->sleep | n->done) & ~(1u << n->chosen) & w->sim.live, next = 0;
+
+	for (uint32_t m = pool; m; m &= m - 1) {
+		int u = __builtin_ctz(m);
+
+		if (dfs.drop_rule == RULE_SLEEP_WAKE ||
+		    !ex_ops_dependent(&t->op, &w->sim.th[u].op))
+			next |= 1u << u;
+	}
+	dfs.sleep_now = next;
+	if (dfs.cfg.dpor)
+		ex_dpor_commit(w, t, dfs.depth - 1);
+}
+
+static void dfs_state(struct ex_world *w)
+{
+	if (dfs.cfg.dpor)
+		ex_dpor_state(w);
+}
+
+bool ex_dfs_was_candidate(uint32_t node, int tid)
+{
+	return dfs.nodes[node].cand & 1u << tid;
+}
+
+void ex_dfs_backtrack(uint32_t node, int tid, uint32_t could)
+{
+	struct node *n = &dfs.nodes[node];
+
+	if (n->cand & 1u << tid)
+		n->todo |= 1u << tid;
+	else if (n->cand & could)
+		n->todo |= n->cand & could;
+	else
+		n->todo |= n->cand;
+}
+
+const struct ex_strategy ex_strategy_dfs = {
+	.begin = dfs_begin, .pick = dfs_pick, .data = dfs_data, .next = dfs_next,
+};
+const struct ex_strategy ex_strategy_dpor = {
+	.begin = dfs_begin, .pick = dfs_pick, .data = dfs_data, .next = dfs_next,
+	.commit = dfs_commit, .state = dfs_state,
+};
