@@ -117,8 +117,7 @@ static uint64_t state_key(const struct ex_world *w, const struct node *n)
 	uint64_t key = 0;
 
 	for (unsigned i = 0; i < w->sim.thread_nr; i++)
-		if (w->sim.th[i].steps)
-			key += ex_mix(w->sim.th[i].hash, i);
+		key += ex_mix(w->sim.th[i].hash, i);
 	if (dfs.cfg.bound >= 0 && dfs.drop_rule != RULE_CACHE_THREAD)
 		key = ex_mix(key, (uint64_t)n->self + 100);
 	for (uint32_t m = w->sim.yielders; m; m &= m - 1) {

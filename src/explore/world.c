@@ -612,8 +612,7 @@ static uint64_t trace_hash(const struct ex_world *w)
 	uint64_t h = 0;
 
 	for (unsigned i = EX_RCU; i < w->sim.thread_nr; i++)
-		if (w->sim.th[i].steps)
-			h += ex_mix(w->sim.th[i].hash, i);
+		h += ex_mix(w->sim.th[i].hash, i);
 	return h;
 }
 

@@ -384,6 +384,13 @@ static void box_drop_now(void *state)
 	rt_free(rt_ptr_xchg(&b->box, NULL));
 }
 
+static void box_drop_twice(void *state)
+{
+	struct boxes *b = state;
+
+	rt_free(rt_ptr_read(&b->box));
+}
+
 static void box_drop_call(void *state)
 {
 	struct boxes *b = state;
@@ -488,8 +495,8 @@ const struct toy toys[] = {
 	  0, 0, EXPLORE_UAF },
 	{ TOY("no-reader", struct boxes, boxes_setup, NULL, 2, T(box_read_bare), T(box_drop_call)),
 	  0, 0, 0, EXPLORE_UAF },
-	{ TOY("double-free", struct boxes, boxes_setup, NULL, 2, T(box_drop_call),
-	      T(box_drop_call)), 0, 0, 0, EXPLORE_CRASH },
+	{ TOY("double-free", struct boxes, boxes_setup, NULL, 2, T(box_drop_twice),
+	      T(box_drop_twice)), 0, 0, 0, EXPLORE_DOUBLE_FREE },
 	{ TOY("leak", struct boxes, boxes_setup, NULL, 2, T(box_forget), T(box_read_rcu)), 0, 0, 0,
 	  EXPLORE_LEAK },
 	{ TOY("spin-flag", struct locks, locks_setup, NULL, 2, T(spin_until_flag), T(set_flag)), 0,
