@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of an execution: a bump arena. Memory freed is filled with POISON and never given out again
- * within the execution, so that a use after free shows: an object carries poison where its
+ * Memory of an execution: a bump arena. Memory freed is filled with POISON and never given out
+ * again within the execution, so that a use after free shows: an object carries poison where its
  * happens-before hash was, a write shows when the execution ends, ASan builds see any access. A
  * reset copies the bytes back that the set-up had used and forgets the rest.
  *
@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_BYTES	((size_t)1 << 30)
-#define POISON_WORD	0x6b6b6b6b6b6b6b6bull
-#define BLOCK_LIVE	0x6c697665u
-#define BLOCK_FREE	0x66726565u
+#define ARENA_BYTES ((size_t)1 << 30)
+#define POISON_WORD 0x6b6b6b6b6b6b6b6bull
+#define BLOCK_LIVE  0x6c697665u
+#define BLOCK_FREE  0x66726565u
 
 enum { POISON = 0x6b, FRESH = 0x5a };
 
@@ -66,8 +66,8 @@ void ex_pages_free(void *p, size_t bytes)
 }
 
 #if EX_ASAN || EX_TSAN
-__attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void
-ex_copy_raw(void *to, const void *from, size_t bytes)
+__attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void ex_copy_raw(
+	void *to, const void *from, size_t bytes)
 {
 	volatile uint64_t *t = to;
 	const volatile uint64_t *f = from;
@@ -77,8 +77,8 @@ ex_copy_raw(void *to, const void *from, size_t bytes)
 	for (size_t i = bytes & ~(size_t)7; i < bytes; i++)
 		((volatile char *)to)[i] = ((const volatile char *)from)[i];
 }
-__attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void
-ex_fill_raw(void *to, uint8_t byte, size_t bytes)
+__attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void ex_fill_raw(
+	void *to, uint8_t byte, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++)
 		((volatile uint8_t *)to)[i] = byte;
@@ -178,8 +178,8 @@ void *ex_alloc(size_t align, size_t bytes, bool zero, const struct ex_site *site
 	if (bytes > ARENA_BYTES || at + bytes + 16 > ARENA_BYTES)
 		return NULL;
 	b = (struct block *)(void *)(arena.base + at) - 1;
-	*b = (struct block){ BLOCK_LIVE, (uint32_t)ex_tid(w, w->cur), bytes, arena.last, site,
-			     NULL, 0 };
+	*b = (struct block){ BLOCK_LIVE, (uint32_t)ex_tid(w, w->cur), bytes, arena.last, site, NULL,
+			     0 };
 	arena.last = b;
 	arena.used = at + ((bytes + 15) & ~(size_t)15);
 	ex_fill_raw(b + 1, zero ? 0 : FRESH, bytes);

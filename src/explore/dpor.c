@@ -104,7 +104,7 @@ static void scan_posted(struct ex_world *w, int t)
 		if (e->tid == t || e->own <= dp.clock[t][e->tid] || !ex_ops_dependent(&e->op, op))
 			continue;
 		backtrack(e, t);
-		if (ex_dfs_was_candidate(e->node, t) || dp.drop_rule == RULE_NOT_ENABLED)
+		if (ex_dfs_was_candidate(e->node, t))
 			return;
 	}
 }

@@ -27,8 +27,8 @@ enum {
 
 struct explore_scenario {
 	const char *name, *variant; /* no ':' in them */
-	size_t state_bytes;	    /* size of the state: zeroed, passed to all functions */
-	const void *arg;	    /* constant; explore_arg() */
+	size_t state_bytes;         /* size of the state: zeroed, passed to all functions */
+	const void *arg;            /* constant; explore_arg() */
 	void (*setup)(void *state); /* may be NULL */
 	unsigned thread_nr;
 	struct {
@@ -36,7 +36,7 @@ struct explore_scenario {
 		void (*fn)(void *state);
 	} threads[EXPLORE_THREADS_MAX];
 	void (*check)(void *state); /* at quiescence; may be NULL */
-	bool may_leak;		    /* the check tears nothing down */
+	bool may_leak;              /* the check tears nothing down */
 };
 
 enum explore_strategy {
@@ -44,7 +44,7 @@ enum explore_strategy {
 	EXPLORE_RANDOM,
 	EXPLORE_PCT,
 	EXPLORE_POS,
-	EXPLORE_DFS,   /* preemption-bounded with a happens-before cache; bound < 0: all schedules */
+	EXPLORE_DFS, /* preemption-bounded with a happens-before cache; bound < 0: all schedules */
 	EXPLORE_SLEEP, /* all schedules, sleep sets */
 	EXPLORE_DPOR,  /* one schedule or a few of each trace: DPOR with sleep sets */
 	EXPLORE_REPLAY,
@@ -53,22 +53,22 @@ enum explore_strategy {
 
 struct explore_options {
 	enum explore_strategy strategy;
-	int bound;	       /* dfs: preemptions; < 0: no bound */
-	bool no_cache;	       /* dfs: without the cache */
-	bool delay_bound;      /* dfs: a switch costs its distance in round-robin order */
-	unsigned depth;	       /* pct: 0: 2, 3, 4 in turns */
-	uint64_t seed;	       /* random, pct, pos */
-	uint64_t schedules;    /* at most; 0: no limit (dfs, sleep, dpor), 10,000 (others) */
-	uint64_t max_steps;    /* livelock; 0: 20 times the longest run, at least 20,000 */
-	bool go_on;	       /* count failures instead of stopping at the first */
+	int bound;          /* dfs: preemptions; < 0: no bound */
+	bool no_cache;      /* dfs: without the cache */
+	bool delay_bound;   /* dfs: a switch costs its distance in round-robin order */
+	unsigned depth;     /* pct: 0: 2, 3, 4 in turns */
+	uint64_t seed;      /* random, pct, pos */
+	uint64_t schedules; /* at most; 0: no limit (dfs, sleep, dpor), 10,000 (others) */
+	uint64_t max_steps; /* livelock; 0: 20 times the longest run, at least 20,000 */
+	bool go_on;         /* count failures instead of stopping at the first */
 	bool no_minimise;
-	unsigned cpus;	       /* virtual CPUs of rt_cpus_init(c, 0); 0: 2 */
-	unsigned alloc_fails;  /* so many allocations of a run may fail: a choice at each */
-	const char *token;     /* replay */
-	uint64_t stop_at;      /* replay: SIGTRAP before this step; 0: never */
-	unsigned drop_rule;    /* tests: the scheduler's rule to leave out (explore_rule) */
+	unsigned cpus;            /* virtual CPUs of rt_cpus_init(c, 0); 0: 2 */
+	unsigned alloc_fails;     /* so many allocations of a run may fail: a choice at each */
+	const char *token;        /* replay */
+	uint64_t stop_at;         /* replay: SIGTRAP before this step; 0: never */
+	unsigned drop_rule;       /* tests: the scheduler's rule to leave out (explore_rule) */
 	uint64_t (*now_ns)(void); /* for seconds and progress; NULL: none */
-	uint64_t budget_ns;	  /* with now_ns; 0: no limit */
+	uint64_t budget_ns;       /* with now_ns; 0: no limit */
 	void (*progress)(const struct explore_options *opt, uint64_t schedules, uint64_t traces);
 	bool (*stop)(void); /* asked now and then */
 };
@@ -76,33 +76,32 @@ struct explore_options {
 /* Rules of the scheduler and the reductions; leaving one out must break a test. */
 enum explore_rule {
 	RULE_NONE,
-	RULE_DISABLED_BY,   /* fairness: the D set */
-	RULE_FAIR,	    /* fairness at all */
-	RULE_SCAN_PENDING,  /* dpor: races of pending operations of other threads */
-	RULE_SCAN_POSTED,   /* dpor: races of the operation just posted */
-	RULE_NOT_ENABLED,   /* dpor: go on when the thread was not enabled there */
-	RULE_SLEEP_WAKE,    /* sleep sets: wake a thread when a dependent operation ran */
-	RULE_CACHE_BUDGET,  /* cache: compare what is left of the bound */
-	RULE_CACHE_THREAD,  /* cache: the thread that runs belongs to the state */
-	RULE_QUIESCE,	    /* run RCU callbacks to the end */
-	RULE_GRACE,	    /* callbacks wait for readers */
-	RULE_UNLOCK_POINT,  /* a scheduling point at unlock */
+	RULE_DISABLED_BY,  /* fairness: the D set */
+	RULE_FAIR,         /* fairness at all */
+	RULE_SCAN_PENDING, /* dpor: races of pending operations of other threads */
+	RULE_SCAN_POSTED,  /* dpor: races of the operation just posted */
+	RULE_SLEEP_WAKE,   /* sleep sets: wake a thread when a dependent operation ran */
+	RULE_CACHE_BUDGET, /* cache: compare what is left of the bound */
+	RULE_CACHE_THREAD, /* cache: the thread that runs belongs to the state */
+	RULE_QUIESCE,      /* run RCU callbacks to the end */
+	RULE_GRACE,        /* callbacks wait for readers */
+	RULE_UNLOCK_POINT, /* a scheduling point at unlock */
 	RULE_NR
 };
 
 enum explore_verdict {
 	EXPLORE_OK,
 	EXPLORE_ASSERT,
-	EXPLORE_FAIL,	/* explore_fail() */
+	EXPLORE_FAIL, /* explore_fail() */
 	EXPLORE_DEADLOCK,
 	EXPLORE_LIVELOCK,
-	EXPLORE_RANK,	/* lock ranks */
+	EXPLORE_RANK,   /* lock ranks */
 	EXPLORE_ATOMIC, /* sleeps or allocates under a spinlock or in an RCU reader */
 	EXPLORE_UAF,
 	EXPLORE_DOUBLE_FREE,
 	EXPLORE_LEAK,
 	EXPLORE_MISUSE, /* unlocks what it does not hold, ends with locks held, ... */
-	EXPLORE_CRASH,	/* SIGSEGV and its like */
+	EXPLORE_CRASH,  /* SIGSEGV and its like */
 	EXPLORE_NONDET, /* the scenario is not deterministic */
 	EXPLORE_VERDICT_NR
 };
@@ -114,7 +113,7 @@ struct explore_event {
 	uint8_t thread, kind;
 	bool preempted; /* the thread that ran before could have gone on */
 	bool has_value;
-	uint8_t depth;	  /* locks and sections it is inside */
+	uint8_t depth;    /* locks and sections it is inside */
 	uint32_t enabled; /* bit per thread */
 	uint64_t value;
 	const void *obj;
@@ -125,20 +124,20 @@ struct explore_event {
 struct explore_result {
 	enum explore_outcome outcome;
 	enum explore_verdict verdict;
-	enum explore_strategy strategy;	  /* that found it */
-	int bound;			  /* dfs: of the last complete search, -1: none */
-	uint64_t schedules;		  /* executions, cut ones too */
-	uint64_t cut;			  /* of those, given up as redundant */
+	enum explore_strategy strategy; /* that found it */
+	int bound;                      /* dfs: of the last complete search, -1: none */
+	uint64_t schedules;             /* executions, cut ones too */
+	uint64_t cut;                   /* of those, given up as redundant */
 	uint64_t steps, longest;
-	uint64_t traces, failing;	  /* distinct happens-before classes; of those, failing */
-	uint64_t failures;		  /* executions that failed */
-	uint64_t first;			  /* schedule that failed first, from 1 */
-	uint64_t trace_sum, failing_sum;  /* order-free hashes of the two sets */
+	uint64_t traces, failing;        /* distinct happens-before classes; of those, failing */
+	uint64_t failures;               /* executions that failed */
+	uint64_t first;                  /* schedule that failed first, from 1 */
+	uint64_t trace_sum, failing_sum; /* order-free hashes of the two sets */
 	uint64_t ns;
 	uint64_t op_count[EXPLORE_KINDS_MAX]; /* visible operations by kind */
 	uint32_t switches, switches_found;    /* deviations of the token; before minimising */
-	uint64_t reruns;		      /* executions that minimising took */
-	char text[EXPLORE_TEXT_BYTES];	      /* what broke, one line */
+	uint64_t reruns;                      /* executions that minimising took */
+	char text[EXPLORE_TEXT_BYTES];        /* what broke, one line */
 	char token[EXPLORE_TOKEN_BYTES];
 	const struct explore_event *events; /* valid until the next explore_run() */
 	uint32_t event_nr;
@@ -171,7 +170,7 @@ const char *explore_kind_name(unsigned kind);
 /* ---- from within a scenario ---- */
 /* The execution fails with this verdict. Returns only with go_on: the execution then goes on. */
 void explore_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-#define explore_check(cond)                                                                        \
+#define explore_check(cond) \
 	((cond) ? (void)0 : explore_fail("%s:%d: %s", __FILE__, __LINE__, #cond))
 /* A line in the trace; no scheduling point. */
 void explore_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

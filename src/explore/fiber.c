@@ -173,7 +173,7 @@ void ex_fiber_entered(struct ex_fiber *f)
 }
 
 __attribute__((no_sanitize("thread"))) void ex_fiber_switch(struct ex_fiber *from,
-							     struct ex_fiber *to)
+							    struct ex_fiber *to)
 {
 #if EX_ASAN
 	__sanitizer_start_switch_fiber(&from->fake, to->stack ? to->stack : process_stack,

@@ -16,8 +16,10 @@ unsigned ex_deviations(const struct ex_world *w, struct ex_deviation *dev, unsig
 		const struct ex_step *s = &w->path[i];
 
 		if (s->picked != s->dflt)
-			dev[nr++] = (struct ex_deviation){ .step = i, .own_nr = s->own_nr,
-							   .last = s->last, .to = s->picked,
+			dev[nr++] = (struct ex_deviation){ .step = i,
+							   .own_nr = s->own_nr,
+							   .last = s->last,
+							   .to = s->picked,
 							   .data = s->data };
 	}
 	return nr;

@@ -21,10 +21,10 @@ struct ex_site {
 	int line;
 };
 
-#define EX_SITE(text)                                                                              \
-	({                                                                                         \
-		static const struct ex_site ex_site_ = { __FILE__, __func__, text, __LINE__ };     \
-		&ex_site_;                                                                         \
+#define EX_SITE(text)                                                                          \
+	({                                                                                     \
+		static const struct ex_site ex_site_ = { __FILE__, __func__, text, __LINE__ }; \
+		&ex_site_;                                                                     \
 	})
 
 /* Happens-before so far: the last write and the reads since, as hashes of all that led to them. */

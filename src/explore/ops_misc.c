@@ -11,60 +11,60 @@
 
 #define AS_OBJ(p) ((struct ex_obj *)(uintptr_t) & (p)->o)
 
-#define ATOMIC_FUNCS(name, ctype)                                                                  \
-	ctype ex_##name##_read(const rt_##name *p, bool acquire, const struct ex_site *site)       \
-	{                                                                                          \
-		ex_point(EX_READ, AS_OBJ(p), NULL, p, 0, site);                                    \
-		ex_value((uint64_t)(uintptr_t)p->v);                                               \
-		if (acquire)                                                                       \
-			ex_sync_acquire(p);                                                        \
-		return p->v;                                                                       \
-	}                                                                                          \
-	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site)      \
-	{                                                                                          \
-		ex_point(EX_SET, &p->o, NULL, p, 0, site);                                         \
-		ex_value((uint64_t)(uintptr_t)v);                                                  \
-		if (release)                                                                       \
-			ex_sync_release(p);                                                        \
-		p->v = v;                                                                          \
-	}                                                                                          \
-	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site)        \
-	{                                                                                          \
-		ex_point(EX_CAS, &p->o, NULL, p, 0, site);                                         \
-		ex_sync_both(p);                                                                   \
-		ex_value((uint64_t)(uintptr_t)p->v);                                               \
-		if (p->v != *old) {                                                                \
-			*old = p->v;                                                               \
-			return false;                                                              \
-		}                                                                                  \
-		p->v = v;                                                                          \
-		return true;                                                                       \
-	}                                                                                          \
-	ctype ex_##name##_xchg(rt_##name *p, ctype v, const struct ex_site *site)                  \
-	{                                                                                          \
-		ctype old;                                                                         \
-                                                                                                   \
-		ex_point(EX_XCHG, &p->o, NULL, p, 0, site);                                        \
-		ex_sync_both(p);                                                                   \
-		old = p->v;                                                                        \
-		ex_value((uint64_t)(uintptr_t)old);                                                \
-		p->v = v;                                                                          \
-		return old;                                                                        \
+#define ATOMIC_FUNCS(name, ctype)                                                             \
+	ctype ex_##name##_read(const rt_##name *p, bool acquire, const struct ex_site *site)  \
+	{                                                                                     \
+		ex_point(EX_READ, AS_OBJ(p), NULL, p, 0, site);                               \
+		ex_value((uint64_t)(uintptr_t)p->v);                                          \
+		if (acquire)                                                                  \
+			ex_sync_acquire(p);                                                   \
+		return p->v;                                                                  \
+	}                                                                                     \
+	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site) \
+	{                                                                                     \
+		ex_point(EX_SET, &p->o, NULL, p, 0, site);                                    \
+		ex_value((uint64_t)(uintptr_t)v);                                             \
+		if (release)                                                                  \
+			ex_sync_release(p);                                                   \
+		p->v = v;                                                                     \
+	}                                                                                     \
+	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site)   \
+	{                                                                                     \
+		ex_point(EX_CAS, &p->o, NULL, p, 0, site);                                    \
+		ex_sync_both(p);                                                              \
+		ex_value((uint64_t)(uintptr_t)p->v);                                          \
+		if (p->v != *old) {                                                           \
+			*old = p->v;                                                          \
+			return false;                                                         \
+		}                                                                             \
+		p->v = v;                                                                     \
+		return true;                                                                  \
+	}                                                                                     \
+	ctype ex_##name##_xchg(rt_##name *p, ctype v, const struct ex_site *site)             \
+	{                                                                                     \
+		ctype old;                                                                    \
+                                                                                              \
+		ex_point(EX_XCHG, &p->o, NULL, p, 0, site);                                   \
+		ex_sync_both(p);                                                              \
+		old = p->v;                                                                   \
+		ex_value((uint64_t)(uintptr_t)old);                                           \
+		p->v = v;                                                                     \
+		return old;                                                                   \
 	}
-#define ARITH_FUNCS(name, ctype)                                                                   \
-	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site)                    \
-	{                                                                                          \
-		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                                         \
-		p->v += n;                                                                         \
-		ex_value(p->v);                                                                    \
-	}                                                                                          \
-	ctype ex_##name##_add_return(rt_##name *p, ctype n, const struct ex_site *site)            \
-	{                                                                                          \
-		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                                         \
-		ex_sync_both(p);                                                                   \
-		p->v += n;                                                                         \
-		ex_value(p->v);                                                                    \
-		return p->v;                                                                       \
+#define ARITH_FUNCS(name, ctype)                                                        \
+	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site)         \
+	{                                                                               \
+		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
+		p->v += n;                                                              \
+		ex_value(p->v);                                                         \
+	}                                                                               \
+	ctype ex_##name##_add_return(rt_##name *p, ctype n, const struct ex_site *site) \
+	{                                                                               \
+		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
+		ex_sync_both(p);                                                        \
+		p->v += n;                                                              \
+		ex_value(p->v);                                                         \
+		return p->v;                                                            \
 	}
 
 ATOMIC_FUNCS(u32, uint32_t)

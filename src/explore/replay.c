@@ -89,23 +89,28 @@ static const struct ex_deviation *owned(unsigned last, uint32_t own_nr, bool dat
 static int owner_pick(struct ex_world *w, const struct ex_choice *c)
 {
 	const struct ex_deviation *d =
-		w->last ? owned((unsigned)ex_tid(w, w->last), w->last->steps, false) :
-			  owned(EX_NO_THREAD, 0, false);
+		w->last ? owned((unsigned)ex_tid(w, w->last), w->last->steps, false)
+			: owned(EX_NO_THREAD, 0, false);
 
 	return d && c->cand & 1u << d->to ? d->to : c->dflt;
 }
 
 static int owner_data(struct ex_world *w, unsigned n)
 {
-	const struct ex_deviation *d =
-		owned((unsigned)ex_tid(w, w->cur), w->cur->data_nr, true);
+	const struct ex_deviation *d = owned((unsigned)ex_tid(w, w->cur), w->cur->data_nr, true);
 
 	return d && d->to < n ? d->to : 0;
 }
 
 const struct ex_strategy ex_strategy_steps = {
-	.begin = replay_begin, .pick = steps_pick, .data = steps_data, .next = replay_next,
+	.begin = replay_begin,
+	.pick = steps_pick,
+	.data = steps_data,
+	.next = replay_next,
 };
 const struct ex_strategy ex_strategy_owner = {
-	.begin = replay_begin, .pick = owner_pick, .data = owner_data, .next = replay_next,
+	.begin = replay_begin,
+	.pick = owner_pick,
+	.data = owner_data,
+	.next = replay_next,
 };

@@ -109,8 +109,8 @@ static int describe_wait(struct ex_world *w, const struct ex_thread *t, char *to
 	if (holder)
 		n += ex_print(to + n, bytes - (size_t)n, ", held by %s", holder);
 	if (since)
-		n += ex_print(to + n, bytes - (size_t)n, " since %s:%d",
-			      ex_short_file(since->file), since->line);
+		n += ex_print(to + n, bytes - (size_t)n, " since %s:%d", ex_short_file(since->file),
+			      since->line);
 	for (uint32_t m = w->sim.live; op->kind == EX_RCU_SYNCED && m; m &= m - 1) {
 		const struct ex_thread *u = &w->sim.th[__builtin_ctz(m)];
 
@@ -188,8 +188,11 @@ void explore_note(const char *fmt, ...)
 	va_end(ap);
 	w->notes_nr += (uint32_t)(n < 0 ? 0 : n >= 400 ? 399 : n) + 1;
 	ev = &w->events[w->event_nr++];
-	*ev = (struct explore_event){ .step = w->step, .thread = (uint8_t)ex_tid(w, w->cur),
-				      .kind = EX_NOTE, .note = at, .depth = w->cur->held_nr };
+	*ev = (struct explore_event){ .step = w->step,
+				      .thread = (uint8_t)ex_tid(w, w->cur),
+				      .kind = EX_NOTE,
+				      .note = at,
+				      .depth = w->cur->held_nr };
 }
 
 unsigned explore_choose(unsigned n)

@@ -173,9 +173,9 @@ static bool search_dfs(struct ex_world *w, const struct ex_dfs_config *cfg,
 static bool search_random(struct ex_world *w, enum explore_strategy name, uint64_t seed,
 			  uint64_t schedules)
 {
-	const struct ex_strategy *strat = name == EXPLORE_PCT ? &ex_strategy_pct :
-					  name == EXPLORE_POS ? &ex_strategy_pos :
-								&ex_strategy_random;
+	const struct ex_strategy *strat = name == EXPLORE_PCT   ? &ex_strategy_pct
+					  : name == EXPLORE_POS ? &ex_strategy_pos
+								: &ex_strategy_random;
 
 	ex_random_start(seed, schedules);
 	return search(w, strat, name);
@@ -190,7 +190,8 @@ static void search_portfolio(struct ex_world *w)
 	uint64_t limit = w->opt->schedules ? w->opt->schedules : 100000;
 
 	for (int bound = 0; bound < PORTFOLIO_BOUNDS; bound++) {
-		struct ex_dfs_config cfg = { .bound = bound, .cache = true,
+		struct ex_dfs_config cfg = { .bound = bound,
+					     .cache = true,
 					     .schedules = PORTFOLIO_DFS_SCHEDULES };
 
 		if (run.res->schedules >= limit)
@@ -201,8 +202,7 @@ static void search_portfolio(struct ex_world *w)
 			return;
 	}
 	for (unsigned turn = 0; run.res->schedules < limit; turn++)
-		if (!search_random(w, turns[turn % 3], ex_mix(w->opt->seed, turn),
-				   PORTFOLIO_SLICE))
+		if (!search_random(w, turns[turn % 3], ex_mix(w->opt->seed, turn), PORTFOLIO_SLICE))
 			return;
 }
 
@@ -342,9 +342,9 @@ static void run_end(struct ex_world *w)
 		return;
 	if (run.found)
 		tell_failure(w);
-	res->outcome = res->verdict != EXPLORE_OK   ? EXPLORE_FOUND :
-		       run.exhausted ? EXPLORE_EXHAUSTED :
-						     EXPLORE_BUDGET;
+	res->outcome = res->verdict != EXPLORE_OK ? EXPLORE_FOUND
+		       : run.exhausted            ? EXPLORE_EXHAUSTED
+						  : EXPLORE_BUDGET;
 }
 
 enum explore_outcome explore_run(const struct explore_scenario *s,

@@ -11,7 +11,7 @@ void ex_random_start(uint64_t seed, uint64_t schedules);
 
 /* ---- search_dfs.c ---- */
 struct ex_dfs_config {
-	int bound;	 /* < 0: none */
+	int bound; /* < 0: none */
 	bool cache, sleep, dpor, delay;
 	uint64_t schedules; /* 0: no limit */
 };
@@ -36,7 +36,7 @@ struct ex_set {
 	struct ex_set_slot {
 		uint64_t key;
 		int64_t value;
-	} *slots;
+	} * slots;
 	uint64_t room, nr, sum;
 };
 int ex_set_init(struct ex_set *s, uint64_t room); /* a power of two; it grows */
@@ -49,8 +49,8 @@ void ex_token_write(const struct ex_world *w, uint64_t seed, char *to, size_t by
 
 /* ---- replay.c: follow given deviations from the default policy ---- */
 struct ex_deviation {
-	uint32_t step;	  /* by step, or */
-	uint32_t own_nr;  /* by the last thread and the operations it had done */
+	uint32_t step;   /* by step, or */
+	uint32_t own_nr; /* by the last thread and the operations it had done */
 	uint8_t last, to;
 	bool data, off;
 };

@@ -26,7 +26,7 @@ struct node {
 
 static struct {
 	struct node *nodes;
-	uint32_t nr;	/* nodes of the prefix */
+	uint32_t nr;    /* nodes of the prefix */
 	uint32_t depth; /* of this execution */
 	struct ex_dfs_config cfg;
 	struct ex_set cache;
@@ -244,8 +244,7 @@ static void dfs_commit(struct ex_world *w, struct ex_thread *t)
 	for (uint32_t m = pool; m; m &= m - 1) {
 		int u = __builtin_ctz(m);
 
-		if (dfs.drop_rule == RULE_SLEEP_WAKE ||
-		    !ex_ops_dependent(&t->op, &w->sim.th[u].op))
+		if (dfs.drop_rule == RULE_SLEEP_WAKE || !ex_ops_dependent(&t->op, &w->sim.th[u].op))
 			next |= 1u << u;
 	}
 	dfs.sleep_now = next;
@@ -277,9 +276,16 @@ void ex_dfs_backtrack(uint32_t node, int tid, uint32_t could)
 }
 
 const struct ex_strategy ex_strategy_dfs = {
-	.begin = dfs_begin, .pick = dfs_pick, .data = dfs_data, .next = dfs_next,
+	.begin = dfs_begin,
+	.pick = dfs_pick,
+	.data = dfs_data,
+	.next = dfs_next,
 };
 const struct ex_strategy ex_strategy_dpor = {
-	.begin = dfs_begin, .pick = dfs_pick, .data = dfs_data, .next = dfs_next,
-	.commit = dfs_commit, .state = dfs_state,
+	.begin = dfs_begin,
+	.pick = dfs_pick,
+	.data = dfs_data,
+	.next = dfs_next,
+	.commit = dfs_commit,
+	.state = dfs_state,
 };

@@ -35,7 +35,7 @@ void ex_random_start(uint64_t seed, uint64_t schedules)
 	memset(&rnd, 0, sizeof(rnd));
 	rnd.rand.state = seed * 0x9E3779B97F4A7C15ull + 12345;
 	rnd.left = schedules;
-	rnd.length = 10;
+	rnd.length = 1; /* grows with what is seen */
 }
 
 static bool random_next(struct ex_world *w)
@@ -70,7 +70,10 @@ static int walk_pick(struct ex_world *w, const struct ex_choice *c)
 }
 
 const struct ex_strategy ex_strategy_random = {
-	.begin = walk_begin, .pick = walk_pick, .data = random_data, .next = random_next,
+	.begin = walk_begin,
+	.pick = walk_pick,
+	.data = random_data,
+	.next = random_next,
 };
 
 /* ---- PCT ---- */
@@ -119,7 +122,10 @@ static int pct_pick(struct ex_world *w, const struct ex_choice *c)
 }
 
 const struct ex_strategy ex_strategy_pct = {
-	.begin = pct_begin, .pick = pct_pick, .data = random_data, .next = random_next,
+	.begin = pct_begin,
+	.pick = pct_pick,
+	.data = random_data,
+	.next = random_next,
 };
 
 /* ---- POS ---- */
@@ -148,6 +154,9 @@ static void pos_commit(struct ex_world *w, struct ex_thread *t)
 }
 
 const struct ex_strategy ex_strategy_pos = {
-	.begin = pos_begin, .pick = pos_pick, .data = random_data, .commit = pos_commit,
+	.begin = pos_begin,
+	.pick = pos_pick,
+	.data = random_data,
+	.commit = pos_commit,
 	.next = random_next,
 };

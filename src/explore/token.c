@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tokens: mbx1:VERSION:COMMIT:SCENARIO:VARIANT:SEED:SWITCHES. Switches are the steps at which the
- * schedule leaves the default policy (fair.c): "12B" - at step 12 thread B runs; "15?2" - at step 15
- * a choice of the scenario has value 2; "-" for none.
+ * schedule leaves the default policy (fair.c): "12B" - at step 12 thread B runs; "15?2" - at step
+ * 15 a choice of the scenario has value 2; "-" for none.
  */
 #include "search.h"
 
@@ -29,8 +29,8 @@ void ex_token_write(const struct ex_world *w, uint64_t seed, char *to, size_t by
 			return;
 		}
 		at += ex_print(to + at, bytes - (size_t)at, "%s%u", nr++ ? "," : "", i);
-		at += s->data ? ex_print(to + at, bytes - (size_t)at, "?%u", s->picked) :
-				ex_print(to + at, bytes - (size_t)at, "%c", ex_letter(s->picked));
+		at += s->data ? ex_print(to + at, bytes - (size_t)at, "?%u", s->picked)
+			      : ex_print(to + at, bytes - (size_t)at, "%c", ex_letter(s->picked));
 	}
 	if (!nr)
 		ex_print(to + at, bytes - (size_t)at, "-");
@@ -102,8 +102,8 @@ int ex_token_switches(const char *text, struct ex_deviation *dev, unsigned max)
 			return -1;
 		dev[nr] = (struct ex_deviation){ .step = (uint32_t)step, .data = *end == '?' };
 		text = end + 1;
-		to = *end == '?' ? (int)strtoul(end + 1, (char **)(uintptr_t)&text, 10) :
-				   thread_of(*end);
+		to = *end == '?' ? (int)strtoul(end + 1, (char **)(uintptr_t)&text, 10)
+				 : thread_of(*end);
 		if (to < 0 || (nr > 0 && dev[nr].step <= dev[nr - 1].step))
 			return -1;
 		dev[nr++].to = (uint8_t)to;

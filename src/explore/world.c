@@ -206,15 +206,15 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 	c.cand = ex_fair_filter(w, c.enabled);
 	c.self = self && (c.cand & 1u << ex_tid(w, self)) ? ex_tid(w, self) : -1;
 	c.yielded = self && self->yielded;
-	c.dflt = ex_default(&c, w->last ? ex_tid(w, w->last) : EX_FIRST);
+	c.dflt = ex_default(&c, w->last ? ex_tid(w, w->last) : EX_FIRST - 1);
 	w->branch_steps += (c.cand & (c.cand - 1)) != 0;
 	picked = w->strat->pick(w, &c);
 	if (picked == EX_PRUNE) {
 		w->pruned = true;
 		leave(w);
 	}
-	w->preempted = self && picked != ex_tid(w, self) &&
-		       (c.enabled & 1u << ex_tid(w, self)) && !c.yielded;
+	w->preempted = self && picked != ex_tid(w, self) && (c.enabled & 1u << ex_tid(w, self)) &&
+		       !c.yielded;
 	record_step(w, sched_step(w, picked, c.dflt));
 	return picked;
 }
@@ -327,7 +327,9 @@ void ex_point(enum ex_kind kind, struct ex_obj *o1, struct ex_obj *o2, const voi
 	struct ex_thread *t = w->cur;
 
 	check_atomic(t, kind, site);
-	t->op = (struct ex_op){ (uint8_t)kind, ex_kind_flags[kind], false, site, o1, o2, addr, arg };
+	t->op = (struct ex_op){
+		(uint8_t)kind, ex_kind_flags[kind], false, site, o1, o2, addr, arg
+	};
 	announce(w, t);
 }
 
@@ -337,8 +339,10 @@ void ex_point_wake(struct ex_obj *cond, struct ex_lock *l, const void *addr, boo
 	struct ex_world *w = ex_world;
 	struct ex_thread *t = w->cur;
 
-	t->op = (struct ex_op){ EX_COND_WAKE, ex_kind_flags[EX_COND_WAKE], timed, site, cond,
-				&l->o, addr, (uintptr_t)l };
+	t->op = (struct ex_op){ EX_COND_WAKE, ex_kind_flags[EX_COND_WAKE],
+				timed,        site,
+				cond,         &l->o,
+				addr,         (uintptr_t)l };
 	announce(w, t);
 }
 
@@ -589,8 +593,9 @@ static void kick_entry(void)
 
 static void prime_all(struct ex_world *w)
 {
-	static const char letters[EXPLORE_THREADS_MAX][2] = { "A", "B", "C", "D",
-							      "E", "F", "G", "H" };
+	static const char letters[EXPLORE_THREADS_MAX][2] = {
+		"A", "B", "C", "D", "E", "F", "G", "H"
+	};
 
 	w->sim.left = w->scn->thread_nr;
 	w->sim.alloc_fails = w->opt->alloc_fails;

@@ -3,8 +3,8 @@
  * world.h - the engine from the inside: one execution, its threads and its scheduling points.
  *
  * A thread announces its next visible operation (ex_point), the scheduler picks a thread among the
- * enabled ones, inline, on the stack of the thread that asks, and switches only if it picks another.
- * The thread that is picked performs its operation and goes on to its next point.
+ * enabled ones, inline, on the stack of the thread that asks, and switches only if it picks
+ * another. The thread that is picked performs its operation and goes on to its next point.
  */
 #ifndef EXPLORE_WORLD_H
 #define EXPLORE_WORLD_H
@@ -33,17 +33,48 @@ enum {
 
 /* Order as in ex_kind_names[] (names.c). */
 enum ex_kind {
-	EX_EXIT, EX_SPAWN, EX_JOIN,
-	EX_MUTEX_LOCK, EX_MUTEX_TRYLOCK, EX_MUTEX_UNLOCK,
-	EX_SPIN_LOCK, EX_SPIN_TRYLOCK, EX_SPIN_UNLOCK,
-	EX_READ_LOCK, EX_READ_UNLOCK, EX_WRITE_LOCK, EX_WRITE_UNLOCK,
-	EX_COND_WAIT, EX_COND_WAKE, EX_COND_SIGNAL, EX_COND_BROADCAST,
-	EX_EVENT_KEY, EX_EVENT_WAIT, EX_EVENT_SIGNAL,
-	EX_READ, EX_SET, EX_ADD, EX_CAS, EX_XCHG,
-	EX_RCU_LOCK, EX_RCU_UNLOCK, EX_RCU_QUEUE, EX_RCU_SYNC, EX_RCU_SYNCED, EX_RCU_BARRIER,
-	EX_RCU_DRAINED, EX_RCU_RUN, EX_RCU_RAN,
-	EX_HASH_FIND, EX_HASH_ADD, EX_HASH_DEL, EX_HASH_EACH,
-	EX_SLEEP, EX_YIELD, EX_FREE, EX_POINT,
+	EX_EXIT,
+	EX_SPAWN,
+	EX_JOIN,
+	EX_MUTEX_LOCK,
+	EX_MUTEX_TRYLOCK,
+	EX_MUTEX_UNLOCK,
+	EX_SPIN_LOCK,
+	EX_SPIN_TRYLOCK,
+	EX_SPIN_UNLOCK,
+	EX_READ_LOCK,
+	EX_READ_UNLOCK,
+	EX_WRITE_LOCK,
+	EX_WRITE_UNLOCK,
+	EX_COND_WAIT,
+	EX_COND_WAKE,
+	EX_COND_SIGNAL,
+	EX_COND_BROADCAST,
+	EX_EVENT_KEY,
+	EX_EVENT_WAIT,
+	EX_EVENT_SIGNAL,
+	EX_READ,
+	EX_SET,
+	EX_ADD,
+	EX_CAS,
+	EX_XCHG,
+	EX_RCU_LOCK,
+	EX_RCU_UNLOCK,
+	EX_RCU_QUEUE,
+	EX_RCU_SYNC,
+	EX_RCU_SYNCED,
+	EX_RCU_BARRIER,
+	EX_RCU_DRAINED,
+	EX_RCU_RUN,
+	EX_RCU_RAN,
+	EX_HASH_FIND,
+	EX_HASH_ADD,
+	EX_HASH_DEL,
+	EX_HASH_EACH,
+	EX_SLEEP,
+	EX_YIELD,
+	EX_FREE,
+	EX_POINT,
 	EX_NOTE, /* in traces only */
 	EX_KIND_NR
 };
@@ -63,7 +94,7 @@ struct ex_op {
 	bool timed; /* EX_COND_WAKE: may run out */
 	const struct ex_site *site;
 	struct ex_obj *o1, *o2; /* NULL: none. o2 is always written */
-	const void *addr;	/* the object as the program knows it */
+	const void *addr;       /* the object as the program knows it */
 	uint64_t arg;
 };
 
@@ -75,7 +106,7 @@ struct ex_held {
 
 struct ex_thread {
 	struct ex_op op; /* pending */
-	uint64_t hash;	 /* of all that happened before its last operation */
+	uint64_t hash;   /* of all that happened before its last operation */
 	uint32_t steps;
 	bool background; /* the execution does not wait for it */
 	bool joinable, signalled, yielded, done;
@@ -83,7 +114,7 @@ struct ex_thread {
 	uint8_t held_nr;
 	uint64_t reader_since;
 	uint32_t fair_e, fair_d, fair_s, fair_p; /* CHESS; bit per thread */
-	uint32_t run_len;			 /* steps since another thread ran or it yielded */
+	uint32_t run_len;                        /* steps since another thread ran or it yielded */
 	uint32_t seeds, data_nr;
 	struct ex_held held[EX_HELD_MAX];
 	void (*fn)(void *arg);
@@ -98,9 +129,9 @@ enum ex_phase { EX_IDLE, EX_SETUP, EX_EXPLORE, EX_CHECK };
 struct ex_sim {
 	void *sp[EX_THREADS_MAX];
 	uint32_t live, waiting; /* bit per thread; waiting: its operation has EX_COND */
-	unsigned thread_nr;	/* slots in use */
-	unsigned left;		/* the scenario's threads still running */
-	uint64_t now_ns, seq;	/* seq counts RCU moments */
+	unsigned thread_nr;     /* slots in use */
+	unsigned left;          /* the scenario's threads still running */
+	uint64_t now_ns, seq;   /* seq counts RCU moments */
 	struct rt_rcu_head *rcu_first, *rcu_last;
 	uint64_t rcu_queued, rcu_done;
 	unsigned rcu_workers;
@@ -123,8 +154,8 @@ enum { EX_NO_THREAD = 255 };
 
 struct ex_choice {
 	uint32_t cand, enabled, lazy; /* lazy: sleepers that would run out of time */
-	int self;		      /* could go on; -1: cannot */
-	bool yielded;		      /* self's last operation gave way */
+	int self;                     /* could go on; -1: cannot */
+	bool yielded;                 /* self's last operation gave way */
 	int dflt;
 };
 
@@ -135,7 +166,7 @@ struct ex_strategy {
 	void (*begin)(struct ex_world *w);
 	int (*pick)(struct ex_world *w, const struct ex_choice *c); /* a thread, or EX_PRUNE */
 	int (*data)(struct ex_world *w, unsigned n);
-	void (*state)(struct ex_world *w);			/* NULL, or at each point */
+	void (*state)(struct ex_world *w);                       /* NULL, or at each point */
 	void (*commit)(struct ex_world *w, struct ex_thread *t); /* NULL, or as each op runs */
 	bool (*next)(struct ex_world *w); /* after an execution: is there one more? */
 };
@@ -152,8 +183,8 @@ struct ex_world {
 	const struct ex_strategy *strat;
 	struct ex_thread *last; /* last to have run an operation */
 	uint32_t last_enabled;
-	uint32_t step; /* decisions of this execution */
-	uint64_t plain_steps; /* of the set-up or the check */
+	uint32_t step;         /* decisions of this execution */
+	uint64_t plain_steps;  /* of the set-up or the check */
 	uint32_t branch_steps; /* of those with a choice */
 	uint64_t max_steps, longest;
 	struct ex_step *path; /* what was decided */
@@ -230,7 +261,7 @@ bool ex_arena_save(void);    /* remember this state */
 void ex_arena_restore(void); /* back to it */
 void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op);
 void ex_arena_check_leaks(struct ex_world *w); /* and writes after free; sets the verdict */
-void *ex_pages(size_t bytes);	 /* the engine's own memory */
+void *ex_pages(size_t bytes);                  /* the engine's own memory */
 void ex_pages_free(void *p, size_t bytes);
 
 /* Without the sanitizers looking: stacks and memory of other fibers. */

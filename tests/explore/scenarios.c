@@ -444,10 +444,17 @@ static void start_child(void *state)
 	rt_thread_join(t);
 }
 
-#define T(n) { NULL, n }
-#define TOY(n, st, set, chk, nr, ...) \
-	.s = { .name = n, .state_bytes = sizeof(st), .setup = set, .thread_nr = nr, \
-	       .threads = { __VA_ARGS__ }, .check = chk }
+#define T(n)            \
+	{               \
+		NULL, n \
+	}
+#define TOY(n, st, set, chk, nr, ...)      \
+	.s = { .name = n,                  \
+	       .state_bytes = sizeof(st),  \
+	       .setup = set,               \
+	       .thread_nr = nr,            \
+	       .threads = { __VA_ARGS__ }, \
+	       .check = chk }
 
 const struct toy toys[] = {
 	{ TOY("points", struct word, NULL, NULL, 2, T(points3), T(points4)), 1, 0, 35 },
@@ -456,53 +463,58 @@ const struct toy toys[] = {
 	  30 },
 	{ TOY("lossy", struct word, NULL, word_check2, 2, T(word_lossy_add), T(word_lossy_add)), 4,
 	  2, 6, EXPLORE_FAIL },
-	{ TOY("cas", struct word, NULL, word_check2, 2, T(word_cas_add), T(word_cas_add)), 0, 0, 0 },
+	{ TOY("cas", struct word, NULL, word_check2, 2, T(word_cas_add), T(word_cas_add)), 4, 0,
+	  6 },
 	{ TOY("reads", struct word, NULL, NULL, 3, T(word_read2), T(word_read2), T(word_write)), 9,
 	  0, 30 },
-	{ TOY("sb", struct word, NULL, sb_check, 2, T(sb_left), T(sb_right)), 3, 0, 0 },
-	{ TOY("mp", struct word, NULL, NULL, 2, T(mp_writer), T(mp_reader)), 3, 1, 0,
+	{ TOY("sb", struct word, NULL, sb_check, 2, T(sb_left), T(sb_right)), 3, 0, 10 },
+	{ TOY("mp", struct word, NULL, NULL, 2, T(mp_writer), T(mp_reader)), 3, 1, 4,
 	  EXPLORE_FAIL },
 	{ TOY("lock", struct locks, locks_setup, NULL, 2, T(lock_once), T(lock_once)), 2, 0, 2 },
 	{ TOY("lock3", struct locks, locks_setup, NULL, 3, T(lock_once), T(lock_once),
-	      T(lock_once)), 6, 0, 6 },
-	{ TOY("trylock", struct locks, locks_setup, NULL, 2, T(lock_once), T(lock_try)), 3, 1, 0,
+	      T(lock_once)),
+	  6, 0, 6 },
+	{ TOY("trylock", struct locks, locks_setup, NULL, 2, T(lock_once), T(lock_try)), 3, 1, 3,
 	  EXPLORE_FAIL },
-	{ TOY("abba", struct locks, locks_setup, NULL, 2, T(lock_mn), T(lock_nm)), 3, 1, 0,
+	{ TOY("abba", struct locks, locks_setup, NULL, 2, T(lock_mn), T(lock_nm)), 3, 1, 6,
 	  EXPLORE_DEADLOCK },
 	{ TOY("rwlock", struct locks, locks_setup, NULL, 3, T(rw_read), T(rw_read), T(rw_write)), 4,
-	  0, 0 },
-	{ TOY("halves", struct locks, locks_setup, halves_check, 2, T(halves), T(halves)), 6, 4, 0,
+	  0, 14 },
+	{ TOY("halves", struct locks, locks_setup, halves_check, 2, T(halves), T(halves)), 6, 4, 6,
 	  EXPLORE_FAIL },
-	{ TOY("cond", struct locks, locks_setup, NULL, 2, T(cond_give), T(cond_take)), 2, 0, 0 },
+	{ TOY("cond", struct locks, locks_setup, NULL, 2, T(cond_give), T(cond_take)), 2, 0, 2 },
 	{ TOY("cond3", struct locks, locks_setup, NULL, 3, T(cond_give), T(cond_take),
-	      T(cond_take)), 0, 0, 0, EXPLORE_DEADLOCK },
+	      T(cond_take)),
+	  10, 10, 10, EXPLORE_DEADLOCK },
 	{ TOY("lost-wakeup", struct locks, locks_setup, NULL, 2, T(cond_give), T(cond_take_late)),
-	  0, 0, 0, EXPLORE_DEADLOCK },
-	{ TOY("event", struct locks, locks_setup, NULL, 2, T(event_give), T(event_take)), 0, 0, 0 },
+	  3, 1, 3, EXPLORE_DEADLOCK },
+	{ TOY("event", struct locks, locks_setup, NULL, 2, T(event_give), T(event_take)), 3, 0, 6 },
 	{ TOY("event-late", struct locks, locks_setup, NULL, 2, T(event_give), T(event_take_late)),
-	  0, 0, 0, EXPLORE_DEADLOCK },
-	{ TOY("rcu-call", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu), T(box_drop_call)), 0,
-	  0, 0 },
-	{ TOY("rcu-sync", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu), T(box_drop_sync)), 0,
-	  0, 0 },
+	  3, 1, 5, EXPLORE_DEADLOCK },
+	{ TOY("rcu-call", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu), T(box_drop_call)),
+	  10, 0, 32 },
+	{ TOY("rcu-sync", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu), T(box_drop_sync)), 7,
+	  0, 22 },
 	{ TOY("rcu-barrier", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu),
-	      T(box_drop_barrier)), 0, 0, 0 },
-	{ TOY("choose", struct word, NULL, NULL, 2, T(choose_both), T(word_write)), 0, 0, 0,
+	      T(box_drop_barrier)),
+	  54, 0, 261 },
+	{ TOY("choose", struct word, NULL, NULL, 2, T(choose_both), T(word_write)), 4, 1, 4,
 	  EXPLORE_FAIL },
-	{ TOY("child", struct word, NULL, NULL, 1, T(start_child)), 6, 0, 0 },
+	{ TOY("child", struct word, NULL, NULL, 1, T(start_child)), 6, 0, 10 },
 	/* found, not counted: yields, or an execution that stops in the middle */
 	{ TOY("free-now", struct boxes, boxes_setup, NULL, 2, T(box_read_rcu), T(box_drop_now)), 0,
 	  0, 0, EXPLORE_UAF },
 	{ TOY("no-reader", struct boxes, boxes_setup, NULL, 2, T(box_read_bare), T(box_drop_call)),
 	  0, 0, 0, EXPLORE_UAF },
 	{ TOY("double-free", struct boxes, boxes_setup, NULL, 2, T(box_drop_twice),
-	      T(box_drop_twice)), 0, 0, 0, EXPLORE_DOUBLE_FREE },
+	      T(box_drop_twice)),
+	  0, 0, 0, EXPLORE_DOUBLE_FREE },
 	{ TOY("leak", struct boxes, boxes_setup, NULL, 2, T(box_forget), T(box_read_rcu)), 0, 0, 0,
 	  EXPLORE_LEAK },
-	{ TOY("spin-flag", struct locks, locks_setup, NULL, 2, T(spin_until_flag), T(set_flag)), 0,
-	  0, 0 },
+	{ TOY("spin-flag", struct locks, locks_setup, NULL, 2, T(spin_until_flag), T(set_flag)), 3,
+	  0, 5 },
 	{ TOY("spin-lock", struct locks, locks_setup, NULL, 2, T(spin_with_lock), T(give_locked)),
-	  0, 0, 0 },
+	  3, 0, 7 },
 	{ TOY("livelock", struct locks, locks_setup, NULL, 2, T(spin_until_flag), T(lock_once)), 0,
 	  0, 0, EXPLORE_LIVELOCK },
 };

@@ -30,7 +30,7 @@ static inline unsigned rt_cpu(const struct rt_cpus *c)
 struct rt_counter {
 	struct rt_counter_slot {
 		rt_u64 v;
-	} *slots;
+	} * slots;
 	unsigned nr;
 };
 
@@ -48,9 +48,9 @@ static inline void rt_counter_destroy(struct rt_counter *k)
 	k->slots = NULL;
 }
 #define rt_counter_add(k, cpu, n) ex_u64_add(&(k)->slots[cpu].v, n, EX_SITE(#k))
-#define rt_counter_add_ordered(k, cpu, n)                                                          \
+#define rt_counter_add_ordered(k, cpu, n) \
 	((void)ex_u64_add_return(&(k)->slots[cpu].v, n, EX_SITE(#k)))
 #define rt_counter_read(k, cpu) ex_u64_read(&(k)->slots[cpu].v, false, EX_SITE(#k))
-#define rt_counter_sum(k)	ex_counter_sum(k, EX_SITE(#k))
+#define rt_counter_sum(k)       ex_counter_sum(k, EX_SITE(#k))
 
 #endif

@@ -28,9 +28,9 @@ void ex_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head),
 		 const struct ex_site *site);
 void ex_rcu_synchronize(const struct ex_site *site);
 void ex_rcu_barrier(const struct ex_site *site);
-#define rt_rcu_call(head, fn)	 ex_rcu_call(head, fn, EX_SITE(#head))
-#define rt_rcu_synchronize()	 ex_rcu_synchronize(EX_SITE(""))
-#define rt_rcu_barrier()	 ex_rcu_barrier(EX_SITE(""))
+#define rt_rcu_call(head, fn) ex_rcu_call(head, fn, EX_SITE(#head))
+#define rt_rcu_synchronize()  ex_rcu_synchronize(EX_SITE(""))
+#define rt_rcu_barrier()      ex_rcu_barrier(EX_SITE(""))
 
 int rt_rcu_worker_start(void);
 void ex_rcu_worker_stop(const struct ex_site *site);
@@ -46,7 +46,7 @@ struct rt_hash {
 	struct ex_bucket {
 		struct rt_hash_node *first;
 		struct ex_obj o;
-	} *buckets;
+	} * buckets;
 	unsigned long nr;
 };
 typedef int (*rt_hash_match)(struct rt_hash_node *node, const void *arg);
@@ -68,9 +68,9 @@ bool ex_hash_del(struct rt_hash *t, struct rt_hash_node *node, const struct ex_s
 void ex_hash_for_each(struct rt_hash *t, bool (*fn)(struct rt_hash_node *node, void *arg),
 		      void *arg, const struct ex_site *site);
 #define rt_hash_find(t, key, match, arg) ex_hash_find(t, key, match, arg, EX_SITE(#t))
-#define rt_hash_add_unique(t, key, match, arg, node)                                               \
+#define rt_hash_add_unique(t, key, match, arg, node) \
 	ex_hash_add_unique(t, key, match, arg, node, EX_SITE(#t))
-#define rt_hash_del(t, node)	    ex_hash_del(t, node, EX_SITE(#t))
+#define rt_hash_del(t, node)         ex_hash_del(t, node, EX_SITE(#t))
 #define rt_hash_for_each(t, fn, arg) ex_hash_for_each(t, fn, arg, EX_SITE(#t))
 
 #endif

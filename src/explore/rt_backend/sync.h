@@ -6,17 +6,26 @@
 #include "explore/model.h"
 
 /* ---- atomics ---- */
-typedef struct { uint32_t v; struct ex_obj o; } rt_u32;
-typedef struct { uint64_t v; struct ex_obj o; } rt_u64;
-typedef struct { void *v; struct ex_obj o; } rt_ptr;
+typedef struct {
+	uint32_t v;
+	struct ex_obj o;
+} rt_u32;
+typedef struct {
+	uint64_t v;
+	struct ex_obj o;
+} rt_u64;
+typedef struct {
+	void *v;
+	struct ex_obj o;
+} rt_ptr;
 
-#define EX_ATOMIC_DECLS(name, ctype)                                                               \
-	ctype ex_##name##_read(const rt_##name *p, bool acquire, const struct ex_site *site);      \
-	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site);     \
-	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site);       \
+#define EX_ATOMIC_DECLS(name, ctype)                                                           \
+	ctype ex_##name##_read(const rt_##name *p, bool acquire, const struct ex_site *site);  \
+	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site); \
+	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site);   \
 	ctype ex_##name##_xchg(rt_##name *p, ctype v, const struct ex_site *site);
-#define EX_ARITH_DECLS(name, ctype)                                                                \
-	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site);                   \
+#define EX_ARITH_DECLS(name, ctype)                                              \
+	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site); \
 	ctype ex_##name##_add_return(rt_##name *p, ctype n, const struct ex_site *site);
 EX_ATOMIC_DECLS(u32, uint32_t)
 EX_ATOMIC_DECLS(u64, uint64_t)
@@ -24,28 +33,28 @@ EX_ATOMIC_DECLS(ptr, void *)
 EX_ARITH_DECLS(u32, uint32_t)
 EX_ARITH_DECLS(u64, uint64_t)
 
-#define rt_u32_read(p)		 ex_u32_read(p, false, EX_SITE(#p))
-#define rt_u32_read_acquire(p)	 ex_u32_read(p, true, EX_SITE(#p))
-#define rt_u32_set(p, v)	 ex_u32_set(p, v, false, EX_SITE(#p))
+#define rt_u32_read(p)           ex_u32_read(p, false, EX_SITE(#p))
+#define rt_u32_read_acquire(p)   ex_u32_read(p, true, EX_SITE(#p))
+#define rt_u32_set(p, v)         ex_u32_set(p, v, false, EX_SITE(#p))
 #define rt_u32_set_release(p, v) ex_u32_set(p, v, true, EX_SITE(#p))
-#define rt_u32_cas(p, old, v)	 ex_u32_cas(p, old, v, EX_SITE(#p))
-#define rt_u32_xchg(p, v)	 ex_u32_xchg(p, v, EX_SITE(#p))
-#define rt_u32_add(p, n)	 ex_u32_add(p, n, EX_SITE(#p))
-#define rt_u32_add_return(p, n)	 ex_u32_add_return(p, n, EX_SITE(#p))
-#define rt_u64_read(p)		 ex_u64_read(p, false, EX_SITE(#p))
-#define rt_u64_read_acquire(p)	 ex_u64_read(p, true, EX_SITE(#p))
-#define rt_u64_set(p, v)	 ex_u64_set(p, v, false, EX_SITE(#p))
+#define rt_u32_cas(p, old, v)    ex_u32_cas(p, old, v, EX_SITE(#p))
+#define rt_u32_xchg(p, v)        ex_u32_xchg(p, v, EX_SITE(#p))
+#define rt_u32_add(p, n)         ex_u32_add(p, n, EX_SITE(#p))
+#define rt_u32_add_return(p, n)  ex_u32_add_return(p, n, EX_SITE(#p))
+#define rt_u64_read(p)           ex_u64_read(p, false, EX_SITE(#p))
+#define rt_u64_read_acquire(p)   ex_u64_read(p, true, EX_SITE(#p))
+#define rt_u64_set(p, v)         ex_u64_set(p, v, false, EX_SITE(#p))
 #define rt_u64_set_release(p, v) ex_u64_set(p, v, true, EX_SITE(#p))
-#define rt_u64_cas(p, old, v)	 ex_u64_cas(p, old, v, EX_SITE(#p))
-#define rt_u64_xchg(p, v)	 ex_u64_xchg(p, v, EX_SITE(#p))
-#define rt_u64_add(p, n)	 ex_u64_add(p, n, EX_SITE(#p))
-#define rt_u64_add_return(p, n)	 ex_u64_add_return(p, n, EX_SITE(#p))
-#define rt_ptr_read(p)		 ex_ptr_read(p, false, EX_SITE(#p))
-#define rt_ptr_read_acquire(p)	 ex_ptr_read(p, true, EX_SITE(#p))
-#define rt_ptr_set(p, v)	 ex_ptr_set(p, v, false, EX_SITE(#p))
+#define rt_u64_cas(p, old, v)    ex_u64_cas(p, old, v, EX_SITE(#p))
+#define rt_u64_xchg(p, v)        ex_u64_xchg(p, v, EX_SITE(#p))
+#define rt_u64_add(p, n)         ex_u64_add(p, n, EX_SITE(#p))
+#define rt_u64_add_return(p, n)  ex_u64_add_return(p, n, EX_SITE(#p))
+#define rt_ptr_read(p)           ex_ptr_read(p, false, EX_SITE(#p))
+#define rt_ptr_read_acquire(p)   ex_ptr_read(p, true, EX_SITE(#p))
+#define rt_ptr_set(p, v)         ex_ptr_set(p, v, false, EX_SITE(#p))
 #define rt_ptr_set_release(p, v) ex_ptr_set(p, v, true, EX_SITE(#p))
-#define rt_ptr_cas(p, old, v)	 ex_ptr_cas(p, (void **)(old), v, EX_SITE(#p))
-#define rt_ptr_xchg(p, v)	 ex_ptr_xchg(p, v, EX_SITE(#p))
+#define rt_ptr_cas(p, old, v)    ex_ptr_cas(p, (void **)(old), v, EX_SITE(#p))
+#define rt_ptr_xchg(p, v)        ex_ptr_xchg(p, v, EX_SITE(#p))
 
 /* Everything is sequentially consistent here: a fence orders nothing more. */
 static inline void rt_fence(void)
@@ -84,16 +93,16 @@ static inline void rt_spin_init(struct rt_spin *l, enum lock_rank rank)
 {
 	ex_lock_init(&l->l, rank);
 }
-#define rt_mutex_destroy(m)	ex_lock_destroy(&(m)->l, EX_SITE(#m))
-#define rt_mutex_lock(m)	ex_lock_take(&(m)->l, false, false, EX_SITE(#m))
+#define rt_mutex_destroy(m)     ex_lock_destroy(&(m)->l, EX_SITE(#m))
+#define rt_mutex_lock(m)        ex_lock_take(&(m)->l, false, false, EX_SITE(#m))
 #define rt_mutex_lock_nested(m) ex_lock_take(&(m)->l, false, true, EX_SITE(#m))
-#define rt_mutex_trylock(m)	ex_lock_try(&(m)->l, false, EX_SITE(#m))
-#define rt_mutex_unlock(m)	ex_lock_drop(&(m)->l, false, EX_SITE(#m))
-#define rt_spin_destroy(m)	ex_lock_destroy(&(m)->l, EX_SITE(#m))
-#define rt_spin_lock(m)		ex_lock_take(&(m)->l, true, false, EX_SITE(#m))
-#define rt_spin_lock_nested(m)	ex_lock_take(&(m)->l, true, true, EX_SITE(#m))
-#define rt_spin_trylock(m)	ex_lock_try(&(m)->l, true, EX_SITE(#m))
-#define rt_spin_unlock(m)	ex_lock_drop(&(m)->l, true, EX_SITE(#m))
+#define rt_mutex_trylock(m)     ex_lock_try(&(m)->l, false, EX_SITE(#m))
+#define rt_mutex_unlock(m)      ex_lock_drop(&(m)->l, false, EX_SITE(#m))
+#define rt_spin_destroy(m)      ex_lock_destroy(&(m)->l, EX_SITE(#m))
+#define rt_spin_lock(m)         ex_lock_take(&(m)->l, true, false, EX_SITE(#m))
+#define rt_spin_lock_nested(m)  ex_lock_take(&(m)->l, true, true, EX_SITE(#m))
+#define rt_spin_trylock(m)      ex_lock_try(&(m)->l, true, EX_SITE(#m))
+#define rt_spin_unlock(m)       ex_lock_drop(&(m)->l, true, EX_SITE(#m))
 
 /* ---- reader-writer lock ---- */
 struct rt_rwlock {
@@ -111,12 +120,12 @@ static inline void rt_rwlock_init(struct rt_rwlock *l, enum lock_rank rank)
 	l->readers = 0;
 	ex_lock_init(&l->l, rank);
 }
-#define rt_rwlock_destroy(m)	ex_lock_destroy(&(m)->l, EX_SITE(#m))
-#define rt_read_lock(m)		ex_read_lock(m, EX_SITE(#m))
-#define rt_read_unlock(m)	ex_read_unlock(m, EX_SITE(#m))
-#define rt_write_lock(m)	ex_write_lock(m, false, EX_SITE(#m))
+#define rt_rwlock_destroy(m)    ex_lock_destroy(&(m)->l, EX_SITE(#m))
+#define rt_read_lock(m)         ex_read_lock(m, EX_SITE(#m))
+#define rt_read_unlock(m)       ex_read_unlock(m, EX_SITE(#m))
+#define rt_write_lock(m)        ex_write_lock(m, false, EX_SITE(#m))
 #define rt_write_lock_nested(m) ex_write_lock(m, true, EX_SITE(#m))
-#define rt_write_unlock(m)	ex_write_unlock(m, EX_SITE(#m))
+#define rt_write_unlock(m)      ex_write_unlock(m, EX_SITE(#m))
 
 /* ---- condition variable ---- */
 struct rt_cond {
@@ -152,21 +161,22 @@ static inline void rt_event_init(struct rt_event *ev)
 {
 	*ev = (struct rt_event){ 0 };
 }
-#define rt_event_key(ev)	  ex_event_key(ev, EX_SITE(#ev))
+#define rt_event_key(ev)          ex_event_key(ev, EX_SITE(#ev))
 #define rt_event_changed(ev, key) (ex_event_key(ev, EX_SITE(#ev)) != (key))
-#define rt_event_signal(ev)	  ex_event_signal(ev, EX_SITE(#ev))
-#define rt_event_wait(ev, key)	  ex_event_wait(ev, key, EX_SITE(#ev))
+#define rt_event_signal(ev)       ex_event_signal(ev, EX_SITE(#ev))
+#define rt_event_wait(ev, key)    ex_event_wait(ev, key, EX_SITE(#ev))
 
 /* ---- clock and random ---- */
-/* Virtual time: it moves when a thread sleeps or a timed wait runs out. Looking is no visible op. */
+/* Virtual time: it moves when a thread sleeps or a timed wait runs out. Looking is no visible op.
+ */
 uint64_t ex_now_ns(const struct ex_site *site);
 void ex_sleep_ns(uint64_t ns, const struct ex_site *site);
 void ex_yield(const struct ex_site *site);
 void rt_wall(int64_t *sec, uint32_t *nsec);
 uint64_t rt_rand_seed(void);
-#define rt_now_ns()	ex_now_ns(EX_SITE("clock"))
+#define rt_now_ns()     ex_now_ns(EX_SITE("clock"))
 #define rt_sleep_ns(ns) ex_sleep_ns(ns, EX_SITE(#ns))
-#define rt_yield()	ex_yield(EX_SITE(""))
+#define rt_yield()      ex_yield(EX_SITE(""))
 
 struct rt_rand {
 	uint64_t state;

@@ -11,6 +11,6 @@ int ex_thread_start(void (*fn)(void *arg), void *arg, const char *name, struct r
 		    const struct ex_site *site);
 void ex_thread_join(struct rt_thread *t, const struct ex_site *site);
 #define rt_thread_start(fn, arg, name, out) ex_thread_start(fn, arg, name, out, EX_SITE(#fn))
-#define rt_thread_join(t)		    ex_thread_join(t, EX_SITE(#t))
+#define rt_thread_join(t)                   ex_thread_join(t, EX_SITE(#t))
 
 #endif

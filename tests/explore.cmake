@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Tests of the explorer itself, and the contract of rt on it. They link mbfs-explore, never mbfs.
+function(mbfs_explore_test name)
+	add_executable(${name} ${ARGN})
+	target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/explore ${CMAKE_SOURCE_DIR}
+				   ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/tests)
+	target_link_libraries(${name} PRIVATE mbfs-explore PkgConfig::CHECK)
+	add_test(NAME explore/${name} COMMAND ${name})
+	set_tests_properties(explore/${name} PROPERTIES LABELS explore TIMEOUT 600
+			     ENVIRONMENT "CK_DEFAULT_TIMEOUT=240;TSAN_OPTIONS=halt_on_error=1 detect_deadlocks=0")
+endfunction()
+
+mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
+mbfs_explore_test(test_explore explore/test_engine.c explore/scenarios.c)
