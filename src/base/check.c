@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 /* Weak: the explorer makes a verdict of it (src/explore/report.c). */
-__attribute__((weak)) void base_assert_failed(const char *expr, const char *file, int line, const char *func)
+__attribute__((weak)) void base_assert_failed(const char *expr, const char *file, int line,
+					      const char *func)
 {
 	fprintf(stderr, "mbfs: %s:%d: %s: assertion failed: %s\n", file, line, func, expr);
 	abort();

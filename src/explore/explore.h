@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "explore/model.h"
+
 enum {
 	EXPLORE_THREADS_MAX = 8, /* of a scenario */
 	EXPLORE_TEXT_BYTES = 1024,
@@ -177,7 +179,8 @@ void explore_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* 0 .. n-1, every one of them in some execution. */
 unsigned explore_choose(unsigned n);
 /* A scheduling point that depends on nothing. */
-void explore_point(void);
+#define explore_point() explore_point_at(EX_SITE(""))
+void explore_point_at(const struct ex_site *site);
 /* What @obj (a lock, an atomic, ...) is called in traces. Call it in the set-up; a literal. */
 void explore_name(const void *obj, const char *name);
 const void *explore_arg(void);

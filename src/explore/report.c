@@ -200,9 +200,9 @@ unsigned explore_choose(unsigned n)
 	return ex_data(n);
 }
 
-void explore_point(void)
+void explore_point_at(const struct ex_site *site)
 {
-	ex_point(EX_POINT, NULL, NULL, NULL, 0, EX_SITE(""));
+	ex_point(EX_POINT, NULL, NULL, NULL, 0, site);
 }
 
 void explore_name(const void *obj, const char *name)

@@ -11,6 +11,7 @@
 
 #include <stdarg.h>
 
+#include "arena.h"
 #include "explore.h"
 #include "fiber.h"
 #include "model.h"
@@ -252,48 +253,6 @@ void ex_fair_reset(struct ex_world *w);
 void ex_fair_update(struct ex_world *w, uint32_t enabled);
 uint32_t ex_fair_filter(const struct ex_world *w, uint32_t enabled);
 int ex_default(const struct ex_choice *c, int last);
-
-/* ---- arena.c ---- */
-int ex_arena_init(void);
-void ex_arena_end(void);
-void ex_arena_clear(void);   /* empty */
-bool ex_arena_save(void);    /* remember this state */
-void ex_arena_restore(void); /* back to it */
-void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op);
-void ex_arena_check_leaks(struct ex_world *w); /* and writes after free; sets the verdict */
-void *ex_pages(size_t bytes);                  /* the engine's own memory */
-void ex_pages_free(void *p, size_t bytes);
-
-/* Without the sanitizers looking: stacks and memory of other fibers. */
-void ex_copy_raw(void *to, const void *from, size_t bytes);
-void ex_fill_raw(void *to, uint8_t byte, size_t bytes);
-
-#if EX_TSAN
-void __tsan_acquire(void *addr);
-void __tsan_release(void *addr);
-static inline void ex_sync_acquire(const void *p)
-{
-	__tsan_acquire((void *)(uintptr_t)p);
-}
-static inline void ex_sync_release(const void *p)
-{
-	__tsan_release((void *)(uintptr_t)p);
-}
-#else
-static inline void ex_sync_acquire(const void *p)
-{
-	(void)p;
-}
-static inline void ex_sync_release(const void *p)
-{
-	(void)p;
-}
-#endif
-static inline void ex_sync_both(const void *p)
-{
-	ex_sync_acquire(p);
-	ex_sync_release(p);
-}
 
 /* ---- report.c ---- */
 int ex_print(char *to, size_t bytes, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -284,9 +284,8 @@ START_TEST(misdeeds_are_told)
 		explore_run(&s, &opt, &res);
 		ck_assert_msg(res.verdict == verdicts[_i].verdict, "%s: %s",
 			      explore_verdict_name(res.verdict), res.text);
-		ck_assert_ptr_nonnull(strstr(res.text, "test_engine.c") ? "" :
-				      res.verdict == EXPLORE_MISUSE ||
-				      res.verdict == EXPLORE_LEAK ? "" : NULL);
+		if (res.verdict != EXPLORE_MISUSE)
+			ck_assert_ptr_nonnull(strstr(res.text, "explore/test_engine.c:"));
 	}
 	opt.bound = -1;
 	explore_run(&toy_find("adds")->s, &opt, &res);
@@ -374,7 +373,7 @@ START_TEST(threads_of_the_setup_live_on)
 		explore_run(&life, &opt, &res);
 		ck_assert_msg(res.verdict == EXPLORE_OK, "%s: %s",
 			      explore_verdict_name(res.verdict), res.text);
-		ck_assert_uint_gt(res.traces, 5);
+		ck_assert_uint_ge(res.traces, 4);
 	}
 }
 END_TEST
