@@ -12,3 +12,10 @@ endfunction()
 
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
 mbfs_explore_test(test_explore explore/test_engine.c explore/scenarios.c)
+mbfs_explore_test(test_conform_explore explore/test_conform_explore.c explore/conform.c)
+mbfs_test(test_conform_native explore explore/test_conform_native.c explore/conform.c)
+add_test(NAME explore/nm COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/explore/nm.sh $<TARGET_FILE:mbfs-explore>)
+set_tests_properties(explore/nm PROPERTIES LABELS explore TIMEOUT 60)
+if(NOT MBFS_SANITIZE STREQUAL "")
+	set_tests_properties(explore/nm PROPERTIES DISABLED TRUE) # sanitizers bring names of their own
+endif()

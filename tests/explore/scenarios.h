@@ -11,7 +11,7 @@
 struct toy {
 	struct explore_scenario s;
 	uint64_t traces, failing; /* pinned; 0 traces: not pinned */
-	uint64_t schedules;	  /* of full dfs without a cache; 0: not pinned */
+	uint64_t schedules;       /* of full dfs without a cache; 0: not pinned */
 	enum explore_verdict verdict;
 };
 

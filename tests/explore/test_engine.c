@@ -19,20 +19,23 @@ static struct explore_result res, again;
 /* Goal: a token gives the same execution, always. Method: 1,000 failing schedules of ten toys. */
 START_TEST(tokens_replay)
 {
-	static const char *const names[] = { "lossy", "mp", "trylock", "abba", "halves",
-					     "lost-wakeup", "event-late", "free-now", "no-reader",
-					     "choose" };
+	static const char *const names[] = { "lossy",     "mp",          "trylock",    "abba",
+					     "halves",    "lost-wakeup", "event-late", "free-now",
+					     "no-reader", "choose" };
 	const struct toy *t = toy_find(names[_i]);
 
 	for (unsigned seed = 0; seed < 100; seed++) {
-		struct explore_options opt = { .strategy = EXPLORE_RANDOM, .seed = seed,
-					       .schedules = 2000, .no_minimise = seed % 2 };
+		struct explore_options opt = { .strategy = EXPLORE_RANDOM,
+					       .seed = seed,
+					       .schedules = 2000,
+					       .no_minimise = seed % 2 };
 		char token[EXPLORE_TOKEN_BYTES];
 
 		explore_run(&t->s, &opt, &res);
 		ck_assert_int_eq(res.outcome, EXPLORE_FOUND);
 		memcpy(token, res.token, sizeof(token));
-		opt = (struct explore_options){ .strategy = EXPLORE_REPLAY, .token = token,
+		opt = (struct explore_options){ .strategy = EXPLORE_REPLAY,
+						.token = token,
 						.seed = seed };
 		explore_run(&t->s, &opt, &again);
 		ck_assert_int_eq(again.outcome, EXPLORE_FOUND);
@@ -95,7 +98,8 @@ static void lossy_long_check(void *state)
 
 START_TEST(minimises)
 {
-	struct explore_scenario s = { .name = "long", .state_bytes = sizeof(rt_u32),
+	struct explore_scenario s = { .name = "long",
+				      .state_bytes = sizeof(rt_u32),
 				      .thread_nr = 2,
 				      .threads = { { NULL, lossy_long }, { NULL, lossy_long } },
 				      .check = lossy_long_check };
@@ -246,22 +250,14 @@ static const struct {
 	enum explore_verdict verdict;
 	bool native_crash; /* sanitizers report it themselves */
 } verdicts[] = {
-	{ v_rank, EXPLORE_RANK, false },
-	{ v_recursive, EXPLORE_DEADLOCK, false },
-	{ v_not_held, EXPLORE_RANK, false },
-	{ v_sleep_spin, EXPLORE_ATOMIC, false },
-	{ v_alloc_spin, EXPLORE_ATOMIC, false },
-	{ v_mutex_reader, EXPLORE_ATOMIC, false },
-	{ v_sync_reader, EXPLORE_ATOMIC, false },
-	{ v_ends_locked, EXPLORE_MISUSE, false },
-	{ v_ends_reading, EXPLORE_MISUSE, false },
-	{ v_assert, EXPLORE_ASSERT, false },
-	{ v_crash, EXPLORE_CRASH, true },
-	{ v_overrun, EXPLORE_CRASH, true },
-	{ v_late_write, EXPLORE_UAF, true },
-	{ v_wait_unlocked, EXPLORE_MISUSE, false },
-	{ v_leak, EXPLORE_LEAK, false },
-	{ v_destroy_held, EXPLORE_MISUSE, false },
+	{ v_rank, EXPLORE_RANK, false },           { v_recursive, EXPLORE_DEADLOCK, false },
+	{ v_not_held, EXPLORE_RANK, false },       { v_sleep_spin, EXPLORE_ATOMIC, false },
+	{ v_alloc_spin, EXPLORE_ATOMIC, false },   { v_mutex_reader, EXPLORE_ATOMIC, false },
+	{ v_sync_reader, EXPLORE_ATOMIC, false },  { v_ends_locked, EXPLORE_MISUSE, false },
+	{ v_ends_reading, EXPLORE_MISUSE, false }, { v_assert, EXPLORE_ASSERT, false },
+	{ v_crash, EXPLORE_CRASH, true },          { v_overrun, EXPLORE_CRASH, true },
+	{ v_late_write, EXPLORE_UAF, true },       { v_wait_unlocked, EXPLORE_MISUSE, false },
+	{ v_leak, EXPLORE_LEAK, false },           { v_destroy_held, EXPLORE_MISUSE, false },
 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -273,8 +269,10 @@ enum { SANITIZED = 0 };
 /* Goal: each misdeed has its verdict, and the next run is not disturbed. Method: row _i. */
 START_TEST(misdeeds_are_told)
 {
-	struct explore_scenario s = { .name = "misdeed", .state_bytes = sizeof(struct box),
-				      .setup = box_setup, .thread_nr = 1,
+	struct explore_scenario s = { .name = "misdeed",
+				      .state_bytes = sizeof(struct box),
+				      .setup = box_setup,
+				      .thread_nr = 1,
 				      .threads = { { NULL, verdicts[_i].fn } } };
 	struct explore_options opt = { .strategy = EXPLORE_DFS };
 
@@ -359,15 +357,20 @@ static void life_check(void *state)
 }
 
 static const struct explore_scenario life = {
-	.name = "life", .state_bytes = sizeof(struct life), .setup = life_setup, .thread_nr = 2,
-	.threads = { { NULL, life_job }, { NULL, life_job } }, .check = life_check,
+	.name = "life",
+	.state_bytes = sizeof(struct life),
+	.setup = life_setup,
+	.thread_nr = 2,
+	.threads = { { NULL, life_job }, { NULL, life_job } },
+	.check = life_check,
 };
 
 /* Goal: a thread the set-up left waiting is there again in each execution. Method: many of them. */
 START_TEST(threads_of_the_setup_live_on)
 {
 	for (enum explore_strategy strategy = EXPLORE_RANDOM; strategy <= EXPLORE_DFS; strategy++) {
-		struct explore_options opt = { .strategy = strategy, .bound = 1,
+		struct explore_options opt = { .strategy = strategy,
+					       .bound = 1,
 					       .schedules = 3000 };
 
 		explore_run(&life, &opt, &res);
@@ -398,12 +401,15 @@ static void fails_thread(void *state)
 START_TEST(allocations_fail)
 {
 	static const uint64_t want[] = { 1, 3, 4 };
-	struct explore_scenario s = { .name = "fails", .setup = fails_setup, .thread_nr = 1,
+	struct explore_scenario s = { .name = "fails",
+				      .setup = fails_setup,
+				      .thread_nr = 1,
 				      .threads = { { NULL, fails_thread } } };
 
 	for (unsigned n = 0; n < 3; n++) {
-		struct explore_options opt = { .strategy = EXPLORE_DFS, .bound = -1,
-					       .alloc_fails = n, .go_on = true };
+		struct explore_options opt = {
+			.strategy = EXPLORE_DFS, .bound = -1, .alloc_fails = n, .go_on = true
+		};
 
 		explore_run(&s, &opt, &res);
 		ck_assert_uint_eq(res.schedules, want[n]);
@@ -424,7 +430,8 @@ static void not_deterministic(void *state)
 /* Goal: a scenario with state of its own is told from a bug. Method: a static counter. */
 START_TEST(nondeterminism_is_told)
 {
-	struct explore_scenario s = { .name = "nondet", .thread_nr = 2,
+	struct explore_scenario s = { .name = "nondet",
+				      .thread_nr = 2,
 				      .threads = { { NULL, not_deterministic },
 						   { NULL, not_deterministic } } };
 	struct explore_options opt = { .strategy = EXPLORE_DFS, .bound = -1, .no_cache = true };
@@ -451,11 +458,10 @@ static const char *draw(int (*fn)(FILE *out, const struct explore_result *r))
 /* Goal: the columns are what a kernel developer draws. Method: a golden text. */
 START_TEST(columns_of_a_lost_update)
 {
-	static const char want[] =
-		"A (cpu0)                                          B (cpu1)\n"
-		"------------------------------------------------  "
-		"------------------------------------------------\n"
-		"w->a == 0                explore/scenarios.c:61\n";
+	static const char want[] = "A (cpu0)                                          B (cpu1)\n"
+				   "------------------------------------------------  "
+				   "------------------------------------------------\n"
+				   "w->a == 0                explore/scenarios.c:61\n";
 	struct explore_options opt = { .strategy = EXPLORE_DFS, .bound = 1 };
 	char *line;
 
