@@ -32,6 +32,11 @@ void ex_rcu_barrier(const struct ex_site *site);
 #define rt_rcu_synchronize()  ex_rcu_synchronize(EX_SITE(""))
 #define rt_rcu_barrier()      ex_rcu_barrier(EX_SITE(""))
 
+/* The queue of an execution is never long. */
+static inline void rt_rcu_throttle(void)
+{
+}
+
 int rt_rcu_worker_start(void);
 void ex_rcu_worker_stop(const struct ex_site *site);
 #define rt_rcu_worker_stop() ex_rcu_worker_stop(EX_SITE(""))
