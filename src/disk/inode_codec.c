@@ -53,6 +53,28 @@ static struct timespec time_get(mbfs_le32 lo, bool has_extra, mbfs_le32 extra_di
 	};
 }
 
+/* The nearest time that the fields can hold. */
+static void time_fit(struct timespec *ts, bool has_extra)
+{
+	const int64_t max = has_extra ? INODE_TIME_MAX : INODE_TIME_OLD_MAX;
+
+	if (ts->tv_sec < INODE_TIME_MIN || ts->tv_sec > max)
+		*ts = (struct timespec){ .tv_sec = ts->tv_sec > max ? max : INODE_TIME_MIN };
+	if (!has_extra)
+		ts->tv_nsec = 0;
+}
+
+void inode_image_fit_times(struct inode_image *in)
+{
+	uint32_t extra = in->extra_isize;
+
+	time_fit(&in->atime, HAS(extra, atime_extra));
+	time_fit(&in->mtime, HAS(extra, mtime_extra));
+	time_fit(&in->ctime, HAS(extra, ctime_extra));
+	if (HAS(extra, crtime))
+		time_fit(&in->btime, HAS(extra, crtime_extra));
+}
+
 static void time_put(const struct timespec *ts, bool has_extra, mbfs_le32 *lo, mbfs_le32 *extra)
 {
 	const int64_t max = has_extra ? INODE_TIME_MAX : INODE_TIME_OLD_MAX;

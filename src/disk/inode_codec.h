@@ -56,5 +56,7 @@ int inode_image_decode(const struct mbfs_geo *geo, const uint8_t *raw, struct in
  * checksum.
  */
 void inode_image_encode(const struct mbfs_geo *geo, const struct inode_image *in, uint8_t *raw);
+/* Times as they will be read back: what the inode has no bits for goes. */
+void inode_image_fit_times(struct inode_image *in);
 
 #endif

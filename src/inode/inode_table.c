@@ -232,6 +232,12 @@ int inode_dirty(struct inode *in, struct mbfs_tx *tx)
 	in->tree.meta_blks = 0;
 	in->tree.root_dirty = false;
 	image_of(in, &img);
+	/* What is shown now is what a later mount will show. */
+	inode_image_fit_times(&img);
+	in->atime = img.atime;
+	in->mtime = img.mtime;
+	in->ctime = img.ctime;
+	in->btime = img.btime;
 	inode_image_encode(geo, &img, in->raw);
 	csum_inode_set(geo, in->ino, in->gen, in->raw);
 	buf_lock(b);

@@ -709,6 +709,37 @@ START_TEST(damage_while_freeing_marks_image_with_errors)
 }
 END_TEST
 
+/* Goal: a time that the inode cannot hold is shown as it is kept. Method: before and after a
+ * remount; rows: inodes with and without room for more than 32 bits. */
+START_TEST(times_are_shown_as_they_are_kept)
+{
+	static const char *const mkfs[] = { "-O ^has_journal", "-O ^has_journal -I 128" };
+	static const int64_t secs[] = { 20000000000ll, -3000000000ll, 3000000000ll, 5, -5 };
+	struct mbfs_attr want = { 0 }, set, kept;
+	struct mbfs_fs *fs;
+	mbfs_ino_t ino;
+
+	image_free();
+	image_make(SMALL_BYTES, mkfs[_i]);
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(secs); i++) {
+		fs = mount_rw(img.dev);
+		ino = make_file(fs, "f", "", 0);
+		want.atime = want.mtime = (struct timespec){ secs[i], 123456789 };
+		ck_assert_int_eq(mbfs_fs_setattr(fs, ino, MBFS_SET_ATIME | MBFS_SET_MTIME, &want,
+						 &set), 0);
+		ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
+		fs = mount_rw(img.dev);
+		ck_assert_int_eq(mbfs_fs_getattr(fs, ino, &kept), 0);
+		ck_assert_mem_eq(&set.atime, &kept.atime, sizeof(kept.atime));
+		ck_assert_mem_eq(&set.mtime, &kept.mtime, sizeof(kept.mtime));
+		ck_assert_mem_eq(&set.ctime, &kept.ctime, sizeof(kept.ctime));
+		ck_assert_int_eq(mbfs_fs_unlink(fs, MBFS_ROOT_INO, "f"), 0);
+		ck_assert_int_eq(mbfs_fs_unmount(fs), 0);
+	}
+	ck_assert_int_eq(image_fsck(), 0);
+}
+END_TEST
+
 /* Goal: a listing has every name once. Method: a directory with an index; count. */
 START_TEST(large_directory_lists_every_name)
 {
@@ -844,6 +875,7 @@ static Suite *fs_suite(void)
 	tcase_add_loop_test(c, reserved_blocks_are_for_names_and_attributes_too, 0, 2);
 	tcase_add_test(c, kill_priv_clears_what_it_should_and_only_that);
 	tcase_add_loop_test(c, damage_while_freeing_marks_image_with_errors, 0, 2);
+	tcase_add_loop_test(c, times_are_shown_as_they_are_kept, 0, 2);
 	tcase_add_test(c, large_directory_lists_every_name);
 	tcase_add_test(c, stats_are_one_json_object);
 	tcase_add_loop_test(c, threads_work_side_by_side, 0, 2); /* row 1: discard */
