@@ -17,7 +17,7 @@ ABOVE = {
     "extent": ["alloc"],
     "inode": ["extent"],
     "fs": ["inode"],
-    "race": ["fs"],
+    "race": ["fs", "explore"],
 }
 # outside src/: (may include <mbfs/...>, folders of src/)
 OUTSIDE = {"fuse": [], "tools": ["race"]}

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mbfs-explore: mbfs-race's other half, linked with the library that is built against the explorer.
+ * mbfs-race runs it for --explore and replay; it has no state of its own.
+ */
+#include "race/explore_race.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mbfs/alloc.h>
+
+enum { EXIT_EXHAUSTED = 0, EXIT_USE = 2, EXIT_BUDGET = 3, EXIT_FOUND = 10 };
+
+struct args {
+	const char *scenario, *variants, *json, *trace, *svg, *html;
+	struct explore_options opt;
+	bool quiet;
+};
+
+static const char usage_text[] =
+	"Usage: mbfs-race run SCENARIO --explore STRATEGY [OPTIONS]\n"
+	"       mbfs-race replay TOKEN [--stop-at N] [OPTIONS]\n"
+	"\n"
+	"Run the allocator's own sources under many schedules, one after the other, on one "
+	"thread.\n"
+	"\n"
+	"  --explore STRATEGY     portfolio (dfs 0, 1, 2, then pct, pos, random), random, pct, "
+	"pos,\n"
+	"                         dfs, sleep, dpor\n"
+	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait)\n"
+	"  --bound N              dfs: preemptions, or all: every schedule (default 2)\n"
+	"  --depth D              pct: depth of the bug (default 2, 3, 4 in turns)\n"
+	"  --schedules N          at most so many\n"
+	"  --seconds S            at most so long (default 10)\n"
+	"  --seed N               of random, pct and pos (default 1)\n"
+	"  --json FILE            append one JSON object a line (- is stdout)\n"
+	"  --trace FILE.json      the failure for Perfetto or chrome://tracing\n"
+	"  --svg FILE, --html FILE  the failure as a picture\n"
+	"  --stop-at N            replay: SIGTRAP before step N, for gdb\n"
+	"  --quiet                no diagram\n"
+	"\n"
+	"Exit status: 0 nothing found, searched to the bound; 3 nothing found within the budget; "
+	"10\n"
+	"found; 2 bad use.\n";
+
+static int bad_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static int bad_use(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "mbfs-race: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "; see mbfs-race run --explore --help\n");
+	return EXIT_USE;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static void progress(const struct explore_options *opt, uint64_t schedules, uint64_t traces)
+{
+	(void)opt;
+	fprintf(stderr, "\r%llu schedules, %llu distinct ", (unsigned long long)schedules,
+		(unsigned long long)traces);
+}
+
+enum { OPT_EXPLORE = 256, OPT_VARIANT, OPT_BOUND, OPT_DEPTH, OPT_SCHEDULES, OPT_SECONDS, OPT_SEED,
+       OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_HELP };
+
+static const struct option long_opts[] = {
+	{ "explore", required_argument, NULL, OPT_EXPLORE },
+	{ "variant", required_argument, NULL, OPT_VARIANT },
+	{ "bound", required_argument, NULL, OPT_BOUND },
+	{ "depth", required_argument, NULL, OPT_DEPTH },
+	{ "schedules", required_argument, NULL, OPT_SCHEDULES },
+	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "json", required_argument, NULL, OPT_JSON },
+	{ "trace", required_argument, NULL, OPT_TRACE },
+	{ "svg", required_argument, NULL, OPT_SVG },
+	{ "html", required_argument, NULL, OPT_HTML },
+	{ "stop-at", required_argument, NULL, OPT_STOP_AT },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoull(text, &end, 0);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *out >= min && *out <= max;
+}
+
+static int parse_strategy(struct args *a, const char *name)
+{
+	for (unsigned s = 0; s < EXPLORE_REPLAY; s++) {
+		if (strcmp(explore_strategy_name((enum explore_strategy)s), name) == 0) {
+			a->opt.strategy = (enum explore_strategy)s;
+			return 0;
+		}
+	}
+	return bad_use("--explore %s: no such strategy", name);
+}
+
+static int parse_number(struct args *a, int opt, const char *arg)
+{
+	uint64_t n;
+
+	if (opt == OPT_BOUND && strcmp(arg, "all") == 0) {
+		a->opt.bound = -1;
+		return 0;
+	}
+	if (!number(arg, opt == OPT_SEED || opt == OPT_BOUND ? 0 : 1,
+		    opt == OPT_BOUND || opt == OPT_DEPTH ? 100 : UINT64_MAX / 2000000000, &n))
+		return bad_use("'%s' is not a number that fits here", arg);
+	switch (opt) {
+	case OPT_BOUND:
+		a->opt.bound = (int)n;
+		break;
+	case OPT_DEPTH:
+		a->opt.depth = (unsigned)n;
+		break;
+	case OPT_SCHEDULES:
+		a->opt.schedules = n;
+		break;
+	case OPT_SECONDS:
+		a->opt.budget_ns = n * 1000000000ull;
+		break;
+	case OPT_SEED:
+		a->opt.seed = n;
+		break;
+	default: /* OPT_STOP_AT */
+		a->opt.stop_at = n;
+	}
+	return 0;
+}
+
+static int parse_opt(struct args *a, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_EXPLORE:
+		return parse_strategy(a, arg);
+	case OPT_VARIANT:
+		a->variants = arg;
+		return 0;
+	case OPT_JSON:
+		a->json = arg;
+		return 0;
+	case OPT_TRACE:
+		a->trace = arg;
+		return 0;
+	case OPT_SVG:
+		a->svg = arg;
+		return 0;
+	case OPT_HTML:
+		a->html = arg;
+		return 0;
+	case OPT_QUIET:
+		a->quiet = true;
+		return 0;
+	default:
+		return parse_number(a, opt, arg);
+	}
+}
+
+static int parse_args(struct args *a, int argc, char **argv)
+{
+	int opt, err;
+
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, ":", long_opts, NULL)) != -1) {
+		if (opt == ':')
+			return bad_use("%s needs a value", argv[optind - 1]);
+		if (opt == '?')
+			return bad_use("%s has no meaning with --explore", argv[optind - 1]);
+		err = parse_opt(a, opt, optarg);
+		if (err)
+			return err;
+	}
+	return optind < argc ? bad_use("unexpected argument '%s'", argv[optind]) : 0;
+}
+
+/* ---- results ---- */
+
+static const char *outcome_name(enum explore_outcome o)
+{
+	return o == EXPLORE_FOUND ? "found" : o == EXPLORE_EXHAUSTED ? "exhausted" : "budget";
+}
+
+static void json_line(FILE *out, const struct explore_scenario *s, const struct args *a,
+		      const struct explore_result *res)
+{
+	fprintf(out,
+		"{\"scenario\":\"%s\",\"variant\":\"%s\",\"strategy\":\"%s\",\"bound\":%d,"
+		"\"schedules\":%llu,\"traces\":%llu,\"seconds\":%.3f,\"result\":\"%s\","
+		"\"verdict\":\"%s\",\"first\":%llu,\"token\":\"%s\",\"steps\":%u,\"switches\":%u}"
+		"\n",
+		s->name, s->variant, explore_strategy_name(a->opt.strategy), res->bound,
+		(unsigned long long)res->schedules, (unsigned long long)res->traces,
+		(double)res->ns / 1e9, outcome_name(res->outcome),
+		explore_verdict_name(res->verdict), (unsigned long long)res->first, res->token,
+		res->event_nr, res->switches);
+}
+
+static int picture(const char *path, int (*draw)(FILE *out, const struct explore_result *res),
+		   const struct explore_result *res)
+{
+	FILE *out;
+	int err;
+
+	if (!path)
+		return 0;
+	out = fopen(path, "we");
+	if (!out)
+		return bad_use("%s: %s", path, strerror(errno));
+	err = draw(out, res);
+	if (fclose(out) || err)
+		return bad_use("%s: %s", path, strerror(err ? -err : errno));
+	return 0;
+}
+
+static void say(const struct explore_scenario *s, const struct args *a,
+		const struct explore_result *res)
+{
+	double seconds = (double)res->ns / 1e9;
+
+	printf("%-16s %-11s %-9s", s->name, s->variant, outcome_name(res->outcome));
+	if (res->outcome == EXPLORE_FOUND)
+		printf(" %s, %s, schedule %llu", explore_verdict_name(res->verdict),
+		       explore_strategy_name(res->strategy), (unsigned long long)res->first);
+	else if (res->bound >= 0)
+		printf(" to %d preemptions", res->bound);
+	printf(", %llu schedules, %llu distinct, %.2f s (%.0f/s), up to %llu steps\n",
+	       (unsigned long long)res->schedules, (unsigned long long)res->traces, seconds,
+	       seconds > 0 ? (double)res->schedules / seconds : 0,
+	       (unsigned long long)res->longest);
+	if (res->outcome != EXPLORE_FOUND)
+		return;
+	printf("  %s\n", res->text);
+	if (res->token[0])
+		printf("  mbfs-race replay %s\n", res->token);
+	if (!a->quiet) {
+		putchar('\n');
+		explore_draw_columns(stdout, res);
+		putchar('\n');
+	}
+}
+
+/* One variant. 0 or an exit status of bad use; *found and *budget are set. */
+static int run_one(const struct args *a, const char *variant, bool *found, bool *budget)
+{
+	static struct explore_result res; /* large; one run at a time */
+	struct explore_race race;
+	FILE *json = NULL;
+	int err = 0;
+
+	if (!explore_race_find(a->scenario, variant, &race))
+		return bad_use("no such scenario or variant: '%s', '%s'", a->scenario, variant);
+	if (a->json) {
+		json = strcmp(a->json, "-") == 0 ? stdout : fopen(a->json, "ae");
+		if (!json)
+			return bad_use("--json %s: %s", a->json, strerror(errno));
+	}
+	if (explore_run(&race.s, &a->opt, &res) == EXPLORE_BAD_USE)
+		err = bad_use("%s", res.text);
+	if (!err && json != stdout)
+		say(&race.s, a, &res);
+	if (!err && json)
+		json_line(json, &race.s, a, &res);
+	if (json && json != stdout && fclose(json) && !err)
+		err = bad_use("--json %s: %s", a->json, strerror(errno));
+	*found = *found || res.outcome == EXPLORE_FOUND;
+	*budget = *budget || res.outcome == EXPLORE_BUDGET;
+	if (!err && res.outcome == EXPLORE_FOUND) {
+		err = picture(a->trace, explore_draw_trace, &res);
+		err = err ? err : picture(a->svg, explore_draw_svg, &res);
+		err = err ? err : picture(a->html, explore_draw_html, &res);
+	}
+	return err;
+}
+
+static int run_variants(const struct args *a)
+{
+	char copy[256], *at = copy, *word;
+	const struct mbfs_alloc_variant *v;
+	bool found = false, budget = false;
+	int err = 0;
+
+	if (strcmp(a->variants, "all") == 0) {
+		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !err; i++)
+			err = run_one(a, v->name, &found, &budget);
+	} else {
+		snprintf(copy, sizeof(copy), "%s", a->variants);
+		while (!err && (word = strsep(&at, ",")))
+			err = run_one(a, word, &found, &budget);
+	}
+	if (err)
+		return err;
+	return found ? EXIT_FOUND : budget ? EXIT_BUDGET : EXIT_EXHAUSTED;
+}
+
+static int cmd_replay(struct args *a, const char *text)
+{
+	struct explore_token tok;
+	char why[200];
+
+	if (!explore_token_parse(text, &tok, why, sizeof(why)))
+		return bad_use("%s", why);
+	a->opt.strategy = EXPLORE_REPLAY;
+	a->opt.token = text;
+	a->opt.no_minimise = true;
+	a->scenario = tok.scenario;
+	a->variants = tok.variant;
+	return run_variants(a);
+}
+
+static int cmd_list(void)
+{
+	const char *name, *summary;
+
+	for (unsigned i = 0; (name = explore_race_name(i, &summary)); i++)
+		printf("  %-16s %s\n", name, summary);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct args a = { .variants = "claim-wait",
+			  .opt = { .bound = 2, .seed = 1, .budget_ns = 10000000000ull,
+				   .now_ns = now_ns } };
+	int err;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(usage_text, stdout);
+			return 0;
+		}
+	}
+	if (argc == 2 && strcmp(argv[1], "list") == 0)
+		return cmd_list();
+	if (argc < 3 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "replay") != 0))
+		return bad_use("run SCENARIO or replay TOKEN is wanted");
+	if (isatty(STDERR_FILENO))
+		a.opt.progress = progress;
+	a.scenario = argv[2];
+	err = parse_args(&a, argc - 2, argv + 2);
+	if (err)
+		return err;
+	return strcmp(argv[1], "run") == 0 ? run_variants(&a) : cmd_replay(&a, argv[2]);
+}
