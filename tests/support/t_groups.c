@@ -16,8 +16,8 @@ const struct t_layout t_layouts[] = {
 	{ "-b 1024 -O meta_bg,^resize_inode -g 264 -N 4096", 24 },
 	{ "-b 4096 -g 1024 -N 1024", 24 },
 	{ "-b 4096 -g 1024 -N 1024 -O ^64bit,^metadata_csum,uninit_bg", 24 },
-	{ "-b 65536 -g 256 -N 2048", 96 },
-	{ "-b 65536 -g 256 -N 2048 -O ^64bit,^flex_bg,^resize_inode,^metadata_csum,uninit_bg", 96 },
+	{ "-b 65536 -g 256 -N 2048", 48 },
+	{ "-b 65536 -g 256 -N 2048 -O ^64bit,^flex_bg,^resize_inode,^metadata_csum,uninit_bg", 48 },
 };
 _Static_assert(sizeof(t_layouts) / sizeof(t_layouts[0]) == T_LAYOUT_NR, "T_LAYOUT_NR");
 
