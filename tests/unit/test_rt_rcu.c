@@ -215,7 +215,7 @@ static struct pair *pair_new(uint64_t a)
  * synchronize. */
 START_TEST(readers_see_whole_objects)
 {
-	struct published pub = { 0 };
+	struct published pub = { .pair = { NULL } };
 	struct rt_thread *t[THREADS];
 
 	ck_assert_int_eq(rt_rcu_worker_start(), 0);
