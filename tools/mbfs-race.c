@@ -33,6 +33,7 @@ static const char usage_text[] =
 	"Usage: mbfs-race list\n"
 	"       mbfs-race run SCENARIO [OPTIONS]\n"
 	"       mbfs-race matrix SCENARIO [OPTIONS]\n"
+	"       mbfs-race run SCENARIO --explore STRATEGY [OPTIONS] | replay TOKEN [OPTIONS]\n"
 	"       mbfs-race --help | --version\n"
 	"\n"
 	"Run allocator races with real concurrent writers. All workloads are sized so that "
@@ -41,6 +42,9 @@ static const char usage_text[] =
 	"\n"
 	"  list                   scenarios, workloads, variants and delay points\n"
 	"  run SCENARIO           one run per variant and workload, as a table\n"
+	"  ... --explore STRATEGY under a schedule explorer instead of real threads: see\n"
+	"                         mbfs-race run SCENARIO --explore --help\n"
+	"  replay TOKEN           repeat a schedule that the explorer printed\n"
 	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as "
 	"a\n"
 	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
@@ -343,28 +347,47 @@ static int check_names(const struct args *a)
 	return 0;
 }
 
-/* The daemon built beside this program, else the one in PATH. */
-static int find_daemon(struct args *a)
+/* The program of that name beside this one, else the one in PATH. */
+static void find_program(const char *name, char path[PATH_MAX])
 {
-	static const char *const beside[] = { "mbfs", "../fuse/mbfs", "../bin/mbfs" };
 	char self[PATH_MAX];
-	ssize_t len;
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	if (a->mbfsd[0]) {
-		if (access(a->mbfsd, X_OK))
-			return bad_use("--daemon %s: %s", a->mbfsd, strerror(errno));
-		return 0;
-	}
-	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	while (len > 0 && self[len - 1] != '/')
 		len--;
-	for (unsigned i = 0; len > 0 && i < sizeof(beside) / sizeof(beside[0]); i++) {
-		if ((size_t)snprintf(a->mbfsd, sizeof(a->mbfsd), "%.*s%s", (int)len, self,
-				     beside[i]) < sizeof(a->mbfsd) && access(a->mbfsd, X_OK) == 0)
-			return 0;
-	}
-	snprintf(a->mbfsd, sizeof(a->mbfsd), "mbfs");
+	if (len > 0 && snprintf(path, PATH_MAX, "%.*s%s", (int)len, self, name) < PATH_MAX &&
+	    access(path, X_OK) == 0)
+		return;
+	snprintf(path, PATH_MAX, "%s", name);
+}
+
+static int find_daemon(struct args *a)
+{
+	if (!a->mbfsd[0])
+		find_program("mbfs", a->mbfsd);
+	else if (access(a->mbfsd, X_OK))
+		return bad_use("--daemon %s: %s", a->mbfsd, strerror(errno));
 	return 0;
+}
+
+/* The explorer is a program of its own: the library it links with is built against another rt. */
+static bool wants_explorer(int argc, char **argv)
+{
+	if (strcmp(argv[1], "replay") == 0)
+		return true;
+	for (int i = 2; i < argc && strcmp(argv[1], "run") == 0; i++)
+		if (strncmp(argv[i], "--explore", strlen("--explore")) == 0)
+			return true;
+	return false;
+}
+
+static int run_explorer(char **argv)
+{
+	char path[PATH_MAX];
+
+	find_program("mbfs-explore", path);
+	execvp(path, argv);
+	return bad_use("cannot run %s: %s", path, strerror(errno));
 }
 
 struct session {
@@ -545,6 +568,8 @@ int main(int argc, char **argv)
 		printf("mbfs-race %s (%s)\n", MBFS_VERSION, MBFS_COMMIT);
 		return EXIT_HELD;
 	}
+	if (wants_explorer(argc, argv))
+		return run_explorer(argv);
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
 			fputs(usage_text, stdout);
