@@ -160,7 +160,7 @@ struct claim {
 };
 
 struct stat_slot {
-	rt_u64 v[STAT_NR];
+	rt_stat v[STAT_NR];
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
 struct mbfs_alloc {
@@ -219,7 +219,7 @@ struct alloc_ctx {
 
 static inline void stat_add(struct mbfs_alloc *a, unsigned cpu, unsigned stat, uint64_t n)
 {
-	rt_u64_add(&a->stats[cpu].v[stat], n);
+	rt_stat_add(&a->stats[cpu].v[stat], n);
 }
 
 static inline void alloc_point(struct mbfs_alloc *a, enum mbfs_alloc_point point)

@@ -53,7 +53,7 @@ static uint64_t sum(const struct mbfs_alloc *a, unsigned stat)
 	uint64_t nr = 0;
 
 	for (unsigned i = 0; i < rt_cpus_nr(&a->cpus); i++)
-		nr += rt_u64_read(&a->stats[i].v[stat]);
+		nr += rt_stat_read(&a->stats[i].v[stat]);
 	return nr;
 }
 

@@ -10,6 +10,9 @@
  * seq_cst; old value     rt_fence()   seq_cst fence (rt_u32_*: the same; subtracting is adding the
  * two's complement.)
  *
+ * Statistics: rt_stat_add(p, n), rt_stat_read(p) on an rt_stat: a number that no decision depends
+ * on while threads run. Relaxed, and no scheduling point of the explorer.
+ *
  * Locks carry a rank (src/LOCKING.md). With MBFS_LOCKRANK a thread may take only locks of a higher
  * rank than all it holds; equal rank only through the _nested calls, which name the order's reason.
  *   rt_mutex    may sleep while held; across device I/O only if LOCKING.md says so for its rank

@@ -56,6 +56,20 @@ EX_ARITH_DECLS(u64, uint64_t)
 #define rt_ptr_cas(p, old, v)    ex_ptr_cas(p, (void **)(old), v, EX_SITE(#p))
 #define rt_ptr_xchg(p, v)        ex_ptr_xchg(p, v, EX_SITE(#p))
 
+/* No scheduling point: nothing that a schedule can change depends on statistics. */
+typedef struct {
+	uint64_t v;
+} rt_stat;
+
+static inline void rt_stat_add(rt_stat *p, uint64_t n)
+{
+	__atomic_fetch_add(&p->v, n, __ATOMIC_RELAXED);
+}
+static inline uint64_t rt_stat_read(const rt_stat *p)
+{
+	return __atomic_load_n(&p->v, __ATOMIC_RELAXED);
+}
+
 /* Everything is sequentially consistent here: a fence orders nothing more. */
 static inline void rt_fence(void)
 {

@@ -58,6 +58,18 @@ RT_ATOMIC_FUNCS(rt_ptr, void *)
 RT_ATOMIC_ARITH(rt_u32, uint32_t)
 RT_ATOMIC_ARITH(rt_u64, uint64_t)
 
+/* ---- statistics ---- */
+typedef struct { _Atomic(uint64_t) v; } rt_stat;
+
+static inline void rt_stat_add(rt_stat *p, uint64_t n)
+{
+	atomic_fetch_add_explicit(&p->v, n, memory_order_relaxed);
+}
+static inline uint64_t rt_stat_read(const rt_stat *p)
+{
+	return atomic_load_explicit(&p->v, memory_order_relaxed);
+}
+
 static inline void rt_fence(void)
 {
 	atomic_thread_fence(memory_order_seq_cst);
