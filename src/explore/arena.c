@@ -217,13 +217,26 @@ static _Noreturn void used_after_free(const struct ex_world *w, const struct blo
 		b->freed->line, ex_short_file(b->made->file), b->made->line);
 }
 
+#if EX_ASAN
+int __asan_address_is_poisoned(const volatile void *addr);
+static bool looks_freed(const struct ex_obj *o)
+{
+	return o && __asan_address_is_poisoned(o);
+}
+#else
+static bool looks_freed(const struct ex_obj *o)
+{
+	return o && o->wr == POISON_WORD;
+}
+#endif
+
 void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op)
 {
 	const struct block *b;
 
-	if ((!op->o1 || op->o1->wr != POISON_WORD) && (!op->o2 || op->o2->wr != POISON_WORD))
+	if (__builtin_expect(!looks_freed(op->o1) && !looks_freed(op->o2), 1))
 		return;
-	b = block_of(op->o1 && op->o1->wr == POISON_WORD ? op->o1 : op->o2);
+	b = block_of(looks_freed(op->o1) ? op->o1 : op->o2);
 	if (b && b->mark == BLOCK_FREE)
 		used_after_free(w, b, w->cur, op);
 }
@@ -243,10 +256,11 @@ static void check_pending(const struct ex_world *w, const struct block *b)
 void ex_free(void *p, const struct ex_site *site)
 {
 	struct ex_world *w = ex_world;
-	struct block *b = (struct block *)p - 1;
+	struct block *b;
 
 	if (!p)
 		return;
+	b = (struct block *)p - 1;
 	ex_point(EX_FREE, NULL, NULL, p, b->bytes, site);
 	if (b->mark == BLOCK_FREE)
 		ex_stop(EXPLORE_DOUBLE_FREE, "%s: %s at %s:%d was freed by %s at %s:%d",

@@ -12,7 +12,6 @@
 #include "search.h"
 
 #include <errno.h>
-#include <string.h>
 
 enum { EVENTS_MAX = 1 << 17 };
 
@@ -49,8 +48,8 @@ void ex_dpor_begin(struct ex_world *w)
 {
 	(void)w;
 	dp.nr = 0;
-	memset(dp.own, 0, sizeof(dp.own));
-	memset(dp.clock, 0, sizeof(dp.clock));
+	ex_fill_raw(dp.own, 0, sizeof(dp.own));
+	ex_fill_raw(dp.clock, 0, sizeof(dp.clock));
 }
 
 static bool in_block(const struct ex_op *free_op, const struct ex_op *op)
@@ -138,7 +137,7 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 	e->tid = (uint8_t)tid;
 	e->node = node;
 	e->own = ++dp.own[tid];
-	memcpy(e->clock, dp.clock[tid], sizeof(e->clock));
+	ex_copy_raw(e->clock, dp.clock[tid], sizeof(e->clock));
 	for (uint32_t i = dp.nr; i-- > 0;) {
 		const struct event *b = &dp.events[i];
 
@@ -146,7 +145,7 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 			join(e->clock, b->clock);
 	}
 	e->clock[tid] = e->own;
-	memcpy(dp.clock[tid], e->clock, sizeof(e->clock));
+	ex_copy_raw(dp.clock[tid], e->clock, sizeof(e->clock));
 	dp.nr++;
 	if (dp.drop_rule == RULE_SCAN_PENDING)
 		return;

@@ -59,10 +59,22 @@ void ex_world_end(void)
 
 /* ---- switching ---- */
 
+/*
+ * What TSan is told: an execution happens after the engine let it start (starts), and the engine goes
+ * on after all that threads did (stops). Between threads only their operations order anything.
+ */
+static void switch_to(struct ex_world *w, struct ex_fiber *from, struct ex_fiber *to)
+{
+	ex_sync_release(from == &w->engine ? &w->starts : &w->stops);
+	ex_fiber_switch(from, to);
+	if (from != &w->engine)
+		ex_sync_acquire(&w->starts);
+}
+
 static void go_to(struct ex_world *w, struct ex_fiber *from, int tid)
 {
 	w->cur = &w->sim.th[tid];
-	ex_fiber_switch(from, &w->fiber[tid]);
+	switch_to(w, from, &w->fiber[tid]);
 }
 
 /* Back to the engine for good. */
@@ -70,7 +82,7 @@ _Noreturn static void leave(struct ex_world *w)
 {
 	struct ex_fiber *self = &w->fiber[ex_tid(w, w->cur)];
 
-	ex_fiber_switch(self, &w->engine);
+	switch_to(w, self, &w->engine);
 	__builtin_unreachable();
 }
 
@@ -306,6 +318,7 @@ static void check_atomic(const struct ex_thread *t, enum ex_kind kind, const str
 
 static void announce(struct ex_world *w, struct ex_thread *t)
 {
+	ex_arena_check_access(w, &t->op); /* before anything asks it whether it is free */
 	if (t->op.flags & EX_COND)
 		w->sim.waiting |= 1u << ex_tid(w, t);
 	if (w->priming) {
@@ -313,7 +326,7 @@ static void announce(struct ex_world *w, struct ex_thread *t)
 
 		w->priming = false;
 		w->cur = starter;
-		ex_fiber_switch(&w->fiber[ex_tid(w, t)], w->primer);
+		switch_to(w, &w->fiber[ex_tid(w, t)], w->primer);
 	} else {
 		schedule(w, t);
 	}
@@ -394,12 +407,16 @@ static void thread_entry(void)
 	struct ex_thread *t = w->cur;
 
 	ex_fiber_entered(&w->fiber[ex_tid(w, t)]);
+	ex_sync_acquire(&w->starts);
+	if (t->parent)
+		ex_sync_acquire(t->parent);
 	t->fn(t->arg);
+	ex_sync_release(t);
 	thread_ended(w, t);
 	if (w->priming) { /* no visible operation at all */
 		w->priming = false;
 		w->cur = w->cur_primer;
-		ex_fiber_switch(&w->fiber[ex_tid(w, t)], w->primer);
+		switch_to(w, &w->fiber[ex_tid(w, t)], w->primer);
 	}
 	if (ex_tid(w, t) == EX_MAIN)
 		leave(w);
@@ -430,7 +447,7 @@ static void thread_init(struct ex_world *w, int tid, void (*fn)(void *), void *a
 {
 	struct ex_thread *t = &w->sim.th[tid];
 
-	memset(t, 0, sizeof(*t));
+	ex_fill_raw(t, 0, sizeof(*t));
 	t->fn = fn;
 	t->arg = arg;
 	t->fair_s = ~0u;
@@ -451,6 +468,8 @@ int ex_spawn(void (*fn)(void *arg), void *arg, const char *name)
 		return -1;
 	thread_init(w, tid, fn, arg, name);
 	w->sim.th[tid].joinable = true;
+	w->sim.th[tid].parent = w->cur;
+	ex_sync_release(w->cur);
 	w->sim.th[tid].hash = ex_mix(w->cur->hash, (uint64_t)tid);
 	w->sim.th[tid].background = w->phase != EX_EXPLORE || w->cur->background;
 	if (!w->sim.th[tid].background)
@@ -471,7 +490,9 @@ static void rcu_main(void *arg)
 		w->sim.rcu_first = head->next;
 		if (!w->sim.rcu_first)
 			w->sim.rcu_last = NULL;
+		ex_sync_acquire(&w->sim.rcu);
 		head->fn(head);
+		ex_sync_release(&w->sim.rcu_done);
 		ex_point(EX_RCU_RAN, &w->sim.rcu, NULL, NULL, 0, EX_SITE(""));
 		w->sim.rcu_done++;
 	}
@@ -518,6 +539,7 @@ static void run_main(struct ex_world *w, enum ex_phase phase, void (*fn)(void *)
 	w->in_fiber = true;
 	go_to(w, &w->engine, EX_MAIN);
 	w->in_fiber = false;
+	ex_sync_acquire(&w->stops);
 	w->phase = EX_IDLE;
 }
 
@@ -544,7 +566,7 @@ static size_t sim_bytes(const struct ex_sim *s)
 
 bool ex_world_setup(struct ex_world *w)
 {
-	memset(&w->sim, 0, sizeof(w->sim));
+	ex_fill_raw(&w->sim, 0, sizeof(w->sim));
 	ex_arena_clear();
 	w->name_nr = 0;
 	w->verdict = EXPLORE_OK;
@@ -561,7 +583,7 @@ bool ex_world_setup(struct ex_world *w)
 	/* ASan keeps marks about live frames that a copy would not bring back. */
 	w->saved_ok = ex_arena_save() && !(EX_ASAN && w->sim.live);
 	save_stacks(w);
-	memcpy(w->saved, &w->sim, sim_bytes(&w->sim));
+	ex_copy_raw(w->saved, &w->sim, sim_bytes(&w->sim));
 	return true;
 }
 
@@ -571,7 +593,7 @@ static void restore(struct ex_world *w)
 		ex_world_setup(w);
 		return;
 	}
-	memcpy(&w->sim, w->saved, sim_bytes(w->saved));
+	ex_copy_raw(&w->sim, w->saved, sim_bytes(w->saved));
 	ex_arena_restore();
 	for (uint32_t m = w->sim.live; m; m &= m - 1) {
 		int i = __builtin_ctz(m);
@@ -587,6 +609,7 @@ static void kick_entry(void)
 	struct ex_world *w = ex_world;
 
 	ex_fiber_entered(&w->fiber[EX_MAIN]);
+	ex_sync_acquire(&w->starts);
 	schedule(w, NULL);
 	__builtin_unreachable();
 }
@@ -644,6 +667,7 @@ void ex_world_run(struct ex_world *w)
 		go_to(w, &w->engine, EX_MAIN);
 	}
 	w->in_fiber = false;
+	ex_sync_acquire(&w->stops);
 	w->path_nr = w->step;
 	w->trace_hash = trace_hash(w);
 	w->event = NULL;

@@ -120,6 +120,7 @@ struct ex_thread {
 	struct ex_held held[EX_HELD_MAX];
 	void (*fn)(void *arg);
 	void *arg;
+	struct ex_thread *parent; /* NULL: the engine's */
 	struct ex_obj life;
 	char name[16];
 };
@@ -206,6 +207,7 @@ struct ex_world {
 	} names[EX_NAMES_MAX];
 	unsigned name_nr;
 	struct ex_fiber engine, fiber[EX_THREADS_MAX];
+	char starts, stops; /* TSan's, world.c */
 	struct ex_thread *cur_primer;
 	struct ex_fiber *primer; /* who started the thread that runs to its first point */
 	struct ex_sim *saved;
