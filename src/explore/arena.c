@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ARENA_BYTES ((size_t)1 << 30)
+#define ARENA_BYTES ((size_t)1 << (EX_TSAN ? 25 : 30)) /* TSan marks each byte mapped */
 #define POISON_WORD 0x6b6b6b6b6b6b6b6bull
 #define BLOCK_LIVE  0x6c697665u
 #define BLOCK_FREE  0x66726565u

@@ -60,8 +60,8 @@ void ex_world_end(void)
 /* ---- switching ---- */
 
 /*
- * What TSan is told: an execution happens after the engine let it start (starts), and the engine goes
- * on after all that threads did (stops). Between threads only their operations order anything.
+ * What TSan is told: an execution happens after the engine let it start (starts), and the engine
+ * goes on after all that threads did (stops). Between threads only their operations order anything.
  */
 static void switch_to(struct ex_world *w, struct ex_fiber *from, struct ex_fiber *to)
 {
