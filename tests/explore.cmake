@@ -20,3 +20,11 @@ set_tests_properties(explore/nm PROPERTIES LABELS explore TIMEOUT 60)
 if(NOT MBFS_SANITIZE STREQUAL "")
 	set_tests_properties(explore/nm PROPERTIES DISABLED TRUE) # sanitizers bring names of their own
 endif()
+mbfs_explore_module(t_both_module both_explore_finds explore/both_module.c)
+mbfs_test(test_both explore explore/test_both.c)
+target_link_libraries(test_both PRIVATE t_both_module)
+
+# Figures for README.md; not a test.
+add_executable(bench_explore explore/bench_explore.c)
+target_include_directories(bench_explore PRIVATE ${CMAKE_SOURCE_DIR}/src/explore ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(bench_explore PRIVATE mbfs-explore)
