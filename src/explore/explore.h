@@ -186,6 +186,11 @@ void explore_name(const void *obj, const char *name);
 const void *explore_arg(void);
 unsigned explore_thread(void); /* 0 .. thread_nr-1 in the scenario's threads */
 
+/* A device of @bytes that starts as a copy of @image (NULL: zeros); for the set-up. -ENOMEM. */
+struct mbfs_bdev;
+int explore_bdev_open(const void *image, uint64_t bytes, struct mbfs_bdev **out);
+const void *explore_bdev_bytes(struct mbfs_bdev *dev); /* for e2fsck, in the check */
+
 /* ---- pictures (draw_*.c); -errno when it cannot be written ---- */
 int explore_draw_columns(FILE *out, const struct explore_result *res);
 int explore_draw_trace(FILE *out, const struct explore_result *res); /* Chrome JSON */

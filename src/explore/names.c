@@ -44,6 +44,8 @@ const char *const ex_kind_names[EX_KIND_NR] = {
 	[EX_SLEEP] = "sleep",
 	[EX_YIELD] = "yield",
 	[EX_FREE] = "free",
+	[EX_IO_READ] = "device_read",
+	[EX_IO_WRITE] = "device_write",
 	[EX_POINT] = "point",
 	[EX_NOTE] = "note",
 };
@@ -82,6 +84,8 @@ const uint8_t ex_kind_flags[EX_KIND_NR] = {
 	[EX_HASH_DEL] = EX_WR,
 	[EX_SLEEP] = EX_WR | EX_YIELDS | EX_BLOCKS,
 	[EX_YIELD] = EX_YIELDS,
+	[EX_IO_READ] = EX_BLOCKS,
+	[EX_IO_WRITE] = EX_WR | EX_BLOCKS,
 };
 
 const char *explore_kind_name(unsigned kind)

@@ -75,6 +75,8 @@ enum ex_kind {
 	EX_SLEEP,
 	EX_YIELD,
 	EX_FREE,
+	EX_IO_READ,
+	EX_IO_WRITE,
 	EX_POINT,
 	EX_NOTE, /* in traces only */
 	EX_KIND_NR
