@@ -244,12 +244,18 @@ void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op)
 /* Whoever has announced an operation in the block will touch it after the free. */
 static void check_pending(const struct ex_world *w, const struct block *b)
 {
+	uintptr_t from = (uintptr_t)(b + 1), to = from + b->bytes;
+
 	for (uint32_t m = w->sim.live; m; m &= m - 1) {
 		const struct ex_thread *t = &w->sim.th[__builtin_ctz(m)];
-		const char *a = t->op.addr, *from = (const char *)(b + 1);
+		const uintptr_t at[] = { (uintptr_t)t->op.addr, (uintptr_t)t->op.o1,
+					 (uintptr_t)t->op.o2 };
 
-		if (t != w->cur && a >= from && a < from + b->bytes && t->op.kind != EX_FREE)
-			used_after_free(w, b, t, &t->op);
+		if (t == w->cur || t->op.kind == EX_FREE)
+			continue;
+		for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++)
+			if (at[i] >= from && at[i] < to)
+				used_after_free(w, b, t, &t->op);
 	}
 }
 

@@ -54,9 +54,13 @@ void ex_dpor_begin(struct ex_world *w)
 
 static bool in_block(const struct ex_op *free_op, const struct ex_op *op)
 {
-	const char *from = free_op->addr, *a = op->addr;
+	uintptr_t from = (uintptr_t)free_op->addr, to = from + free_op->arg;
+	const uintptr_t at[] = { (uintptr_t)op->addr, (uintptr_t)op->o1, (uintptr_t)op->o2 };
 
-	return a >= from && a < from + free_op->arg;
+	for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++)
+		if (at[i] >= from && at[i] < to)
+			return true;
+	return false;
 }
 
 bool ex_ops_dependent(const struct ex_op *a, const struct ex_op *b)
