@@ -64,7 +64,7 @@ static const char usage_text[] =
 	"  --widen POINT=USEC     hold threads up at a delay point; may be repeated\n"
 	"  --widen auto[=USEC]    at the point that makes the variant lose, or at all of them if "
 	"it\n"
-	"                         is to hold (default 1000; list shows the points)\n"
+	"                         is to hold (default 3000; list shows the points)\n"
 	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
 	"table)\n"
 	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
@@ -152,7 +152,7 @@ static int parse_widen(struct args *a, const char *arg)
 	uint64_t us;
 
 	if (strcmp(arg, "auto") == 0) {
-		a->widen_auto_us = 1000;
+		a->widen_auto_us = 3000;
 		return 0;
 	}
 	if (!eq)

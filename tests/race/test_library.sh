@@ -6,7 +6,7 @@
 set -euo pipefail
 
 RACE=${MBFS_BUILD:?}/bin/mbfs-race
-WIDEN=(--widen auto=1000)
+WIDEN=(--widen auto=3000)
 
 # enospc ARG... - the number of false ENOSPC of one run
 enospc()
