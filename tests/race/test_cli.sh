@@ -57,7 +57,7 @@ for args in --help --version list "run --help"; do
 		fails=$((fails + 1))
 	}
 done
-for word in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 begin-end claim-wait fill fill-write pairs mixed \
+for word in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait fill fill-write pairs mixed \
 	claim-scan mark-publish pa-busy scan-discard detach-free deleted-free; do
 	"$RACE" list | grep -qE "^ *(workload )?$word( |\$)" || {
 		echo "mbfs-race list does not show $word" >&2

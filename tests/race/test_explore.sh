@@ -55,7 +55,7 @@ lose enospc-discard pre-5.8 bb-free rfc-2020 5.10 5.17 6.0
 lose enospc-busy pre-5.8 bb-free rfc-2020 5.17 6.0
 
 for scenario in enospc enospc-discard enospc-busy enospc-3 enospc-discard-3 enospc-busy-3; do
-	for variant in begin-end claim-wait; do
+	for variant in 6.0-fixed begin-end claim-wait; do
 		explore 0 $scenario --variant $variant --explore dfs --bound 1 --seconds 120
 		[ "$(field result)" = exhausted ] || die "$scenario $variant: $(cat "$DIR/json")"
 		explore 3 $scenario --variant $variant --explore pct --schedules 2000
@@ -79,4 +79,4 @@ python3 -m json.tool "$DIR/t.json" >/dev/null
 grep -q "</svg>" "$DIR/t.svg"
 grep -q "</html>" "$DIR/t.html"
 grep -q "^A (cpu0)" "$DIR/out" || die "no diagram: $(cat "$DIR/out")"
-echo "$found losses found and replayed; begin-end and claim-wait hold"
+echo "$found losses found and replayed; 6.0-fixed, begin-end and claim-wait hold"

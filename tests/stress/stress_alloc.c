@@ -86,7 +86,7 @@ static void run(const char *variant, uint32_t per_grp, uint64_t *enospc)
 	t_alloc_close(sh.a);
 }
 
-static const char *const holding[] = { "begin-end", "claim-wait" };
+static const char *const holding[] = { "6.0-fixed", "begin-end", "claim-wait" };
 static const char *const losing[] = { "pre-5.8", "bb-free", "5.10", "5.17", "6.0" };
 
 START_TEST(holding_variants_never_say_enospc)
@@ -113,7 +113,7 @@ static Suite *suite(void)
 	TCase *tc = tcase_create("threads");
 
 	tcase_set_timeout(tc, 240);
-	tcase_add_loop_test(tc, holding_variants_never_say_enospc, 0, 4);
+	tcase_add_loop_test(tc, holding_variants_never_say_enospc, 0, 6);
 	tcase_add_loop_test(tc, losing_variants_keep_the_equations, 0, 5);
 	suite_add_tcase(s, tc);
 	return s;

@@ -45,7 +45,7 @@ struct enospc_policy {
 };
 
 extern const struct enospc_policy enospc_pre_5_8, enospc_bb_free, enospc_rfc_2020, enospc_5_8,
-	enospc_5_10, enospc_5_17, enospc_6_0, enospc_begin_end, enospc_claim_wait;
+	enospc_5_10, enospc_5_17, enospc_6_0, enospc_6_0_fixed, enospc_begin_end, enospc_claim_wait;
 
 const struct enospc_policy *enospc_find(const char *name); /* NULL: no such variant */
 
