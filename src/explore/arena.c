@@ -72,9 +72,11 @@ __attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) v
 	volatile uint64_t *t = to;
 	const volatile uint64_t *f = from;
 
-	for (size_t i = 0; i < bytes / 8; i++)
+	size_t words = ((uintptr_t)to | (uintptr_t)from) & 7 ? 0 : bytes / 8;
+
+	for (size_t i = 0; i < words; i++)
 		t[i] = f[i];
-	for (size_t i = bytes & ~(size_t)7; i < bytes; i++)
+	for (size_t i = words * 8; i < bytes; i++)
 		((volatile char *)to)[i] = ((const volatile char *)from)[i];
 }
 __attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void ex_fill_raw(

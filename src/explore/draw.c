@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the pictures show of a trace: operations on objects that at least two threads touch and one
- * of them changes, what the scenario notes, and of a long stretch of one thread only both ends.
+ * of them changes, and what the scenario notes. Of a long trace only the accesses between which an
+ * object passes from one thread to another.
  */
 #include "draw.h"
 
 #include <errno.h>
 
-enum { STRETCH_HEAD = 3, STRETCH_TAIL = 4, BRIEF_FROM = 30 };
+enum { STRETCH_HEAD = 4, STRETCH_TAIL = 5, BRIEF_FROM = 30 };
 
 /* ---- which objects are shared ---- */
 
@@ -58,35 +59,81 @@ static int mark_shared(struct ex_drawing *d)
 	return 0;
 }
 
-/* Of a stretch of one thread, its first and last lines. */
+/*
+ * The accesses between which an object passes from one thread to another, one of them changing it:
+ * what the threads know of each other. @hot: of each event.
+ */
+static int mark_hot(const struct explore_result *res, uint8_t *hot)
+{
+	struct object *table;
+	uint32_t room = 64, *last;
+
+	while (room < res->event_nr * 2)
+		room *= 2;
+	table = ex_pages(room * sizeof(*table));
+	last = ex_pages(room * sizeof(*last)); /* of each object, its last event + 1 */
+	for (uint32_t i = 0; table && last && i < res->event_nr; i++) {
+		const struct explore_event *ev = &res->events[i], *before;
+		uint32_t *at;
+
+		if (!ev->obj)
+			continue;
+		at = &last[object_of(table, room, ev->obj) - table];
+		before = *at ? &res->events[*at - 1] : NULL;
+		if (before && before->thread != ev->thread &&
+		    (ex_kind_flags[before->kind] | ex_kind_flags[ev->kind]) & EX_WR)
+			hot[i] = hot[*at - 1] = 1;
+		*at = i + 1;
+	}
+	ex_pages_free(table, room * sizeof(*table));
+	ex_pages_free(last, room * sizeof(*last));
+	return table && last ? 0 : -ENOMEM;
+}
+
+/* Of a stretch of one thread, @from to @to, what passes objects on, at most its first and last. */
+static void shorten_stretch(struct ex_drawing *d, const uint8_t *hot, uint32_t from, uint32_t to)
+{
+	uint32_t lines = 0, at = 0;
+
+	for (uint32_t i = from; i < to; i++) {
+		if (d->shown[i] && !hot[i] && d->res->events[i].kind != EX_NOTE)
+			d->shown[i] = 0;
+		lines += d->shown[i] == 1;
+	}
+	for (uint32_t i = from; i < to; i++) {
+		if (d->shown[i] != 1)
+			continue;
+		at++;
+		if (at > STRETCH_HEAD && at + STRETCH_TAIL <= lines &&
+		    d->res->events[i].kind != EX_NOTE)
+			d->shown[i] = 2; /* left out, and said so */
+	}
+}
+
 static void shorten(struct ex_drawing *d)
 {
 	const struct explore_result *res = d->res;
 	uint32_t nr = 0, from = 0;
+	uint8_t *hot;
 
 	for (uint32_t i = 0; i < res->event_nr; i++)
 		nr += d->shown[i];
-	if (nr <= BRIEF_FROM)
-		return;
+	hot = nr > BRIEF_FROM ? ex_pages(res->event_nr) : NULL;
+	if (!hot || mark_hot(res, hot))
+		goto out;
 	for (uint32_t i = 0; i < res->event_nr; i++)
 		if (res->events[i].kind == EX_RCU_LOCK || res->events[i].kind == EX_RCU_UNLOCK)
 			d->shown[i] = 0;
 	while (from < res->event_nr) {
-		uint32_t to = from, lines = 0, at = 0;
+		uint32_t to = from;
 
-		for (; to < res->event_nr && res->events[to].thread == res->events[from].thread;
-		     to++)
-			lines += d->shown[to];
-		for (uint32_t i = from; i < to; i++) {
-			if (!d->shown[i])
-				continue;
-			at++;
-			if (at > STRETCH_HEAD && at + STRETCH_TAIL <= lines &&
-			    res->events[i].kind != EX_NOTE)
-				d->shown[i] = 2; /* left out, and said so */
-		}
+		while (to < res->event_nr && res->events[to].thread == res->events[from].thread)
+			to++;
+		shorten_stretch(d, hot, from, to);
 		from = to;
 	}
+out:
+	ex_pages_free(hot, res->event_nr);
 }
 
 static void columns(struct ex_drawing *d)
