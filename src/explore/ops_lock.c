@@ -30,6 +30,14 @@ static _Noreturn void rank_violation(const struct ex_thread *t, const char *what
 		site->what, rank, ex_short_file(site->file), site->line, at ? held : "nothing");
 }
 
+/* Freed memory is told before its rank, which is poison, is looked at. */
+static void check_alive(struct ex_obj *o, enum ex_kind kind, const struct ex_site *site)
+{
+	const struct ex_op op = { .kind = (uint8_t)kind, .site = site, .o1 = o };
+
+	ex_arena_check_access(ex_world, &op);
+}
+
 static void rank_check(const struct ex_thread *t, const void *lock, enum lock_rank rank,
 		       bool nested, const struct ex_site *site)
 {
@@ -100,6 +108,7 @@ static void lock_got(struct ex_lock *l, bool spin, const struct ex_site *site)
 
 void ex_lock_take(struct ex_lock *l, bool spin, bool nested, const struct ex_site *site)
 {
+	check_alive(&l->o, spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, site);
 	rank_check(ex_world->cur, l, l->rank, nested, site);
 	ex_point(spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, &l->o, NULL, l, 0, site);
 	lock_got(l, spin, site);
@@ -133,6 +142,7 @@ void ex_read_lock(struct rt_rwlock *l, const struct ex_site *site)
 {
 	struct ex_thread *t = ex_world->cur;
 
+	check_alive(&l->l.o, EX_READ_LOCK, site);
 	rank_check(t, l, l->l.rank, false, site);
 	ex_point(EX_READ_LOCK, &l->l.o, NULL, l, 0, site);
 	l->readers |= 1u << ex_tid(ex_world, t);
@@ -154,6 +164,7 @@ void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site)
 {
 	struct ex_thread *t = ex_world->cur;
 
+	check_alive(&l->l.o, EX_WRITE_LOCK, site);
 	rank_check(t, l, l->l.rank, nested, site);
 	ex_point(EX_WRITE_LOCK, &l->l.o, NULL, l, 0, site);
 	l->l.owner = (uint32_t)ex_tid(ex_world, t) + 1;
