@@ -312,6 +312,4 @@ uint32_t pa_blocks_free_locked(struct mbfs_alloc *a, struct pa *pa);
 /* Blocks or a PA have become available: wake who waits for that. No spinlock held. */
 void alloc_notify(struct mbfs_alloc *a);
 
-int check_group(struct mbfs_alloc *a, struct group *g, uint64_t *disk_free, struct mbfs_diag *diag);
-
 #endif

@@ -53,16 +53,14 @@ static int check_index(const struct mbfs_alloc *a, const struct group *g, struct
 	return 0;
 }
 
-int check_group(struct mbfs_alloc *a, struct group *g, uint64_t *disk_free, struct mbfs_diag *diag)
+/* Group lock held. @bits: room for a bitmap, all zeros. */
+static int check_group(struct mbfs_alloc *a, struct group *g, uint8_t *bits, uint64_t *disk_free,
+		       struct mbfs_diag *diag)
 {
-	size_t bytes = div_up(a->shape.blks_per_grp, 64) * 8;
-	uint8_t *bits = rt_zalloc(bytes);
 	uint32_t nr = 0;
 	struct pa *pa;
 	int err;
 
-	if (!bits)
-		return diag_set(diag, -ENOMEM, "out of memory");
 	err = buddy_check(a, g, diag);
 	if (!err)
 		err = check_index(a, g, diag);
@@ -82,31 +80,37 @@ int check_group(struct mbfs_alloc *a, struct group *g, uint64_t *disk_free, stru
 	if (!err && nr != rt_u32_read(&g->pa_nr))
 		err = diag_set(diag, -EUCLEAN, "group %u: %u PAs, counted %u", g->idx, nr,
 			       rt_u32_read(&g->pa_nr));
-	rt_free(bits);
 	return err;
 }
 
 int mbfs_alloc_check(struct mbfs_alloc *a, struct mbfs_diag *diag)
 {
+	size_t bytes = div_up(a->shape.blks_per_grp, 64) * 8;
 	uint64_t disk_free = 0, pa_nr = 0, pa_blks = 0;
+	uint8_t *bits = rt_alloc(bytes); /* before any lock is taken */
 	struct mbfs_alloc_stats stats;
 	int err = 0;
+
+	if (!bits)
+		return diag_set(diag, -ENOMEM, "out of memory");
 
 	for (mbfs_grp_t i = 0; !err && i < a->grp_nr; i++) {
 		struct group *g = &a->groups[i];
 		struct pa *pa;
 
+		memset(bits, 0, bytes);
 		rt_spin_lock(&g->lock);
 		TAILQ_FOREACH(pa, &g->pas, group_link) {
 			pa_nr++;
 			pa_blks += pa->free;
 		}
 		if (group_has(g, GROUP_LOADED))
-			err = check_group(a, g, &disk_free, diag);
+			err = check_group(a, g, bits, &disk_free, diag);
 		else if (!group_has(g, GROUP_BAD))
 			disk_free += rt_u32_read(&g->free_nr);
 		rt_spin_unlock(&g->lock);
 	}
+	rt_free(bits);
 	if (err)
 		return err;
 	mbfs_alloc_stats(a, &stats);
