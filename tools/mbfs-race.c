@@ -385,6 +385,7 @@ static int run_explorer(char **argv)
 {
 	char path[PATH_MAX];
 
+	fflush(NULL);
 	find_program("mbfs-explore", path);
 	execvp(path, argv);
 	return bad_use("cannot run %s: %s", path, strerror(errno));
@@ -529,7 +530,7 @@ static int cmd_run(int argc, char **argv, bool matrix)
 	return s.lost || s.stop ? EXIT_LOST : EXIT_HELD;
 }
 
-static int cmd_list(void)
+static int cmd_list(char **argv)
 {
 	const struct race_scenario *sc;
 	const struct race_workload *w;
@@ -553,7 +554,8 @@ static int cmd_list(void)
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);
-	return EXIT_HELD;
+	printf("\nscenarios for run --explore\n");
+	return run_explorer(argv);
 }
 
 int main(int argc, char **argv)
@@ -577,7 +579,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (strcmp(argv[1], "list") == 0)
-		return argc == 2 ? cmd_list() : bad_use("unexpected argument '%s'", argv[2]);
+		return argc == 2 ? cmd_list(argv) : bad_use("unexpected argument '%s'", argv[2]);
 	if (strcmp(argv[1], "run") == 0)
 		return cmd_run(argc - 1, argv + 1, false);
 	if (strcmp(argv[1], "matrix") == 0)

@@ -8,8 +8,8 @@
  *
  *   enospc          2 (or 3) writers; the free blocks are in the PA of a file that nobody uses:
  *                   the seed's race, and those of the fixes that followed
- *   enospc-discard  a writer, and a file that gives back its own PA (window W2 of
- *                   shared/notes/mballoc-history.md); also 3 threads
+ *   enospc-discard  a writer, and a file that is closed and so gives back its PA (window W2
+ *                   of shared/notes/mballoc-history.md); also 3 threads
  *   enospc-busy     a writer, and a file that takes blocks from its PA (W3)
  *
  * In the check everything is given back, the equations must hold, and nothing may leak.
@@ -140,14 +140,15 @@ static void write_one(void *state)
 	ask(s, w->file, 0, 0, &w->run, &w->err);
 }
 
-/* The owner of the PA: gives it back, or takes one block of it. */
+/* The owner of the PA: its last writer closes it, or it takes one block more. */
 static void owner_acts(void *state)
 {
 	struct state *s = state;
 	struct writer *w = &s->w[explore_thread()];
 
 	if (setting()->shape == DISCARD) {
-		mbfs_alloc_file_discard(s->owner);
+		mbfs_alloc_file_close(s->owner);
+		s->owner = NULL;
 		w->err = -ECANCELED; /* has no block */
 	} else {
 		ask(s, s->owner, owner_blks(), owner_blks(), &w->run, &w->err);
@@ -162,7 +163,8 @@ static void check(void *state)
 
 	if (err)
 		explore_fail("the equations do not hold: %s", diag.text);
-	mbfs_alloc_file_close(s->owner);
+	if (s->owner)
+		mbfs_alloc_file_close(s->owner);
 	for (unsigned i = 0; i < setting()->threads; i++) {
 		mbfs_alloc_file_close(s->w[i].file);
 		if (s->w[i].err == 0 && s->w[i].run.len)
@@ -185,7 +187,8 @@ static const struct {
 } rows[] = {
 	{ "enospc", "2 writers, the blocks in another file's PA: the seed", SWEEPS, 2 },
 	{ "enospc-3", "the same with 3 writers", SWEEPS, 3 },
-	{ "enospc-discard", "a writer, and a file that gives back its PA: window W2", DISCARD, 2 },
+	{ "enospc-discard", "a writer, and a file that is closed, with its PA: window W2", DISCARD,
+	  2 },
 	{ "enospc-discard-3", "the same with 2 writers", DISCARD, 3 },
 	{ "enospc-busy", "a writer, and a file that uses its PA: window W3", BUSY, 2 },
 	{ "enospc-busy-3", "the same with 2 writers", BUSY, 3 },

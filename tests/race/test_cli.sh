@@ -57,9 +57,10 @@ for args in --help --version list "run --help"; do
 		fails=$((fails + 1))
 	}
 done
-for word in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait fill fill-write pairs mixed \
+list=$("$RACE" list)
+for word in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait enospc-discard enospc-busy fill fill-write pairs mixed \
 	claim-scan mark-publish pa-busy scan-discard detach-free deleted-free; do
-	"$RACE" list | grep -qE "^ *(workload )?$word( |\$)" || {
+	grep -qE "^ *(workload )?$word( |\$)" <<<"$list" || {
 		echo "mbfs-race list does not show $word" >&2
 		fails=$((fails + 1))
 	}
