@@ -51,10 +51,10 @@ MUTANTS = [
      "		rt_spin_unlock(&g->lock);",
      "		rt_spin_unlock(&g->lock);\n		if (!again || !policy->keep_detached)\n"
      "			detached_free_locked(ac, &detached, &empty);"),
-    ("PA lock not taken to delete", "claim-wait", A + "discard.c",
+    ("PA is looked at and deleted in two lock holds", "claim-wait", A + "discard.c",
      "			bump_begin(f->a, cpu);\n			pa->deleted = true;\n			found = pa;\n		}\n		rt_spin_unlock(&pa->lock);",
-     "			found = pa;\n		}\n		rt_spin_unlock(&pa->lock);\n		if (found) {\n			bump_begin(f->a, cpu);\n"
-     "			pa->deleted = true;\n		}"),
+     "			found = pa;\n		}\n		rt_spin_unlock(&pa->lock);\n		if (found) {\n			rt_spin_lock(&pa->lock);\n"
+     "			bump_begin(f->a, cpu);\n			pa->deleted = true;\n			rt_spin_unlock(&pa->lock);\n		}"),
     ("used-up PA is ended by two", "claim-wait", A + "prealloc.c",
      "	over = pa->busy == 0 && pa->free == 0 && !pa->deleted;\n	if (over)\n		pa->deleted = true;\n	rt_spin_unlock(&pa->lock);\n	if (over) {\n		TAILQ",
      "	over = pa->busy == 0 && !pa->deleted;\n	if (over)\n		pa->deleted = true;\n	rt_spin_unlock(&pa->lock);\n	if (over) {\n		TAILQ"),
@@ -70,7 +70,6 @@ MUTANTS = [
      "	if (!busy && ac->enospc.passes > 1)"),
     ("a deleted PA is not busy (6.0-fixed)", "6.0-fixed", A + "enospc/v6_0_fixed.c",
      "	.deleted_is_busy = true,\n", ""),
-    ("retries are not strict", "6.0-fixed", A + "enospc/enospc.c", "	ac->strict = true;\n", ""),
     ("busy means give up", "6.0-fixed", A + "enospc/v6_0_fixed.c", "	if (!busy || freed > 0)", "	if (true)"),
     ("PA published in a lock hold of its own", "6.0-fixed", A + "enospc/v6_0_fixed.c",
      "	.deleted_is_busy = true,\n", "	.deleted_is_busy = true,\n	.publish_late = true,\n"),

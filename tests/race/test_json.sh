@@ -20,7 +20,7 @@ want = """scenario variant workload threads cpus seconds attempts enospc false_e
 barriers p50_ns p99_ns max_ns barrier_ns retries waits block_size size_bytes mount widen rounds
 ops_per_s check fsck held""".split()
 rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-assert len(rows) == 9 * 4 + 1, len(rows)
+assert len(rows) == 10 * 4 + 1, len(rows)
 for row in rows:
     missing = [k for k in want if k not in row]
     assert not missing, missing
