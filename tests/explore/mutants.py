@@ -58,7 +58,7 @@ MUTANTS = [
     ("used-up PA is ended by two", "claim-wait", A + "prealloc.c",
      "	over = pa->busy == 0 && pa->free == 0 && !pa->deleted;\n	if (over)\n		pa->deleted = true;\n	rt_spin_unlock(&pa->lock);\n	if (over) {\n		TAILQ",
      "	over = pa->busy == 0 && !pa->deleted;\n	if (over)\n		pa->deleted = true;\n	rt_spin_unlock(&pa->lock);\n	if (over) {\n		TAILQ"),
-    ("begin is bumped after the blocks are gone", "begin-end", A + "discard.c",
+    ("begin is left out in a sweep", "begin-end", A + "discard.c",
      "		bump_begin(ac->a, ac->cpu);\n		group_unlink_locked(g, pa);", "		group_unlink_locked(g, pa);"),
     ("end is bumped before the blocks are back", "begin-end", A + "discard.c",
      "	alloc_point(a, MBFS_POINT_DELETED_FREE);", "	bump_end(a, cpu);\n	alloc_point(a, MBFS_POINT_DELETED_FREE);"),
