@@ -348,7 +348,7 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 		err = tune_check(tune, diag);
 	if (err)
 		return err;
-	a = rt_zalloc(sizeof(*a));
+	a = rt_zalloc_aligned(__alignof__(*a), sizeof(*a));
 	if (!a)
 		return diag_set(diag, -ENOMEM, "out of memory");
 	a->shape = *shape;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Indexes of groups by order: for each order a bitmap over all groups, and over its words a second
- * one (tops) of those that are not zero. 1 TiB has 128 words an order: looking through the orders
- * that have nothing costs one read each.
+ * Indexes of groups by order: for each order a bitmap over all groups, over its words a second one
+ * (tops) of those that are not zero, and one word of the orders that have anything. 1 TiB has 128
+ * words an order: a search reads one word to know where to look, and two to find a group.
  *
  * Concurrency: a group's own bits change under its lock; the words with atomic operations; readers
  * take no lock. What a reader finds is a candidate, to be looked at again under the group's lock.
- * What it misses, another criterion finds. A bit of tops may be set for a word that is zero (a
- * wasted read); it is clear for one that is not only until top_clear() has looked again.
+ * What it misses, another criterion finds. A bit above may be set for a word that is zero (a wasted
+ * read); it is clear for one that is not only until who set the word, or cleared the bit, has come
+ * to it.
  */
 #include "alloc/index.h"
 
@@ -36,18 +37,52 @@ static uint64_t word_clear(rt_u64 *word, uint64_t bits)
 	return old & ~bits;
 }
 
+/* The first word at or after @word that may not be zero; word_nr if none. */
+static mbfs_grp_t next_word(const struct group_index *ix, unsigned order, mbfs_grp_t word)
+{
+	while (word < ix->word_nr) {
+		uint64_t top = rt_u64_read(&ix->tops[order][word >> 6]) & (~0ull << (word & 63));
+
+		if (top)
+			return (word & ~63u) + (mbfs_grp_t)__builtin_ctzll(top);
+		word = (word | 63) + 1;
+	}
+	return ix->word_nr;
+}
+
 static void top_set(struct group_index *ix, unsigned order, mbfs_grp_t word)
 {
-	word_or(&ix->tops[order][word >> 6], 1ull << (word & 63));
+	const uint64_t bit = 1ull << (word & 63);
+
+	if (word_or(&ix->tops[order][word >> 6], bit) & bit)
+		return; /* and who set it marks the order */
+	rt_fence(); /* pairs with order_clear() */
+	word_or(&ix->orders, 1ull << order);
+}
+
+/* A word of tops has become zero; likewise. */
+static void order_clear(struct group_index *ix, unsigned order)
+{
+	const uint64_t bit = 1ull << order;
+
+	if (next_word(ix, order, 0) < ix->word_nr)
+		return;
+	word_clear(&ix->orders, bit);
+	rt_fence();
+	if (next_word(ix, order, 0) < ix->word_nr)
+		word_or(&ix->orders, bit);
 }
 
 /* The word has become zero. Who sets a bit in it sets the top after: seen here, or it sees ours. */
 static void top_clear(struct group_index *ix, unsigned order, mbfs_grp_t word)
 {
-	word_clear(&ix->tops[order][word >> 6], 1ull << (word & 63));
+	bool last = word_clear(&ix->tops[order][word >> 6], 1ull << (word & 63)) == 0;
+
 	rt_fence();
 	if (rt_u64_read(&ix->words[order][word]))
 		top_set(ix, order, word);
+	else if (last)
+		order_clear(ix, order);
 }
 
 void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to)
@@ -72,20 +107,15 @@ bool index_has(const struct group_index *ix, unsigned order, mbfs_grp_t grp)
 	const mbfs_grp_t word = grp >> 6;
 
 	return (rt_u64_read(&ix->words[order][word]) >> (grp & 63) & 1) &&
-	       (rt_u64_read(&ix->tops[order][word >> 6]) >> (word & 63) & 1);
+	       (rt_u64_read(&ix->tops[order][word >> 6]) >> (word & 63) & 1) &&
+	       (rt_u64_read(&ix->orders) >> order & 1);
 }
 
-/* The first word at or after @word that may not be zero; word_nr if none. */
-static mbfs_grp_t next_word(const struct group_index *ix, unsigned order, mbfs_grp_t word)
+uint64_t index_orders(const struct group_index *ix, unsigned from, unsigned end)
 {
-	while (word < ix->word_nr) {
-		uint64_t top = rt_u64_read(&ix->tops[order][word >> 6]) & (~0ull << (word & 63));
+	const uint64_t below = end < 64 ? (1ull << end) - 1 : ~0ull;
 
-		if (top)
-			return (word & ~63u) + (mbfs_grp_t)__builtin_ctzll(top);
-		word = (word | 63) + 1;
-	}
-	return ix->word_nr;
+	return from < end ? rt_u64_read(&ix->orders) & below & (~0ull << from) : 0;
 }
 
 mbfs_grp_t index_next(const struct group_index *ix, unsigned order, mbfs_grp_t from)

@@ -5,6 +5,7 @@
 
 #include <mbfs/types.h>
 
+#include "rt/percpu.h"
 #include "rt/sync.h"
 
 enum {
@@ -18,13 +19,16 @@ struct group_index {
 	mbfs_grp_t word_nr;	 /* [const] of words[k] */
 	rt_u64 *words[ORDER_NR]; /* [atomic] a bit for each group */
 	rt_u64 *tops[ORDER_NR];	 /* [atomic] a bit for each word that is not 0 */
-};
+	rt_u64 orders;		 /* [atomic] a bit for each order that has a group */
+} __attribute__((aligned(RT_SLOT_BYTES)));
 
 int index_open(struct group_index *ix, mbfs_grp_t grp_nr, unsigned order_nr);
 void index_close(struct group_index *ix); /* also one that failed to open, or all zero */
 /* From order *at to @to, -1: from or to none. Group lock held. */
 void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to);
 bool index_has(const struct group_index *ix, unsigned order, mbfs_grp_t grp);
+/* Bit per order in [from, end) that may have a group. */
+uint64_t index_orders(const struct group_index *ix, unsigned from, unsigned end);
 /* The first group at or after @from that is in @order; the number of groups if none. */
 mbfs_grp_t index_next(const struct group_index *ix, unsigned order, mbfs_grp_t from);
 

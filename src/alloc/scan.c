@@ -212,7 +212,7 @@ static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsign
 {
 	const mbfs_grp_t nr = ac->a->grp_nr;
 
-	for (int half = 0; half < 2; half++) {
+	for (int half = 0; half < (from > 0 ? 2 : 1); half++) {
 		mbfs_grp_t end = half ? from : nr;
 
 		for (mbfs_grp_t i = index_next(ix, order, half ? 0 : from); i < end;
@@ -223,40 +223,45 @@ static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsign
 	return false;
 }
 
+/* The same for orders [@order, @end), from the least or from the greatest on. */
+static bool orders_try(struct alloc_ctx *ac, const struct group_index *ix, unsigned order,
+		       unsigned end, bool down, mbfs_grp_t from, enum criterion cr, uint32_t want,
+		       struct best *best)
+{
+	uint64_t left = index_orders(ix, order, end);
+
+	while (left) {
+		order = down ? 63 - (unsigned)__builtin_clzll(left) :
+			       (unsigned)__builtin_ctzll(left);
+		left &= ~(1ull << order);
+		if (index_try(ac, ix, order, from, cr, want, best))
+			return true;
+	}
+	return false;
+}
+
 static bool criterion_try(struct alloc_ctx *ac, enum criterion cr, mbfs_grp_t from, uint32_t want,
 			  struct best *best)
 {
 	struct mbfs_alloc *a = ac->a;
-	unsigned order = order_ceil(want);
+	unsigned least = order_ceil(want), nr = a->order_nr;
 
 	switch (cr) {
 	case CR_POWER2_ALIGNED:
-		for (; order < a->order_nr; order++)
-			if (index_try(ac, &a->by_order, order, from, cr, want, best))
-				return true;
-		return false;
+		return orders_try(ac, &a->by_order, least, nr, false, from, cr, want, best);
 	case CR_GOAL_LEN_FAST:
+		return orders_try(ac, &a->by_frag, order_floor(want), nr, false, from, cr, want,
+				  best);
 	case CR_BEST_AVAIL_LEN:
-		for (order = order_floor(want); order < a->order_nr; order++)
-			if (index_try(ac, &a->by_frag, order, from, cr, want, best))
-				return true;
-		if (cr == CR_GOAL_LEN_FAST)
-			return false;
 		/* A group of short runs on average may still have a chunk that is large enough. */
-		for (order = order_ceil(want); order < a->order_nr; order++)
-			if (index_try(ac, &a->by_order, order, from, cr, want, best))
-				return true;
-		return false;
+		return orders_try(ac, &a->by_frag, order_floor(want), nr, false, from, cr, want,
+				  best) ||
+		       orders_try(ac, &a->by_order, least, nr, false, from, cr, want, best);
 	case CR_GOAL_LEN_SLOW:
 		/* Those that surely have a run so long, then those that may have one. */
-		for (; order < a->order_nr; order++)
-			if (index_try(ac, &a->by_order, order, from, cr, want, best))
-				return true;
-		for (order = order_ceil(want); order-- > order_least(want);)
-			if (order < a->order_nr &&
-			    index_try(ac, &a->by_order, order, from, cr, want, best))
-				return true;
-		return false;
+		return orders_try(ac, &a->by_order, least, nr, false, from, cr, want, best) ||
+		       orders_try(ac, &a->by_order, order_least(want), least < nr ? least : nr,
+				  true, from, cr, want, best);
 	case CR_ANY_FREE:
 		break;
 	}

@@ -43,6 +43,9 @@ START_TEST(index_matches_twin)
 		ck_assert_int_eq(at[grp], to);
 		ck_assert_uint_eq(index_next(&ix, order, from),
 				  naive_next(twin, nr, (int)order, from));
+		ck_assert_uint_eq(index_orders(&ix, order, ORDERS) >> order & 1,
+				  naive_next(twin, nr, (int)order, 0) < nr);
+		ck_assert_uint_eq(index_orders(&ix, 0, order) >> order, 0);
 		ck_assert_int_eq(index_has(&ix, order, grp), to == (int)order);
 	}
 	index_close(&ix);
