@@ -65,6 +65,11 @@ void ex_pages_free(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
+void ex_pages_drop(void *p, size_t bytes)
+{
+	madvise(p, bytes, MADV_DONTNEED);
+}
+
 #if EX_ASAN || EX_TSAN
 __attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void ex_copy_raw(
 	void *to, const void *from, size_t bytes)
@@ -100,6 +105,12 @@ int ex_arena_init(void)
 {
 	arena.base = ex_pages(ARENA_BYTES);
 	return arena.base ? 0 : -ENOMEM;
+}
+
+const char *ex_arena_base(size_t *bytes)
+{
+	*bytes = ARENA_BYTES;
+	return arena.base;
 }
 
 void ex_arena_end(void)

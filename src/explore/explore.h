@@ -57,6 +57,7 @@ struct explore_options {
 	enum explore_strategy strategy;
 	int bound;          /* dfs: preemptions; < 0: no bound */
 	bool no_cache;      /* dfs: without the cache */
+	bool no_local;      /* dfs: preempt also before operations on what threads do not share */
 	bool delay_bound;   /* dfs: a switch costs its distance in round-robin order */
 	unsigned depth;     /* pct: 0: 2, 3, 4 in turns */
 	uint64_t seed;      /* random, pct, pos */
@@ -88,6 +89,8 @@ enum explore_rule {
 	RULE_QUIESCE,      /* run RCU callbacks to the end */
 	RULE_GRACE,        /* callbacks wait for readers */
 	RULE_UNLOCK_POINT, /* a scheduling point at unlock */
+	RULE_LOCAL_AGAIN,  /* search again when objects turned out to be shared */
+	RULE_LOCAL_FREE,   /* freeing a block writes all that is in it */
 	RULE_NR
 };
 

@@ -160,10 +160,15 @@ static bool search_dfs(struct ex_world *w, const struct ex_dfs_config *cfg,
 		       enum explore_strategy name)
 {
 	bool plain = !cfg->sleep && !cfg->dpor, go_on;
+	uint64_t grown;
 
-	if (ex_dfs_start(w->opt, cfg))
-		return false;
-	go_on = search(w, plain ? &ex_strategy_dfs : &ex_strategy_dpor, name);
+	do {
+		grown = ex_shared_grown();
+		if (ex_dfs_start(w->opt, cfg))
+			return false;
+		go_on = search(w, plain ? &ex_strategy_dfs : &ex_strategy_dpor, name);
+	} while (go_on && ex_dfs_exhausted() && cfg->local && ex_shared_grown() != grown &&
+		 w->opt->drop_rule != RULE_LOCAL_AGAIN);
 	run.exhausted = ex_dfs_exhausted() && w->opt->strategy != EXPLORE_PORTFOLIO;
 	if (ex_dfs_exhausted())
 		run.res->bound = cfg->bound < 0 ? INT_MAX : cfg->bound;
@@ -192,6 +197,7 @@ static void search_portfolio(struct ex_world *w)
 	for (int bound = 0; bound < PORTFOLIO_BOUNDS; bound++) {
 		struct ex_dfs_config cfg = { .bound = bound,
 					     .cache = true,
+					     .local = !w->opt->no_local,
 					     .schedules = PORTFOLIO_DFS_SCHEDULES };
 
 		if (run.res->schedules >= limit)
@@ -292,6 +298,7 @@ static bool search_all(struct ex_world *w)
 	case EXPLORE_DFS:
 		cfg.bound = opt->bound;
 		cfg.cache = !opt->no_cache;
+		cfg.local = !opt->no_local;
 		cfg.delay = opt->delay_bound;
 		search_dfs(w, &cfg, EXPLORE_DFS);
 		return true;
@@ -364,7 +371,7 @@ enum explore_outcome explore_run(const struct explore_scenario *s,
 	memset(w->op_count, 0, sizeof(w->op_count));
 	run.start_ns = opt->now_ns ? opt->now_ns() : 0;
 	traps_set();
-	if (ex_world_setup(w)) {
+	if (ex_world_setup(w) && !ex_shared_start()) {
 		if (search_all(w)) {
 			w->opt = opt;
 			run_end(w);
@@ -381,6 +388,7 @@ enum explore_outcome explore_run(const struct explore_scenario *s,
 void explore_shutdown(void)
 {
 	ex_dfs_end();
+	ex_shared_end();
 	ex_set_end(&run.traces);
 	ex_set_end(&run.failing);
 	ex_pages_free(run.dev, 2 * DEVIATIONS_MAX * sizeof(*run.dev));

@@ -13,6 +13,7 @@ void ex_random_start(uint64_t seed, uint64_t schedules);
 struct ex_dfs_config {
 	int bound; /* < 0: none */
 	bool cache, sleep, dpor, delay;
+	bool local; /* no preemption before an operation on what is not shared */
 	uint64_t schedules; /* 0: no limit */
 };
 extern const struct ex_strategy ex_strategy_dfs, ex_strategy_dpor;
@@ -20,6 +21,13 @@ extern const struct ex_strategy ex_strategy_dfs, ex_strategy_dpor;
 int ex_dfs_start(const struct explore_options *opt, const struct ex_dfs_config *cfg);
 bool ex_dfs_exhausted(void);
 void ex_dfs_end(void);
+
+/* ---- shared.c: objects that threads share ---- */
+int ex_shared_start(void); /* none are known; -ENOMEM */
+void ex_shared_end(void);
+void ex_shared_note(const struct ex_world *w, const struct ex_thread *t); /* t's operation runs */
+bool ex_shared_local(const struct ex_op *op); /* it commutes with what others do */
+uint64_t ex_shared_grown(void); /* changes when an object turned out to be shared */
 
 /* ---- dpor.c: events of the execution and their races, for search_dfs.c ---- */
 int ex_dpor_start(const struct explore_options *opt);

@@ -3,6 +3,8 @@
  * Depth-first search over decisions, by running the execution again from its start. One node per
  * decision: which threads could run, which have been tried, which are to be tried.
  *
+ * Local: before an operation on an object that no two threads share (shared.c) nobody else is
+ * tried; who starts a search begins it again if objects became shared that it had passed over.
  * Bounded: switching away from a thread that could go on costs 1 (with delay_bound: the distance in
  * round-robin order); giving way and blocking cost nothing. Cache (CHESS): a state is the
  * happens-before relation so far, as a hash, with the running thread and the fairness sets; reached
@@ -190,6 +192,10 @@ static int dfs_pick(struct ex_world *w, const struct ex_choice *c)
 	n->self = c->yielded ? -1 : (int8_t)c->self;
 	n->lazy = c->lazy;
 	n->sleep = dfs.cfg.sleep ? dfs.sleep_now : 0;
+	if (dfs.cfg.local && n->self >= 0 && ex_shared_local(&w->sim.th[n->self].op)) {
+		n->todo = 1u << n->self;
+		return node_take(n, (unsigned)n->self);
+	}
 	may = affordable(n) & ~n->sleep;
 	if (!may || (dfs.cfg.cache && seen(w, n)))
 		return EX_PRUNE;
@@ -252,6 +258,12 @@ static void dfs_commit(struct ex_world *w, struct ex_thread *t)
 		ex_dpor_commit(w, t, dfs.depth - 1);
 }
 
+static void dfs_commit_plain(struct ex_world *w, struct ex_thread *t)
+{
+	if (dfs.cfg.local)
+		ex_shared_note(w, t);
+}
+
 static void dfs_state(struct ex_world *w)
 {
 	if (dfs.cfg.dpor)
@@ -279,6 +291,7 @@ const struct ex_strategy ex_strategy_dfs = {
 	.begin = dfs_begin,
 	.pick = dfs_pick,
 	.data = dfs_data,
+	.commit = dfs_commit_plain,
 	.next = dfs_next,
 };
 const struct ex_strategy ex_strategy_dpor = {

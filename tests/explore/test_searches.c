@@ -18,6 +18,7 @@ static struct explore_options count_all(enum explore_strategy strategy, bool cac
 	return (struct explore_options){ .strategy = strategy,
 					 .bound = -1,
 					 .no_cache = !cache,
+					 .no_local = !cache,
 					 .go_on = true,
 					 .max_steps = 500,
 					 .schedules = 500000 };
@@ -155,6 +156,33 @@ START_TEST(preemption_bound)
 }
 END_TEST
 
+/* Goal: to leave out preemptions before operations on what is not shared loses no class, at no
+ * bound. Method: the sets with and without, with and without the cache; and it saves schedules. */
+START_TEST(local_agrees)
+{
+	const struct toy *t = &toys[_i];
+
+	for (int bound = 0; countable(t) && bound < 4; bound++) {
+		struct explore_options opt = count_all(EXPLORE_DFS, false);
+
+		opt.bound = bound;
+		opt.schedules = 200000;
+		if (explore_run(&t->s, &opt, &full), full.schedules == opt.schedules)
+			return;
+		opt.no_local = false;
+		for (unsigned cache = 0; cache < 2; cache++) {
+			opt.no_cache = !cache;
+			explore_run(&t->s, &opt, &res);
+			ck_assert_msg(res.traces == full.traces &&
+					      res.trace_sum == full.trace_sum &&
+					      res.failing_sum == full.failing_sum,
+				      "%s to %d: %" PRIu64 " classes, without %" PRIu64, t->s.name,
+				      bound, full.traces, res.traces);
+		}
+	}
+}
+END_TEST
+
 /* Goal: PCT keeps its promise p >= 1 / (n * k^(d-1)). Method: 20,000 runs of three toys, d = 2. */
 START_TEST(pct_bound_holds)
 {
@@ -188,6 +216,8 @@ static bool rule_matters(enum explore_rule rule)
 							.bound = bound,
 							.schedules = 5000,
 							.max_steps = 500,
+							.no_local =
+								rule < RULE_LOCAL_AGAIN,
 							.go_on = true };
 			explore_run(&toys[i].s, &opt, &full);
 			opt.drop_rule = rule;
@@ -216,6 +246,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, strategies_find, 0, (int)toy_nr);
 	tcase_add_test(tc, closed_form);
 	tcase_add_test(tc, preemption_bound);
+	tcase_add_loop_test(tc, local_agrees, 0, (int)toy_nr);
 	tcase_add_test(tc, pct_bound_holds);
 	tcase_add_loop_test(tc, each_rule_matters, RULE_NONE + 1, RULE_NR);
 	suite_add_tcase(s, tc);
