@@ -53,6 +53,17 @@ struct mbfs_alloc_tune {
 	uint32_t min_to_scan;	 /* mb_min_to_scan 10 */
 	uint32_t best_avail_max_trim_order; /* 3 */
 	uint32_t widen_us[MBFS_POINT_NR];   /* 0: no delay */
+	/* true: free counts and PA lists are looked at under the group's lock only; false: first
+	 * without it, as the kernel does. Slower; to tell races of the looks from others. */
+	bool locked_checks;
+	/* NULL, or called at the points whose widen_us is not 0, instead of the delay. Holds no
+	 * lock there (detach-free: only where a sweep has dropped the group's lock). */
+	void (*at_point)(void *arg, enum mbfs_alloc_point point);
+	/* NULL, or called before a call sleeps until somebody else gives blocks back: what that
+	 * one may be waiting for has to be submitted now, as the kernel's schedule() does with a
+	 * plug. Holds no lock. A variant that spins never calls it. */
+	void (*before_wait)(void *arg);
+	void *hook_arg;
 };
 
 /* Variants in the order of DESIGN.md's table; NULL past the end. @holds: expected never to lose.

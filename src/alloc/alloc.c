@@ -57,6 +57,14 @@ const char *mbfs_alloc_point_name(enum mbfs_alloc_point point)
 	return (unsigned)point < MBFS_POINT_NR ? point_names[point] : NULL;
 }
 
+void alloc_point_held(struct mbfs_alloc *a, enum mbfs_alloc_point point)
+{
+	if (a->tune.at_point)
+		a->tune.at_point(a->tune.hook_arg, point);
+	else
+		rt_sleep_ns(a->tune.widen_us[point] * 1000ull);
+}
+
 /*
  * The change that made blocks available came before, the look at waiters_nr comes after; the fence
  * between pairs with the waiter's seq_cst increment of waiters_nr before it takes its key and looks
@@ -121,8 +129,9 @@ static bool should_retry(struct alloc_ctx *ac)
 		if (!busy)
 			break;
 	}
-	/* A run of all of it: what was freed may be enough, or only fragments. */
-	if (ac->req->flags & MBFS_ALLOC_CONTIG)
+	/* A run of all of it: what was freed may be enough, or fragments; no claim promises it.
+	 * The historic variants do not know such requests and decide as for any. */
+	if ((ac->req->flags & MBFS_ALLOC_CONTIG) && policy->pub.holds)
 		return freed > 0;
 	if (!policy->retry(ac, freed, busy))
 		return false;

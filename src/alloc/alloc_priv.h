@@ -222,10 +222,20 @@ static inline void stat_add(struct mbfs_alloc *a, unsigned cpu, unsigned stat, u
 	rt_stat_add(&a->stats[cpu].v[stat], n);
 }
 
+/* alloc.c: the delay, or what the tune has instead. */
+void alloc_point_held(struct mbfs_alloc *a, enum mbfs_alloc_point point);
+
 static inline void alloc_point(struct mbfs_alloc *a, enum mbfs_alloc_point point)
 {
 	if (__builtin_expect(a->tune.widen_us[point] != 0, 0))
-		rt_sleep_ns(a->tune.widen_us[point] * 1000ull);
+		alloc_point_held(a, point);
+}
+
+/* Before sleeping for what others hold. */
+static inline void alloc_before_wait(struct mbfs_alloc *a)
+{
+	if (a->tune.before_wait)
+		a->tune.before_wait(a->tune.hook_arg);
 }
 
 /* The same under a spinlock: no sleep. */

@@ -142,7 +142,8 @@ static bool list_is_empty(struct alloc_ctx *ac, struct group *g)
 {
 	/* As the kernel: the look at the list before the lock is taken is a race that it accepts.
 	 */
-	return rt_u32_read(&g->pa_nr) == 0 && (!ac->strict || !ac->a->policy->deleted_is_busy);
+	return rt_u32_read(&g->pa_nr) == 0 && !ac->a->tune.locked_checks &&
+	       (!ac->strict || !ac->a->policy->deleted_is_busy);
 }
 
 /*

@@ -134,7 +134,8 @@ static bool group_try(struct alloc_ctx *ac, struct group *g, enum criterion cr, 
 
 	stat_add(ac->a, ac->cpu, STAT_CR_CONSIDERED + cr, 1);
 	/* Strict: a racy 0 may be a lie by the time it is read; look under the lock. */
-	if (!ac->strict && rt_u32_read(&g->free_nr) < (any ? 1 : want))
+	if (!ac->strict && !ac->a->tune.locked_checks &&
+	    rt_u32_read(&g->free_nr) < (any ? 1 : want))
 		return false;
 	if (group_has(g, GROUP_BAD))
 		return false;

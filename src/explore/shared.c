@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which objects threads share, as far as the executions of a search have shown: those that two
- * threads have used and one has written. An operation on others commutes with all that other threads do, so
- * that a preemption before it is as good as one before the thread's next shared operation.
+ * threads have used and one has written. An operation on others commutes with all that other
+ * threads do, so that a preemption before it is as good as one before the next shared operation.
  *
  * By address: what an address has been in any execution counts. Freeing a block writes all of it.
  * What is not in the arena (RCU, the clock, threads) is shared. Plain accesses are not seen: where

@@ -43,6 +43,7 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 	}
 	if (rt_u32_read(&a->bad_nr) > 0 && !rt_event_changed(&a->arrive, ac->enospc.key))
 		return false;
+	alloc_before_wait(a);
 	start = rt_now_ns();
 	rt_event_wait(&a->arrive, ac->enospc.key);
 	stat_add(a, ac->cpu, STAT_WAITS, 1);

@@ -15,8 +15,10 @@
 static void barrier(struct alloc_ctx *ac)
 {
 	struct mbfs_alloc *a = ac->a;
-	uint64_t start = rt_now_ns(), ns, max = rt_u64_read(&a->barrier_max_ns);
+	uint64_t start, ns, max = rt_u64_read(&a->barrier_max_ns);
 
+	alloc_before_wait(a);
+	start = rt_now_ns();
 	rt_rcu_barrier();
 	ns = rt_now_ns() - start;
 	stat_add(a, ac->cpu, STAT_BARRIERS, 1);
