@@ -3,12 +3,14 @@
  * mbfs-explore: mbfs-race's other half, linked with the library that is built against the explorer.
  * mbfs-race runs it for --explore and replay; it has no state of its own.
  */
-#include "race/explore_race.h"
+#include "race/small_explore.h"
+#include "race/small_image.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,15 +21,16 @@ enum { EXIT_EXHAUSTED = 0, EXIT_USE = 2, EXIT_BUDGET = 3, EXIT_FOUND = 10 };
 struct args {
 	const char *scenario, *variants, *json, *trace, *svg, *html;
 	struct explore_options opt;
-	bool quiet;
+	bool quiet, fsck;
 };
 
 static const char usage_text[] =
 	"Usage: mbfs-race run SCENARIO --explore STRATEGY [OPTIONS]\n"
 	"       mbfs-race replay TOKEN [--stop-at N] [OPTIONS]\n"
 	"\n"
-	"Run the allocator's own sources under many schedules, one after the other, on one "
+	"Run the library's own sources under many schedules, one after the other, on one "
 	"thread.\n"
+	"SCENARIO: a name that mbfs-race list shows, a pattern ('fs-*'), or enospc-windows.\n"
 	"\n"
 	"  --explore STRATEGY     portfolio (dfs 0, 1, 2, then pct, pos, random), random, pct, "
 	"pos,\n"
@@ -42,6 +45,7 @@ static const char usage_text[] =
 	"  --trace FILE.json      the failure for Perfetto or chrome://tracing\n"
 	"  --svg FILE, --html FILE  the failure as a picture\n"
 	"  --stop-at N            replay: SIGTRAP before step N, for gdb\n"
+	"  --fsck                 fs-*: show every 1000th image to e2fsck -fn\n"
 	"  --quiet                no diagram\n"
 	"\n"
 	"Exit status: 0 nothing found, searched to the bound; 3 nothing found within the budget; "
@@ -78,7 +82,7 @@ static void progress(const struct explore_options *opt, uint64_t schedules, uint
 }
 
 enum { OPT_EXPLORE = 256, OPT_VARIANT, OPT_BOUND, OPT_DEPTH, OPT_SCHEDULES, OPT_SECONDS, OPT_SEED,
-       OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_HELP };
+       OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_FSCK, OPT_HELP };
 
 static const struct option long_opts[] = {
 	{ "explore", required_argument, NULL, OPT_EXPLORE },
@@ -94,6 +98,7 @@ static const struct option long_opts[] = {
 	{ "html", required_argument, NULL, OPT_HTML },
 	{ "stop-at", required_argument, NULL, OPT_STOP_AT },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "fsck", no_argument, NULL, OPT_FSCK },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -173,6 +178,9 @@ static int parse_opt(struct args *a, int opt, const char *arg)
 		return 0;
 	case OPT_QUIET:
 		a->quiet = true;
+		return 0;
+	case OPT_FSCK:
+		a->fsck = true;
 		return 0;
 	default:
 		return parse_number(a, opt, arg);
@@ -262,16 +270,29 @@ static void say(const struct explore_scenario *s, const struct args *a,
 	}
 }
 
-/* One variant. 0 or an exit status of bad use; *found and *budget are set. */
-static int run_one(const struct args *a, const char *variant, bool *found, bool *budget)
+/* Of so many executions one image is shown to e2fsck. */
+enum { FSCK_EVERY = 1000 };
+
+static bool fsck_sample(const void *bytes, size_t nr, char *wrong, size_t wrong_bytes)
+{
+	static unsigned seen;
+
+	return seen++ % FSCK_EVERY == 0 && small_image_damaged(bytes, nr, wrong, wrong_bytes);
+}
+
+/* One scenario and variant. 0 or an exit status of bad use; *found and *budget are set. */
+static int run_one(const struct args *a, const struct small_scenario *small,
+		   const struct mbfs_alloc_variant *variant, const void *image, bool *found,
+		   bool *budget)
 {
 	static struct explore_result res; /* large; one run at a time */
-	struct explore_race race;
+	struct small_explore race;
 	FILE *json = NULL;
 	int err = 0;
 
-	if (!explore_race_find(a->scenario, variant, &race))
-		return bad_use("no such scenario or variant: '%s', '%s'", a->scenario, variant);
+	small_explore_make(small, variant, &race);
+	race.image = image;
+	race.damaged = a->fsck ? fsck_sample : NULL;
 	if (a->json) {
 		json = strcmp(a->json, "-") == 0 ? stdout : fopen(a->json, "ae");
 		if (!json)
@@ -295,21 +316,43 @@ static int run_one(const struct args *a, const char *variant, bool *found, bool 
 	return err;
 }
 
-static int run_variants(const struct args *a)
+static int run_variants(const struct args *a, const struct small_scenario *small, bool *found,
+			bool *budget)
 {
 	char copy[256], *at = copy, *word;
 	const struct mbfs_alloc_variant *v;
-	bool found = false, budget = false;
+	struct mbfs_diag diag = { "" };
+	void *image;
 	int err = 0;
 
-	if (strcmp(a->variants, "all") == 0) {
+	if (small_image_make(small, &image, &diag))
+		return bad_use("%s", diag.text);
+	snprintf(copy, sizeof(copy), "%s", a->variants);
+	if (strcmp(a->variants, "all") == 0)
 		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !err; i++)
-			err = run_one(a, v->name, &found, &budget);
-	} else {
-		snprintf(copy, sizeof(copy), "%s", a->variants);
-		while (!err && (word = strsep(&at, ",")))
-			err = run_one(a, word, &found, &budget);
-	}
+			err = run_one(a, small, v, image, found, budget);
+	else
+		while (!err && (word = strsep(&at, ","))) {
+			v = mbfs_alloc_variant_find(word);
+			err = v ? run_one(a, small, v, image, found, budget) :
+				  bad_use("--variant %s: no such variant; mbfs-race list shows them",
+					  word);
+		}
+	small_image_free(small, image);
+	return err;
+}
+
+static int run_scenarios(const struct args *a)
+{
+	const struct small_scenario *small;
+	bool found = false, budget = false;
+	unsigned nr;
+	int err = 0;
+
+	for (nr = 0; !err && (small = small_match(a->scenario, nr)); nr++)
+		err = run_variants(a, small, &found, &budget);
+	if (nr == 0)
+		return bad_use("no such scenario: '%s'; mbfs-race list shows them", a->scenario);
 	if (err)
 		return err;
 	return found ? EXIT_FOUND : budget ? EXIT_BUDGET : EXIT_EXHAUSTED;
@@ -327,15 +370,15 @@ static int cmd_replay(struct args *a, const char *text)
 	a->opt.no_minimise = true;
 	a->scenario = tok.scenario;
 	a->variants = tok.variant;
-	return run_variants(a);
+	return run_scenarios(a);
 }
 
 static int cmd_list(void)
 {
-	const char *name, *summary;
+	const struct small_scenario *s;
 
-	for (unsigned i = 0; (name = explore_race_name(i, &summary)); i++)
-		printf("  %-16s %s\n", name, summary);
+	for (unsigned i = 0; (s = small_at(i)); i++)
+		printf("  %-19s %s\n", s->name, s->summary);
 	return 0;
 }
 
@@ -362,5 +405,5 @@ int main(int argc, char **argv)
 	err = parse_args(&a, argc - 2, argv + 2);
 	if (err)
 		return err;
-	return strcmp(argv[1], "run") == 0 ? run_variants(&a) : cmd_replay(&a, argv[2]);
+	return strcmp(argv[1], "run") == 0 ? run_scenarios(&a) : cmd_replay(&a, argv[2]);
 }

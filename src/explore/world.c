@@ -501,10 +501,13 @@ static void rcu_main(void *arg)
 void ex_start_rcu(struct ex_world *w)
 {
 	uint64_t hash = w->cur->hash;
+	uint32_t steps = w->sim.th[EX_RCU].steps, data_nr = w->sim.th[EX_RCU].data_nr;
 
 	if (w->sim.live & 1u << EX_RCU)
 		return;
 	thread_init(w, EX_RCU, rcu_main, w, "rcu");
+	w->sim.th[EX_RCU].steps = steps; /* its next life: deviations are told by what it has done */
+	w->sim.th[EX_RCU].data_nr = data_nr;
 	w->sim.th[EX_RCU].background = true;
 	w->sim.th[EX_RCU].hash = hash;
 	w->born |= 1u << EX_RCU;

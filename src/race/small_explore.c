@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who runs small scenarios here is the explorer. This file is linked with the library's explorer build. */
+#include "race/small_explore.h"
+
+#include <stdarg.h>
+
+static struct small_run *run_of(void *state)
+{
+	return state;
+}
+
+static void setup(void *state)
+{
+	const struct small_explore *x = explore_arg();
+	struct small_run *r = run_of(state);
+
+	*r = (struct small_run){ .s = x->small,
+				 .variant = x->variant,
+				 .image = x->image,
+				 .image_bytes = x->small->image_bytes,
+				 .state = r + 1 };
+	x->small->setup(r);
+}
+
+static void thread(void *state)
+{
+	struct small_run *r = run_of(state);
+
+	r->s->thread(r, explore_thread());
+}
+
+static void check(void *state)
+{
+	struct small_run *r = run_of(state);
+
+	r->s->check(r);
+}
+
+void small_explore_make(const struct small_scenario *small,
+			const struct mbfs_alloc_variant *variant, struct small_explore *out)
+{
+	*out = (struct small_explore){
+		.small = small,
+		.variant = variant,
+		.s = { .name = small->name,
+		       .variant = variant->name,
+		       .state_bytes = sizeof(struct small_run) + small->state_bytes,
+		       .arg = out,
+		       .setup = setup,
+		       .thread_nr = small->threads,
+		       .check = check },
+	};
+	for (unsigned i = 0; i < small->threads; i++)
+		out->s.threads[i].fn = thread;
+}
+
+void small_fail(struct small_run *r, const char *fmt, ...)
+{
+	char text[SMALL_TEXT_BYTES];
+	va_list ap;
+
+	(void)r;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	explore_fail("%s", text);
+}
+
+void small_name(struct small_run *r, const void *obj, const char *name)
+{
+	(void)r;
+	explore_name(obj, name);
+}
+
+int small_device(struct small_run *r, struct mbfs_bdev **out)
+{
+	return explore_bdev_open(r->image, r->image_bytes, out);
+}
+
+void small_device_done(struct small_run *r, struct mbfs_bdev *dev)
+{
+	const struct small_explore *x = explore_arg();
+	char wrong[SMALL_TEXT_BYTES];
+
+	if (x->damaged &&
+	    x->damaged(explore_bdev_bytes(dev), r->image_bytes, wrong, sizeof(wrong)))
+		explore_fail("%s", wrong);
+}
