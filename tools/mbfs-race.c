@@ -6,7 +6,10 @@
  * in the file of --json. Exit status: 0 every variant that should hold held, 1 one did not or
  * something broke, 2 bad use.
  */
+#include "race-small.h"
+
 #include "race/race.h"
+#include "race/small.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -381,6 +384,12 @@ static bool wants_explorer(int argc, char **argv)
 	return false;
 }
 
+static bool is_small(int argc, char **argv)
+{
+	return strcmp(argv[1], "run") == 0 && argc > 2 && !race_scenario_find(argv[2]) &&
+	       small_match(argv[2], 0);
+}
+
 static int run_explorer(char **argv)
 {
 	char path[PATH_MAX];
@@ -554,7 +563,7 @@ static int cmd_list(char **argv)
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);
-	printf("\nscenarios for run --explore\n");
+	printf("\nsmall scenarios, for run and for run --explore\n");
 	return run_explorer(argv);
 }
 
@@ -572,6 +581,8 @@ int main(int argc, char **argv)
 	}
 	if (wants_explorer(argc, argv))
 		return run_explorer(argv);
+	if (is_small(argc, argv))
+		return small_main(argc - 2, argv + 2);
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
 			fputs(usage_text, stdout);

@@ -21,6 +21,7 @@
 #include "race/small_image.h"
 #include "race/team.h"
 #include "rt/mem.h"
+#include "rt/rcu.h"
 #include "rt/sync.h"
 
 enum { POLL_NS = 1000000, FSCK_EVERY = 100 };
@@ -105,10 +106,12 @@ static int child(struct small_run *r, uint64_t rounds, uint64_t run_ms)
 	int err = 0;
 
 	r->state = rt_zalloc_aligned(64, r->s->state_bytes);
-	if (!r->state)
+	/* One user more than the rounds have: no round has to wait until the worker has ended. */
+	if (!r->state || rt_rcu_worker_start())
 		return EXIT_FAILURE;
 	while (!err && (rounds ? rt_u64_read(&sh->rounds) < rounds : rt_now_ns() < until))
 		err = round_run(r);
+	rt_rcu_worker_stop();
 	rt_free(r->state);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
