@@ -250,6 +250,13 @@ static inline void alloc_point_locked(struct mbfs_alloc *a, enum mbfs_alloc_poin
 		;
 }
 
+/* Blocks are about to be marked used or free in a buddy; as mb_mark_used() and mb_free_blocks(). */
+static inline void bump_buddy(struct mbfs_alloc *a, unsigned cpu)
+{
+	if (a->policy->bump & BUMP_BUDDY)
+		rt_counter_add_ordered(&a->seq, cpu, 1);
+}
+
 static inline mbfs_blk_t group_start(const struct mbfs_alloc *a, const struct group *g)
 {
 	return (mbfs_blk_t)g->idx * a->shape.blks_per_grp + a->shape.first_blk;

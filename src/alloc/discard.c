@@ -58,8 +58,6 @@ static void group_unlink_locked(struct group *g, struct pa *pa)
 
 static void count_discarded(struct mbfs_alloc *a, unsigned cpu, uint32_t freed)
 {
-	if (a->policy->bump & BUMP_BUDDY)
-		rt_counter_add_ordered(&a->seq, cpu, 1);
 	stat_add(a, cpu, STAT_DISCARDED, freed);
 	stat_add(a, cpu, STAT_PA_NR, (uint64_t)-1);
 	stat_add(a, cpu, STAT_PA_BLKS, -(uint64_t)freed);
@@ -118,6 +116,7 @@ static void detached_free_locked(struct alloc_ctx *ac, struct pa_list *detached,
 	if (!TAILQ_EMPTY(detached))
 		alloc_point_locked(a, MBFS_POINT_DETACH_FREE);
 	while ((pa = TAILQ_FIRST(detached))) {
+		bump_buddy(a, ac->cpu);
 		count_discarded(a, ac->cpu, pa_blocks_free_locked(a, pa));
 		bump_end(a, ac->cpu);
 		TAILQ_REMOVE(detached, pa, group_link);
@@ -203,6 +202,7 @@ static void deleted_free(struct mbfs_alloc *a, struct pa *pa, unsigned cpu)
 	alloc_point(a, MBFS_POINT_DELETED_FREE);
 	rt_spin_lock(&g->lock);
 	group_unlink_locked(g, pa);
+	bump_buddy(a, cpu); /* in the kernel's order: for a moment neither list nor counter tell */
 	count_discarded(a, cpu, pa_blocks_free_locked(a, pa));
 	rt_spin_unlock(&g->lock);
 	bump_end(a, cpu);

@@ -32,6 +32,7 @@ static int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu,
 	ok = bits_all_set(g->bits, start, len);
 	if (ok) {
 		a->store->bitmap_update(a->store_ctx, tx, g->idx, start, len, false);
+		bump_buddy(a, cpu);
 		buddy_free(a, g, start, len);
 	}
 	rt_spin_unlock(&g->lock);
@@ -39,8 +40,6 @@ static int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu,
 		rt_counter_add_ordered(&a->end, cpu, 1);
 	if (!ok)
 		return free_twice(a, g, start, len);
-	if (a->policy->bump & BUMP_BUDDY)
-		rt_counter_add_ordered(&a->seq, cpu, 1);
 	claim_give(a, cpu, len);
 	stat_add(a, cpu, STAT_BLOCKS_FREED, len);
 	return 0;

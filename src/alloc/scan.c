@@ -54,8 +54,7 @@ static void take_locked(struct alloc_ctx *ac, struct group *g, mbfs_clu_t start,
 	ac->grp = g;
 	ac->start = start;
 	ac->found = len;
-	if (ac->a->policy->bump & BUMP_BUDDY)
-		rt_counter_add_ordered(&ac->a->seq, ac->cpu, 1);
+	bump_buddy(ac->a, ac->cpu);
 	buddy_mark(ac->a, g, start, len);
 	pa_from_found(ac);
 }
