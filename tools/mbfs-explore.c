@@ -334,8 +334,9 @@ static int run_variants(const struct args *a, const struct small_scenario *small
 	else
 		while (!err && (word = strsep(&at, ","))) {
 			v = mbfs_alloc_variant_find(word);
-			err = v ? run_one(a, small, v, image, found, budget) :
-				  bad_use("--variant %s: no such variant; mbfs-race list shows them",
+			err = v ? run_one(a, small, v, image, found, budget)
+				: bad_use("--variant %s: no such variant; mbfs-race list shows "
+					  "them",
 					  word);
 		}
 	small_image_free(small, image);

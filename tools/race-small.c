@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Small scenarios by real threads: a row for each scenario and variant, how many rounds, in how many
- * of them something broke, and what broke first. The explorer says whether it can; this says how
- * often it does.
+ * Small scenarios by real threads: a row for each scenario and variant, how many rounds, in how
+ * many of them something broke, and what broke first. The explorer says whether it can; this says
+ * how often it does.
  */
 #include "race-small.h"
 
@@ -35,7 +35,8 @@ static const char usage_text[] =
 	"  --rounds R             so many rounds\n"
 	"  --seconds S            or so long (default 5)\n"
 	"  --grace SECONDS        a round that takes longer is stuck, and killed (default 5)\n"
-	"  --json FILE            append one JSON object a line (- is stdout, instead of the table)\n"
+	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
+	"table)\n"
 	"  --explore STRATEGY     under the schedule explorer: see mbfs-race run --explore --help\n"
 	"\n"
 	"Exit status: 0 nothing broke under claim-wait, 1 something did, 2 bad use.\n";

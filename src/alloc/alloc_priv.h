@@ -271,8 +271,7 @@ static inline bool group_has(const struct group *g, uint32_t state)
 void buddy_mark(struct mbfs_alloc *a, struct group *g, mbfs_clu_t start, uint32_t len);
 void buddy_free(struct mbfs_alloc *a, struct group *g, mbfs_clu_t start, uint32_t len);
 void buddy_build(struct mbfs_alloc *a, struct group *g); /* chunks and counters from bits */
-/* A free run of @want blocks out of a chunk of at least that order; false: no chunk is that large.
- */
+/* A free run of @want blocks out of a chunk of that order or more; false: none is that large. */
 bool buddy_take(const struct mbfs_alloc *a, const struct group *g, uint32_t want,
 		mbfs_clu_t *start);
 /* The start of the first chunk of @order at or after @from; the group's length if none. */
@@ -290,8 +289,8 @@ void group_index_update(struct mbfs_alloc *a, struct group *g); /* lock held */
 int claim_open(struct mbfs_alloc *a, uint64_t free_nr);
 void claim_close(struct mbfs_alloc *a);
 bool claim_take(struct mbfs_alloc *a, unsigned cpu, uint64_t n, bool root);
-void claim_give(struct mbfs_alloc *a, unsigned cpu,
-		uint64_t n);                       /* blocks are free to everybody again */
+/* Blocks are free to everybody again. */
+void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n);
 void claim_lose(struct mbfs_alloc *a, uint64_t n); /* fenced: they are nobody's any more */
 uint64_t claim_free(struct mbfs_alloc *a);         /* unclaimed, as good as can be told */
 
@@ -317,8 +316,7 @@ void pa_container_del(struct pa *pa);	     /* out of it, and free by RCU; no loc
 void lg_move_locked(struct locality_group *lg, struct pa *pa, int8_t to); /* -1: out of all lists */
 void pa_owner_wait(struct mbfs_alloc_file *f);
 
-/* discard.c */
-/* Take apart the PAs of one group until @need blocks are free; *busy: some were in use. */
+/* discard.c: take apart the PAs of one group until @need blocks are free; *busy: some were in use. */
 uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, bool *busy);
 uint32_t discard_all(struct alloc_ctx *ac, uint32_t need, bool *busy);
 void discard_file(struct mbfs_alloc_file *f);

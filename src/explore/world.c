@@ -506,7 +506,8 @@ void ex_start_rcu(struct ex_world *w)
 	if (w->sim.live & 1u << EX_RCU)
 		return;
 	thread_init(w, EX_RCU, rcu_main, w, "rcu");
-	w->sim.th[EX_RCU].steps = steps; /* its next life: deviations are told by what it has done */
+	w->sim.th[EX_RCU].steps =
+		steps; /* its next life: deviations are told by what it has done */
 	w->sim.th[EX_RCU].data_nr = data_nr;
 	w->sim.th[EX_RCU].background = true;
 	w->sim.th[EX_RCU].hash = hash;

@@ -6,16 +6,14 @@
  * happens while a writer looks for its block:
  *
  *   SWEEPS   nothing but other writers: the seed's race, and those of the fixes that followed
- *   DISCARD  the PA's file is closed and gives it back (window W2 of shared/notes/mballoc-history.md)
- *   BUSY     the PA's file takes a block from it (W3)
- *   CAP      another file takes block after block, and keeps more than it asked for; only ENOSPC at
- *            the cap on passes counts (W1), the other windows have scenarios of their own
- *   FREE     a block is freed; the writers may come too early, when ENOSPC is true
- *   ABBA     as BUSY, and between taking the block and marking it the file waits for I/O that the
- *            writer has plugged, as a commit does: submitted when the writer sleeps or is done, not
- *            when it yields (8c80fb312d7a)
- *   ABBA_DISCARD  as DISCARD, and the file waits in the same way before the blocks go back: a PA
- *            that stays on the list (70022da804f0)
+ *   DISCARD  the PA's file is closed and gives it back (window W2 of
+ * shared/notes/mballoc-history.md) BUSY     the PA's file takes a block from it (W3) CAP another
+ * file takes block after block, and keeps more than it asked for; only ENOSPC at the cap on passes
+ * counts (W1), the other windows have scenarios of their own FREE     a block is freed; the writers
+ * may come too early, when ENOSPC is true ABBA     as BUSY, and between taking the block and
+ * marking it the file waits for I/O that the writer has plugged, as a commit does: submitted when
+ * the writer sleeps or is done, not when it yields (8c80fb312d7a) ABBA_DISCARD  as DISCARD, and the
+ * file waits in the same way before the blocks go back: a PA that stays on the list (70022da804f0)
  *
  * In the last two nothing is hidden, and ENOSPC is true:
  *
@@ -141,7 +139,8 @@ static void make_fragments(struct small_run *r, struct state *s)
 	}
 }
 
-/* ---- a device of two groups: the first is full, the second has free blocks and a bad bitmap ---- */
+/* ---- a device of two groups: the first is full, the second has free blocks and a bad bitmap ----
+ */
 
 static int lost_grp_info(void *ctx, mbfs_grp_t grp, uint32_t *free_nr, bool *bad)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Who runs small scenarios here is the explorer. This file is linked with the library's explorer build. */
+/* Who runs small scenarios here is the explorer. This file is linked with the library's explorer
+ * build. */
 #include "race/small_explore.h"
 
 #include <stdarg.h>

@@ -41,7 +41,8 @@ static bool fine(struct small_run *r, const char *what, int64_t err, int also)
 {
 	if (err >= 0 || err == also)
 		return err >= 0;
-	small_fail(r, "%s: %s", what, err == -ENOSPC ? "ENOSPC although everything fits" : strerror((int)-err));
+	small_fail(r, "%s: %s", what,
+		   err == -ENOSPC ? "ENOSPC although everything fits" : strerror((int)-err));
 	return false;
 }
 
@@ -106,7 +107,8 @@ static void look(struct small_run *r, struct mbfs_file *f)
 	char buf[PIECE];
 	ssize_t n;
 
-	for (uint64_t off = 0; (n = mbfs_file_read(f, buf, sizeof(buf), off)) > 0; off += (uint64_t)n)
+	for (uint64_t off = 0; (n = mbfs_file_read(f, buf, sizeof(buf), off)) > 0;
+	     off += (uint64_t)n)
 		for (ssize_t i = 0; i < n; i++)
 			if (buf[i] != 0 && (buf[i] < 'A' || buf[i] > 'C')) {
 				small_fail(r, "byte %#x that nobody wrote", (unsigned char)buf[i]);
@@ -117,7 +119,8 @@ static void look(struct small_run *r, struct mbfs_file *f)
 
 static void files(struct small_run *r, unsigned me)
 {
-	static const char *const names[] = { "one", "two", "three" }, *const other[] = { "1", "2", "3" };
+	static const char *const names[] = { "one", "two", "three" }, *const other[] = { "1", "2",
+											 "3" };
 	struct state *s = r->state;
 	mbfs_ino_t ino = make(r, names[me]);
 	struct mbfs_file *f;
@@ -129,7 +132,8 @@ static void files(struct small_run *r, unsigned me)
 	put(r, f, (char)('A' + me), PIECE, 100, false);
 	fine(r, "truncate", mbfs_file_truncate(f, 600), 0);
 	mbfs_file_release(f);
-	fine(r, "rename", mbfs_fs_rename(s->fs, &cred, ROOT_INO, names[me], ROOT_INO, other[me], 0), 0);
+	fine(r, "rename", mbfs_fs_rename(s->fs, &cred, ROOT_INO, names[me], ROOT_INO, other[me], 0),
+	     0);
 	if (me != 0)
 		fine(r, "unlink", mbfs_fs_unlink(s->fs, ROOT_INO, other[me]), 0);
 	mbfs_fs_forget(s->fs, ino, 1);
@@ -162,10 +166,10 @@ static void names(struct small_run *r, unsigned me)
 	mbfs_ino_t ino;
 
 	if (me == 0) {
-		fine(r, "rename", mbfs_fs_rename(s->fs, &cred, ROOT_INO, "there", ROOT_INO, "here", 0),
-		     -ENOENT);
-		fine(r, "rename", mbfs_fs_rename(s->fs, &cred, ROOT_INO, "here", ROOT_INO, "there", 0),
-		     -ENOENT);
+		fine(r, "rename",
+		     mbfs_fs_rename(s->fs, &cred, ROOT_INO, "there", ROOT_INO, "here", 0), -ENOENT);
+		fine(r, "rename",
+		     mbfs_fs_rename(s->fs, &cred, ROOT_INO, "here", ROOT_INO, "there", 0), -ENOENT);
 		return;
 	}
 	ino = make(r, "here");
@@ -175,7 +179,8 @@ static void names(struct small_run *r, unsigned me)
 				    MBFS_RENAME_EXCHANGE), -ENOENT);
 		fine(r, "unlink", mbfs_fs_unlink(s->fs, ROOT_INO, "here"), -ENOENT);
 	} else if (fine(r, "lookup", mbfs_fs_lookup(s->fs, ROOT_INO, "there", &attr), -ENOENT)) {
-		if (fine(r, "link", mbfs_fs_link(s->fs, &cred, attr.ino, ROOT_INO, "link", &attr), -ENOENT))
+		if (fine(r, "link", mbfs_fs_link(s->fs, &cred, attr.ino, ROOT_INO, "link", &attr),
+			 -ENOENT))
 			mbfs_fs_forget(s->fs, attr.ino, 1);
 		mbfs_fs_forget(s->fs, attr.ino, 1);
 	}

@@ -118,7 +118,21 @@ static int child(struct small_run *r, uint64_t rounds, uint64_t run_ms)
 
 /* ---- the parent ---- */
 
-static void watch(pid_t pid, struct shared *sh, uint64_t grace_ms, struct small_tally *out)
+/* The last line of what the child said: a sanitizer's summary, an assertion. */
+static void last_words(FILE *log, char *to, size_t bytes)
+{
+	char line[SMALL_TEXT_BYTES];
+
+	rewind(log);
+	while (fgets(line, sizeof(line), log)) {
+		line[strcspn(line, "\n\"")] = '\0';
+		if (line[0])
+			snprintf(to, bytes, "%s", line);
+	}
+}
+
+static void watch(pid_t pid, struct shared *sh, uint64_t grace_ms, FILE *log,
+		  struct small_tally *out)
 {
 	uint64_t moved_at = rt_now_ns(), seen = 0, now;
 	int status;
@@ -143,6 +157,7 @@ static void watch(pid_t pid, struct shared *sh, uint64_t grace_ms, struct small_
 		return;
 	out->died = true;
 	snprintf(out->text, sizeof(out->text), "the process ended with status %d", status);
+	last_words(log, out->text, sizeof(out->text));
 }
 
 static int fork_and_watch(struct small_run *r, uint64_t rounds, uint64_t run_ms, uint64_t grace_ms,
@@ -150,15 +165,22 @@ static int fork_and_watch(struct small_run *r, uint64_t rounds, uint64_t run_ms,
 {
 	struct shared *sh = r->runner;
 	uint64_t start = rt_now_ns();
+	FILE *log = tmpfile(); /* a message each round would drown the table */
 	pid_t pid;
 
 	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		return diag_set(diag, -errno, "cannot fork: %s", strerror(errno));
-	if (pid == 0)
+	pid = log ? fork() : -1;
+	if (pid < 0) {
+		if (log)
+			fclose(log);
+		return diag_set(diag, -errno, "cannot start a process: %s", strerror(errno));
+	}
+	if (pid == 0) {
+		dup2(fileno(log), STDERR_FILENO);
 		_exit(child(r, rounds, run_ms));
-	watch(pid, sh, grace_ms, out);
+	}
+	watch(pid, sh, grace_ms, log, out);
+	fclose(log);
 	out->ns = rt_now_ns() - start;
 	out->rounds = rt_u64_read(&sh->rounds);
 	out->lost = rt_u64_read(&sh->lost) + (out->stuck || out->died);

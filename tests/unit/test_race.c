@@ -3,6 +3,7 @@
 
 #include "race/race.h"
 #include "race/race_priv.h"
+#include "race/small_image.h"
 
 #include <string.h>
 
@@ -110,6 +111,48 @@ START_TEST(files_of_all_writers_fit)
 }
 END_TEST
 
+/* Goal: e2fsck's word reaches a scenario. Method: a fresh image, and the same with a count changed.
+ */
+START_TEST(damage_is_seen)
+{
+	const struct small_scenario *s = small_match("fs-files", 0);
+	char wrong[SMALL_TEXT_BYTES];
+	struct mbfs_diag diag = { "" };
+	uint8_t *copy;
+	void *image;
+
+	ck_assert_msg(small_image_make(s, &image, &diag) == 0, "%s", diag.text);
+	ck_assert_msg(!small_image_damaged(image, s->image_bytes, wrong, sizeof(wrong)), "%s",
+		      wrong);
+	copy = rt_alloc(s->image_bytes);
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, image, s->image_bytes);
+	copy[5 * 1024] ^= 0xff; /* some table of the first group */
+	copy[3 * 1024 + 7] ^= 0x10;
+	ck_assert(small_image_damaged(copy, s->image_bytes, wrong, sizeof(wrong)));
+	ck_assert_msg(strncmp(wrong, "e2fsck: ", 8) == 0, "%s", wrong);
+	rt_free(copy);
+	small_image_free(s, image);
+}
+END_TEST
+
+/* Goal: patterns and names mean what small.h says. */
+START_TEST(patterns_match)
+{
+	unsigned nr = 0;
+
+	while (small_match("enospc-windows", nr))
+		nr++;
+	ck_assert_uint_eq(nr, 3);
+	ck_assert_str_eq(small_match("enospc", 0)->name, "enospc");
+	ck_assert_ptr_null(small_match("enospc", 1));
+	ck_assert_ptr_null(small_match("no*", 0));
+	for (nr = 0; small_match("*", nr); nr++)
+		ck_assert_ptr_eq(small_match("*", nr), small_at(nr));
+	ck_assert_ptr_null(small_at(nr));
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("race");
@@ -120,6 +163,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, merge_adds);
 	tcase_add_test(tc, stats_are_read_by_name);
 	tcase_add_loop_test(tc, files_of_all_writers_fit, 0, 4);
+	tcase_add_test(tc, damage_is_seen);
+	tcase_add_test(tc, patterns_match);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Goal: each small scenario ends under each variant as small.expect says, by every schedule up to a bound; real
+# threads agree where they can. Method: bounded searches, a replay of each finding; a second of rounds.
+# test_small.sh [--print]: --print makes small.expect's lines anew.
+set -euo pipefail
+
+RACE=${MBFS_BUILD:?}/bin/mbfs-race
+HERE=$(cd "$(dirname "$0")" && pwd)
+DIR=$(mktemp -d)
+trap 'rm -rf --one-file-system "$DIR"' EXIT
+# Sanitizers cost 5 to 20 times.
+MOST=2
+grep -q "^MBFS_SANITIZE:.*=." "$MBFS_BUILD/CMakeCache.txt" && MOST=1
+
+die()
+{
+	echo "$*" >&2
+	exit 1
+}
+
+# field NAME - of $DIR/json
+field()
+{
+	sed 's/.*"'"$1"'":"\{0,1\}\([^",}]*\).*/\1/' "$DIR/json"
+}
+
+# outcome SCENARIO VARIANT BOUND
+outcome()
+{
+	local status=0
+	"$RACE" run "$1" --variant "$2" --explore dfs --bound "$3" --seconds 300 --json - >"$DIR/json" 2>"$DIR/err" ||
+		status=$?
+	case $status:$(field verdict) in
+	0:*) echo holds ;;
+	10:livelock) echo livelock ;;
+	10:*) echo fails ;;
+	*) die "run $1 --variant $2 --bound $3: status $status: $(cat "$DIR/json" "$DIR/err")" ;;
+	esac
+}
+
+if [ "${1:-}" = --print ]; then
+	"$RACE" list | awk '/^small scenarios/ { on = 1; next } on && $1 ~ /^enospc/ { print $1 }' |
+		while read -r scenario; do
+			for variant in pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait; do
+				most=2
+				[ "${scenario%-3}" = "$scenario" ] || most=1
+				for bound in 0 1 2; do
+					[ $bound -gt $most ] && continue
+					what=$(outcome "$scenario" $variant $bound)
+					at=$bound
+					[ "$what" = holds ] || break
+				done
+				printf '%-19s %-11s %-8s %s\n' "$scenario" $variant "$what" $at
+			done
+		done
+	exit 0
+fi
+
+schedules=0 lines=0
+while read -r scenario variant want bound; do
+	[ "$want" = holds ] && [ "$bound" -gt $MOST ] && bound=$MOST
+	got=$(outcome "$scenario" "$variant" "$bound")
+	[ "$got" = "$want" ] || die "$scenario $variant: $got, not $want, to $bound preemptions: $(cat "$DIR/json")"
+	schedules=$((schedules + $(field schedules)))
+	lines=$((lines + 1))
+	[ "$got" = holds ] && continue
+	token=$(sed 's/.*"token":"\([^"]*\)".*/\1/' "$DIR/json")
+	"$RACE" replay "$token" --quiet >"$DIR/out" && die "$scenario $variant: $token: nothing found"
+	[ "$got" = livelock ] || grep -q "false ENOSPC" "$DIR/out" || die "$token: $(cat "$DIR/out")"
+done < <(grep -v '^#' "$HERE/small.expect")
+
+# Real threads: what cannot fail does not, and what always does is seen.
+"$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
+"$RACE" run 'fs-*' --seconds 0.5 >"$DIR/out" || die "fs: $(cat "$DIR/out")"
+"$RACE" run enospc-abba --variant 5.10 --rounds 1000 --grace 1 --json - >"$DIR/json"
+[ "$(field result)" = stuck ] || die "5.10 is not stuck: $(cat "$DIR/json")"
+"$RACE" run enospc-abba --variant 6.0 --rounds 1000 --json - >"$DIR/json"
+[ "$(field result)" = loses ] || die "6.0 does not lose: $(cat "$DIR/json")"
+for bad in "run enospc-busy --rounds x" "run enospc-busy --variant nope" "run enospc-busy --mount" "run enospc-no*"; do
+	status=0
+	# shellcheck disable=SC2086
+	"$RACE" $bad >"$DIR/out" 2>"$DIR/err" || status=$?
+	[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] || die "$bad: status $status: $(cat "$DIR/err")"
+done
+echo "$schedules schedules explored for $lines lines of small.expect"
