@@ -316,7 +316,7 @@ void pa_container_del(struct pa *pa);	     /* out of it, and free by RCU; no loc
 void lg_move_locked(struct locality_group *lg, struct pa *pa, int8_t to); /* -1: out of all lists */
 void pa_owner_wait(struct mbfs_alloc_file *f);
 
-/* discard.c: take apart the PAs of one group until @need blocks are free; *busy: some were in use. */
+/* discard.c: take apart PAs of one group until @need blocks are free; *busy: some were in use. */
 uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, bool *busy);
 uint32_t discard_all(struct alloc_ctx *ac, uint32_t need, bool *busy);
 void discard_file(struct mbfs_alloc_file *f);
