@@ -221,6 +221,29 @@ static struct block *block_of(const void *addr)
 	return NULL;
 }
 
+bool explore_is_alive(const void *p)
+{
+	const struct block *b = block_of(p);
+
+	return b && b->mark == BLOCK_LIVE;
+}
+
+void explore_each_made_in(const char *func, void (*fn)(const void *p, unsigned nr, void *arg),
+			  void *arg)
+{
+	unsigned nr = 0;
+
+	for (const struct block *b = arena.last; b; b = b->prev)
+		nr += b->made && strcmp(b->made->func, func) == 0;
+	for (const struct block *b = arena.last; b; b = b->prev) {
+		if (!b->made || strcmp(b->made->func, func) != 0)
+			continue;
+		if (b->mark == BLOCK_LIVE)
+			fn(b + 1, nr, arg);
+		nr--;
+	}
+}
+
 static _Noreturn void used_after_free(const struct ex_world *w, const struct block *b,
 				      const struct ex_thread *t, const struct ex_op *op)
 {

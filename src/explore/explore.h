@@ -23,9 +23,12 @@
 enum {
 	EXPLORE_THREADS_MAX = 8, /* of a scenario */
 	EXPLORE_TEXT_BYTES = 1024,
+	EXPLORE_DETAIL_BYTES = 8192,
 	EXPLORE_TOKEN_BYTES = 4096,
 	EXPLORE_KINDS_MAX = 64,
 };
+
+struct explore_obs;
 
 struct explore_scenario {
 	const char *name, *variant; /* no ':' in them */
@@ -39,6 +42,12 @@ struct explore_scenario {
 	} threads[EXPLORE_THREADS_MAX];
 	void (*check)(void *state); /* at quiescence; may be NULL */
 	bool may_leak;              /* the check tears nothing down */
+	/*
+	 * Tells the values that the pictures show, with explore_show_*(); NULL: none. Called at the
+	 * start of the execution that is recorded and after each of its events, as explore_peek()
+	 * is on; never while searching. The world stands still: locks may be held by others.
+	 */
+	void (*observe)(void *state, struct explore_obs *obs);
 };
 
 enum explore_strategy {
@@ -126,6 +135,19 @@ struct explore_event {
 	int line;
 };
 
+/* What a scenario's observe() tells: names, and each change of a value. */
+struct explore_value {
+	const char *name;  /* "group 0: free" */
+	const char *brief; /* what the columns call it; NULL: they leave it out */
+};
+struct explore_change {
+	uint32_t after; /* so many events had happened; 0: at the start */
+	uint32_t value; /* index of its name */
+	bool is_number;
+	int64_t number;
+	const char *text; /* what is shown; NULL: it is gone */
+};
+
 struct explore_result {
 	enum explore_outcome outcome;
 	enum explore_verdict verdict;
@@ -146,6 +168,11 @@ struct explore_result {
 	char token[EXPLORE_TOKEN_BYTES];
 	const struct explore_event *events; /* valid until the next explore_run() */
 	uint32_t event_nr;
+	const struct explore_value *values; /* likewise */
+	uint32_t value_nr;
+	const struct explore_change *changes; /* by @after */
+	uint32_t change_nr;
+	char detail[EXPLORE_DETAIL_BYTES]; /* where each thread stands, in lines; or "" */
 	unsigned thread_nr;
 	const char *thread_name[32]; /* by explore_event.thread; NULL: none */
 };
@@ -186,6 +213,20 @@ unsigned explore_choose(unsigned n);
 void explore_point_at(const struct ex_site *site);
 /* What @obj (a lock, an atomic, ...) is called in traces. Call it in the set-up; a literal. */
 void explore_name(const void *obj, const char *name);
+/*
+ * Between peek(true) and peek(false) nothing is a scheduling point and mutexes and spinlocks are
+ * not taken: a look at the state as it is. Call nothing that changes it, or waits for others.
+ */
+void explore_peek(bool on);
+/* For observe(). @name, @fmt: copied; @brief: a literal or NULL. The same @name once per call. */
+void explore_show_number(struct explore_obs *obs, const char *name, const char *brief, int64_t n);
+void explore_show_text(struct explore_obs *obs, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* @p lies in memory that rt_alloc() gave out and that is not freed: reading it is safe. */
+bool explore_is_alive(const void *p);
+/* What the function @func allocated, youngest first; nr counts from 1, freed ones too. */
+void explore_each_made_in(const char *func, void (*fn)(const void *p, unsigned nr, void *arg),
+			  void *arg);
 const void *explore_arg(void);
 unsigned explore_thread(void); /* 0 .. thread_nr-1 in the scenario's threads */
 

@@ -108,6 +108,8 @@ static void lock_got(struct ex_lock *l, bool spin, const struct ex_site *site)
 
 void ex_lock_take(struct ex_lock *l, bool spin, bool nested, const struct ex_site *site)
 {
+	if (ex_world->peeking)
+		return;
 	check_alive(&l->o, spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, site);
 	rank_check(ex_world->cur, l, l->rank, nested, site);
 	ex_point(spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, &l->o, NULL, l, 0, site);
@@ -128,6 +130,8 @@ void ex_lock_drop(struct ex_lock *l, bool spin, const struct ex_site *site)
 {
 	struct ex_thread *t = ex_world->cur;
 
+	if (ex_world->peeking)
+		return;
 	if (ex_world->opt->drop_rule != RULE_UNLOCK_POINT)
 		ex_point(spin ? EX_SPIN_UNLOCK : EX_MUTEX_UNLOCK, &l->o, NULL, l, 0, site);
 	held_pop(t, l, l->rank, site);

@@ -31,6 +31,8 @@ static void crashed(int sig, siginfo_t *info, void *ctx)
 	struct ex_world *w = ex_world;
 
 	(void)ctx;
+	if (w && ex_observe_crashed())
+		return;
 	if (!w || w->phase == EX_IDLE || !w->cur || !w->in_fiber) {
 		signal(sig, SIG_DFL);
 		raise(sig);
@@ -282,6 +284,7 @@ static void tell_failure(struct ex_world *w)
 	ex_token_write(w, w->opt->seed, res->token, sizeof(res->token));
 	res->events = w->events;
 	res->event_nr = w->event_nr;
+	ex_observe_tell(res);
 	tell_threads(w);
 }
 
@@ -394,5 +397,6 @@ void explore_shutdown(void)
 	ex_pages_free(run.dev, 2 * DEVIATIONS_MAX * sizeof(*run.dev));
 	ex_pages_free(run.alt_stack, ALT_STACK_BYTES);
 	memset(&run, 0, sizeof(run));
+	ex_observe_end();
 	ex_world_end();
 }

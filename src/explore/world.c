@@ -91,6 +91,7 @@ void ex_stop(enum explore_verdict v, const char *fmt, ...)
 	struct ex_world *w = ex_world;
 	va_list ap;
 
+	ex_observe_crashed();
 	if (w->verdict == EXPLORE_OK) {
 		w->verdict = v;
 		va_start(ap, fmt);
@@ -339,6 +340,8 @@ void ex_point(enum ex_kind kind, struct ex_obj *o1, struct ex_obj *o2, const voi
 	struct ex_world *w = ex_world;
 	struct ex_thread *t = w->cur;
 
+	if (__builtin_expect(w->peeking, 0))
+		return;
 	check_atomic(t, kind, site);
 	t->op = (struct ex_op){
 		(uint8_t)kind, ex_kind_flags[kind], false, site, o1, o2, addr, arg
@@ -664,6 +667,7 @@ void ex_world_run(struct ex_world *w)
 	w->phase = EX_EXPLORE;
 	w->in_fiber = true;
 	ex_fair_reset(w);
+	ex_observe_start(w);
 	w->strat->begin(w);
 	prime_all(w);
 	if (w->verdict == EXPLORE_OK) {
@@ -675,6 +679,7 @@ void ex_world_run(struct ex_world *w)
 	w->path_nr = w->step;
 	w->trace_hash = trace_hash(w);
 	w->event = NULL;
+	ex_observe_stop(w);
 	if (w->pruned || w->verdict != EXPLORE_OK)
 		return;
 	if (w->step > w->longest)

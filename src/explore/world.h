@@ -180,6 +180,7 @@ struct ex_world {
 	struct ex_thread *cur;
 	enum ex_phase phase;
 	bool priming, recording, record_next, pruned;
+	bool peeking; /* explore_peek() */
 	bool in_fiber; /* code under test runs, or the scheduler on its stack */
 	const struct explore_scenario *scn;
 	const struct explore_options *opt;
@@ -264,9 +265,24 @@ void ex_text(struct ex_world *w, const char *fmt, ...) __attribute__((format(pri
 void ex_format(char *to, size_t bytes, const char *fmt, va_list ap);
 void ex_deadlock(struct ex_world *w);
 void ex_livelock(struct ex_world *w);
+void ex_note_waits(struct ex_world *w);
+void ex_detail(struct ex_world *w, char *to, size_t bytes); /* where each thread stands */
 const char *ex_obj_name(struct ex_world *w, const void *addr, const struct ex_site *site);
 void ex_record(struct ex_world *w, struct ex_thread *t);
 const char *ex_short_file(const char *file);
 char ex_letter(int tid);
+
+/* ---- observe.c: of the execution that is recorded ---- */
+int ex_observe_init(void);
+void ex_observe_end(void);
+void ex_observe_start(struct ex_world *w);
+void ex_observe(struct ex_world *w);      /* after each event */
+void ex_observe_stop(struct ex_world *w); /* when it is over, on the engine's stack */
+bool ex_observe_crashed(void); /* does not return if observe() did it; else false */
+void ex_observe_tell(struct explore_result *res);
+
+/* ---- stack.c ---- */
+/* "f < g < h" of a thread that stands still; returns its length, 0: cannot tell. */
+int ex_stack_text(const struct ex_fiber *f, char *to, size_t bytes);
 
 #endif
