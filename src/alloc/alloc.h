@@ -73,6 +73,37 @@ bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len);
  */
 MBFS_MUST_CHECK int alloc_free_ready(struct mbfs_alloc *a, const struct mbfs_run *run);
 
+/*
+ * A look at a world that stands still (explorer): no lock is taken, nothing is changed. Bitmaps are
+ * of blks_per_grp bits, in whole 8-byte words.
+ */
+struct alloc_peek_group {
+	bool loaded;
+	uint32_t buddy_nr; /* blocks free in the buddy */
+	uint32_t disk_nr;  /* clear in the disk bitmap, which is put into @disk */
+};
+struct alloc_peek_pa {
+	uint64_t owner; /* file's id, or CPU */
+	mbfs_clu_t start;
+	uint32_t len, free, busy;
+	uint32_t held; /* blocks that neither the buddy nor a file has; 0: given back */
+	bool is_group, deleted;
+	bool listed; /* on its group's list */
+	bool owned;  /* in its file's tree or its CPU's lists */
+};
+struct alloc_peek_counters {
+	mbfs_grp_t grp_nr;
+	uint32_t blks_per_grp;
+	uint64_t unclaimed, claimed, seq, begin, end, waiters;
+};
+void alloc_peek_group(const struct mbfs_alloc *a, mbfs_grp_t grp, uint8_t *disk,
+		      struct alloc_peek_group *out);
+/* @mem: what pa_make() allocated; youngest first, @taken starts as zeros. @alive: may be read.
+ * False: it has no blocks yet, or those of another group. */
+bool alloc_peek_pa(const void *mem, mbfs_grp_t grp, const uint8_t *disk, uint8_t *taken,
+		   bool (*alive)(const void *p), struct alloc_peek_pa *out);
+void alloc_peek_counters(struct mbfs_alloc *a, struct alloc_peek_counters *out);
+
 /* The allocator's bitmaps over gdt and buffers. Close after the allocator. */
 struct store_disk;
 int store_disk_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct gdt *gdt,

@@ -36,6 +36,8 @@ struct small_scenario {
 	uint64_t image_bytes;
 	void (*setup)(struct small_run *r);
 	void (*thread)(struct small_run *r, unsigned me);
+	/* The allocator, for whoever shows its state along the way; NULL: not shown. */
+	struct mbfs_alloc *(*alloc)(struct small_run *r);
 	/* Threads have ended: invariants, then give everything back. */
 	void (*check)(struct small_run *r);
 };
@@ -51,6 +53,13 @@ const struct small_scenario *small_match(const char *pattern, unsigned idx);
 /* ---- what a runner provides ---- */
 /* What broke, in words of the domain. May return; the execution has failed. */
 void small_fail(struct small_run *r, const char *fmt, ...) MBFS_PRINTF(2, 3);
+/*
+ * While @on the caller looks, and the world stands still if the runner can make it: under the
+ * explorer nothing that is called is a step, and no lock is taken. Nothing may be changed.
+ */
+void small_look(struct small_run *r, bool on);
+/* Where the free blocks of s->alloc() are, in words; @to: SMALL_TEXT_BYTES. small_look() is on. */
+void small_where(struct small_run *r, char *to);
 /* What @obj is called in diagrams; a literal. */
 void small_name(struct small_run *r, const void *obj, const char *name);
 /* A device that starts as a copy of the image, for the set-up. -ENOMEM. */

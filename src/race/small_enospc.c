@@ -223,18 +223,17 @@ static void setup(struct small_run *r)
 
 static void lost_the_race(struct small_run *r, unsigned me)
 {
-	struct state *s = r->state;
-	struct mbfs_alloc_group_info g;
-	struct mbfs_alloc_stats st;
+	char where[SMALL_TEXT_BYTES];
 
-	mbfs_alloc_stats(s->a, &st);
-	if (mbfs_alloc_group_info(s->a, 0, &g))
-		g.free_nr = 0;
-	small_fail(r,
-		   "false ENOSPC for %c: %llu blocks are free, %u of them in the buddy, %llu in "
-		   "%llu PAs, the rest on the way",
-		   'A' + (int)me, (unsigned long long)st.free_nr, g.free_nr,
-		   (unsigned long long)st.pa_blks, (unsigned long long)st.pa_nr);
+	small_look(r, true);
+	small_where(r, where);
+	small_look(r, false);
+	small_fail(r, "false ENOSPC for %c: %s", 'A' + (int)me, where);
+}
+
+static struct mbfs_alloc *alloc(struct small_run *r)
+{
+	return ((struct state *)r->state)->a;
 }
 
 /* An ENOSPC that this scenario does not count. */
@@ -243,7 +242,9 @@ static bool not_ours(struct small_run *r)
 	struct state *s = r->state;
 	struct mbfs_alloc_stats st;
 
+	small_look(r, true);
 	mbfs_alloc_stats(s->a, &st);
+	small_look(r, false);
 	if (shape(r) == FREE) /* it may be true */
 		return st.claim_failed > 0 && st.false_enospc == 0;
 	return shape(r) == CAP && st.cap_hits == 0;
@@ -370,7 +371,7 @@ static void check(struct small_run *r)
 #define ROW(name_, threads_, shape_, summary_)                                           \
 	{ .name = name_, .summary = summary_, .threads = threads_, .shape = shape_,      \
 	  .state_bytes = sizeof(struct state), .setup = setup, .thread = thread,         \
-	  .check = check }
+	  .alloc = alloc, .check = check }
 
 const struct small_scenario small_enospc[] = {
 	ROW("enospc", 2, SWEEPS, "2 writers, the blocks in another file's PA: the seed"),

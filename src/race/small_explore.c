@@ -5,9 +5,23 @@
 
 #include <stdarg.h>
 
+#include "base/containers.h"
+#include "race/small_observe.h"
+
+/* The explorer's state: a run, what the observer remembers of it, the scenario's own. */
+struct room {
+	struct small_run run;
+	uint64_t emptied;
+} __attribute__((aligned(64)));
+
 static struct small_run *run_of(void *state)
 {
-	return state;
+	return &((struct room *)state)->run;
+}
+
+static struct room *room_of(struct small_run *r)
+{
+	return container_of(r, struct room, run);
 }
 
 static void setup(void *state)
@@ -19,7 +33,7 @@ static void setup(void *state)
 				 .variant = x->variant,
 				 .image = x->image,
 				 .image_bytes = x->small->image_bytes,
-				 .state = r + 1 };
+				 .state = (struct room *)state + 1 };
 	x->small->setup(r);
 }
 
@@ -37,6 +51,13 @@ static void check(void *state)
 	r->s->check(r);
 }
 
+static void observe(void *state, struct explore_obs *obs)
+{
+	struct small_run *r = run_of(state);
+
+	small_observe(r->s->alloc(r), &room_of(r)->emptied, obs);
+}
+
 void small_explore_make(const struct small_scenario *small,
 			const struct mbfs_alloc_variant *variant, struct small_explore *out)
 {
@@ -45,11 +66,12 @@ void small_explore_make(const struct small_scenario *small,
 		.variant = variant,
 		.s = { .name = small->name,
 		       .variant = variant->name,
-		       .state_bytes = sizeof(struct small_run) + small->state_bytes,
+		       .state_bytes = sizeof(struct room) + small->state_bytes,
 		       .arg = out,
 		       .setup = setup,
 		       .thread_nr = small->threads,
-		       .check = check },
+		       .check = check,
+		       .observe = small->alloc ? observe : NULL },
 	};
 	for (unsigned i = 0; i < small->threads; i++)
 		out->s.threads[i].fn = thread;
@@ -65,6 +87,17 @@ void small_fail(struct small_run *r, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	explore_fail("%s", text);
+}
+
+void small_look(struct small_run *r, bool on)
+{
+	(void)r;
+	explore_peek(on);
+}
+
+void small_where(struct small_run *r, char *to)
+{
+	small_observe_text(r->s->alloc(r), &room_of(r)->emptied, to, SMALL_TEXT_BYTES);
 }
 
 void small_name(struct small_run *r, const void *obj, const char *name)

@@ -53,6 +53,27 @@ void small_name(struct small_run *r, const void *obj, const char *name)
 	(void)r, (void)obj, (void)name;
 }
 
+void small_look(struct small_run *r, bool on)
+{
+	(void)r, (void)on; /* real threads go on */
+}
+
+void small_where(struct small_run *r, char *to)
+{
+	struct mbfs_alloc *a = r->s->alloc(r);
+	struct mbfs_alloc_group_info g;
+	struct mbfs_alloc_stats st;
+
+	mbfs_alloc_stats(a, &st);
+	if (mbfs_alloc_group_info(a, 0, &g))
+		g.free_nr = 0;
+	snprintf(to, SMALL_TEXT_BYTES,
+		 "%llu blocks are free, %u of them in the buddy, %llu in %llu PAs, the rest on the "
+		 "way",
+		 (unsigned long long)st.free_nr, g.free_nr, (unsigned long long)st.pa_blks,
+		 (unsigned long long)st.pa_nr);
+}
+
 int small_device(struct small_run *r, struct mbfs_bdev **out)
 {
 	int err = mbfs_bdev_open_mem(r->image_bytes, out);
