@@ -462,43 +462,6 @@ START_TEST(nondeterminism_is_told)
 }
 END_TEST
 
-/* ---- pictures ---- */
-
-static char picture[1 << 20];
-
-static const char *draw(int (*fn)(FILE *out, const struct explore_result *r))
-{
-	FILE *f = fmemopen(picture, sizeof(picture), "w");
-
-	ck_assert_int_eq(fn(f, &res), 0);
-	fclose(f);
-	return picture;
-}
-
-/* Goal: the columns are what a kernel developer draws. Method: a golden text. */
-START_TEST(columns_of_a_lost_update)
-{
-	static const char want[] = "A (cpu0)                                          B (cpu1)\n"
-				   "------------------------------------------------  "
-				   "------------------------------------------------\n"
-				   "w->a == 0                explore/scenarios.c:61\n";
-	struct explore_options opt = { .strategy = EXPLORE_DFS, .bound = 1 };
-	char *line;
-
-	explore_run(&toy_find("lossy")->s, &opt, &res);
-	draw(explore_draw_columns);
-	line = strstr(picture, "explore/scen");
-	ck_assert_ptr_nonnull(line);
-	ck_assert_mem_eq(picture, want, 100); /* head; line numbers may move */
-	ck_assert_ptr_nonnull(strstr(picture, "w->a == 0"));
-	ck_assert_ptr_nonnull(strstr(picture, "w->a = 1"));
-	ck_assert_ptr_nonnull(strstr(picture, "=> scenario failed: "));
-	ck_assert_ptr_nonnull(strstr(draw(explore_draw_trace), "\"ph\":\"X\""));
-	ck_assert_ptr_nonnull(strstr(draw(explore_draw_svg), "</svg>"));
-	ck_assert_ptr_nonnull(strstr(draw(explore_draw_html), "</html>"));
-}
-END_TEST
-
 static Suite *suite(void)
 {
 	Suite *s = suite_create("engine");
@@ -513,7 +476,6 @@ static Suite *suite(void)
 	tcase_add_test(tc, threads_of_the_setup_live_on);
 	tcase_add_test(tc, allocations_fail);
 	tcase_add_test(tc, nondeterminism_is_told);
-	tcase_add_test(tc, columns_of_a_lost_update);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -78,5 +78,5 @@ done
 python3 -m json.tool "$DIR/t.json" >/dev/null
 grep -q "</svg>" "$DIR/t.svg"
 grep -q "</html>" "$DIR/t.html"
-grep -q "^A (cpu0)" "$DIR/out" || die "no diagram: $(cat "$DIR/out")"
+grep -q "^ *A (cpu0)" "$DIR/out" || die "no diagram: $(cat "$DIR/out")"
 echo "$found losses found and replayed; 6.0-fixed, begin-end and claim-wait hold"
