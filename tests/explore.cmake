@@ -10,6 +10,7 @@ function(mbfs_explore_test name)
 			     ENVIRONMENT "CK_DEFAULT_TIMEOUT=240;TSAN_OPTIONS=halt_on_error=1 detect_deadlocks=0")
 endfunction()
 
+find_package(Python3 COMPONENTS Interpreter)
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
 mbfs_explore_test(test_explore explore/test_engine.c explore/scenarios.c)
 mbfs_explore_test(test_pictures explore/test_pictures.c explore/scenarios.c)
@@ -17,6 +18,12 @@ mbfs_explore_test(test_conform_explore explore/test_conform_explore.c explore/co
 mbfs_explore_test(test_alloc_explore explore/test_alloc_explore.c)
 mbfs_explore_test(test_fs_explore explore/test_fs_explore.c)
 mbfs_test(test_conform_native explore explore/test_conform_native.c explore/conform.c)
+if(Python3_Interpreter_FOUND)
+	add_test(NAME explore/pictures COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/test_pictures.py
+		 ${CMAKE_BINARY_DIR}/bin $<TARGET_FILE:test_pictures>)
+	set_tests_properties(explore/pictures PROPERTIES LABELS explore TIMEOUT 300
+			     ENVIRONMENT "TSAN_OPTIONS=detect_deadlocks=0")
+endif()
 add_test(NAME explore/nm COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/explore/nm.sh $<TARGET_FILE:mbfs-explore>)
 set_tests_properties(explore/nm PROPERTIES LABELS explore TIMEOUT 60)
 if(NOT MBFS_SANITIZE STREQUAL "")
