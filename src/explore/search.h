@@ -31,8 +31,8 @@ uint64_t ex_shared_grown(void); /* changes when an object turned out to be share
 
 /* ---- dpor.c: events of the execution and their races, for search_dfs.c ---- */
 int ex_dpor_start(const struct explore_options *opt);
-void ex_dpor_begin(struct ex_world *w);
-void ex_dpor_state(struct ex_world *w);
+void ex_dpor_begin(uint32_t fresh); /* first node whose operation is not the last execution's */
+void ex_dpor_state(struct ex_world *w, uint32_t depth);
 void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node);
 void ex_dpor_end(void);
 /* search_dfs.c's: thread @tid must be tried at @node; it was not enabled there: @could may do. */

@@ -30,6 +30,7 @@ static struct {
 	struct node *nodes;
 	uint32_t nr;    /* nodes of the prefix */
 	uint32_t depth; /* of this execution */
+	uint32_t fresh; /* first node whose operation is not that of the last execution */
 	struct ex_dfs_config cfg;
 	struct ex_set cache;
 	uint32_t sleep_now;
@@ -46,7 +47,7 @@ int ex_dfs_start(const struct explore_options *opt, const struct ex_dfs_config *
 	ex_set_end(&dfs.cache);
 	if (!dfs.nodes || (cfg->cache && ex_set_init(&dfs.cache, 1 << 12)))
 		return -ENOMEM;
-	dfs.nr = 0;
+	dfs.nr = dfs.fresh = 0;
 	dfs.cfg = *cfg;
 	dfs.left = cfg->schedules;
 	dfs.exhausted = false;
@@ -69,11 +70,16 @@ bool ex_dfs_exhausted(void)
 
 static void dfs_begin(struct ex_world *w)
 {
+	(void)w;
 	dfs.depth = 0;
 	dfs.sleep_now = 0;
 	dfs.used = 0;
+	/* After a choice that is data the operation before it is looked at again. */
+	dfs.fresh = dfs.nr > 0 ? dfs.nr - 1 : 0;
+	while (dfs.fresh > 0 && dfs.nodes[dfs.fresh].is_data)
+		dfs.fresh--;
 	if (dfs.cfg.dpor)
-		ex_dpor_begin(w);
+		ex_dpor_begin(dfs.fresh);
 }
 
 /* ---- budget ---- */
@@ -247,6 +253,8 @@ static void dfs_commit(struct ex_world *w, struct ex_thread *t)
 	const struct node *n = &dfs.nodes[dfs.depth - 1];
 	uint32_t pool = (n->sleep | n->done) & ~(1u << n->chosen) & w->sim.live, next = 0;
 
+	if (dfs.depth <= dfs.fresh)
+		return;
 	for (uint32_t m = pool; m; m &= m - 1) {
 		int u = __builtin_ctz(m);
 
@@ -266,8 +274,9 @@ static void dfs_commit_plain(struct ex_world *w, struct ex_thread *t)
 
 static void dfs_state(struct ex_world *w)
 {
-	if (dfs.cfg.dpor)
-		ex_dpor_state(w);
+	if (dfs.cfg.dpor && dfs.depth > dfs.fresh)
+		ex_dpor_state(w, dfs.depth);
+	w->born = 0;
 }
 
 bool ex_dfs_was_candidate(uint32_t node, int tid)
