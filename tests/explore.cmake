@@ -12,6 +12,7 @@ endfunction()
 
 find_package(Python3 COMPONENTS Interpreter)
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
+mbfs_explore_test(test_jobs explore/test_jobs.c explore/scenarios.c)
 mbfs_explore_test(test_explore explore/test_engine.c explore/scenarios.c)
 mbfs_explore_test(test_pictures explore/test_pictures.c explore/scenarios.c)
 mbfs_explore_test(test_conform_explore explore/test_conform_explore.c explore/conform.c)

@@ -401,7 +401,7 @@ int main(int argc, char **argv)
 	if (argc < 3 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "replay") != 0))
 		return bad_use("run SCENARIO or replay TOKEN is wanted");
 	if (isatty(STDERR_FILENO))
-		a.opt.progress = progress;
+		(void)progress;
 	a.scenario = argv[2];
 	err = parse_args(&a, argc - 2, argv + 2);
 	if (err)

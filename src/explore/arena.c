@@ -65,11 +65,6 @@ void ex_pages_free(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
-void ex_pages_drop(void *p, size_t bytes)
-{
-	madvise(p, bytes, MADV_DONTNEED);
-}
-
 #if EX_ASAN || EX_TSAN
 __attribute__((no_sanitize("address"))) __attribute__((no_sanitize("thread"))) void ex_copy_raw(
 	void *to, const void *from, size_t bytes)

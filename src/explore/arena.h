@@ -21,7 +21,6 @@ void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op);
 void ex_arena_check_leaks(struct ex_world *w); /* and writes after free; sets the verdict */
 void *ex_pages(size_t bytes);                  /* the engine's own memory */
 void ex_pages_free(void *p, size_t bytes);
-void ex_pages_drop(void *p, size_t bytes); /* all zeros again */
 const char *ex_arena_base(size_t *bytes);
 
 /* Without the sanitizers looking: stacks and memory of other fibers. */

@@ -274,8 +274,8 @@ static uint32_t racing(uint32_t i, bool wr, const uint32_t *clock)
 
 static uint32_t racing_free(uint32_t e, const struct ex_op *op, const uint32_t *clock)
 {
-	while (e != NONE && (happened_before(&dp.events[e], clock) ||
-			     !in_block(&dp.events[e].op, op)))
+	while (e != NONE &&
+	       (happened_before(&dp.events[e], clock) || !in_block(&dp.events[e].op, op)))
 		e = dp.events[e].free_before;
 	return e;
 }

@@ -62,6 +62,13 @@ enum explore_strategy {
 	EXPLORE_STRATEGY_NR
 };
 
+struct explore_progress {
+	uint64_t schedules, ns;
+	uint64_t traces; /* with jobs: at most so many are distinct */
+	uint64_t left;   /* schedules, an estimate; 0: not known */
+	double unseen;   /* as in explore_result */
+};
+
 struct explore_options {
 	enum explore_strategy strategy;
 	int bound;          /* dfs: preemptions; < 0: no bound */
@@ -70,10 +77,14 @@ struct explore_options {
 	bool delay_bound;   /* dfs: a switch costs its distance in round-robin order */
 	unsigned depth;     /* pct: 0: 2, 3, 4 in turns */
 	uint64_t seed;      /* random, pct, pos */
-	uint64_t schedules; /* at most; 0: no limit (dfs, sleep, dpor), 10,000 (others) */
+	uint64_t schedules; /* at most; 0: no limit (dfs, sleep, dpor), 10,000 (others), 100,000
+			       (portfolio). With shards: dfs, sleep, dpor: of each shard */
 	uint64_t max_steps; /* livelock; 0: 20 times the longest run, at least 20,000 */
 	bool go_on;         /* count failures instead of stopping at the first */
 	bool no_minimise;
+	unsigned jobs;            /* processes; 0, 1: no other than this one */
+	unsigned shard, shards;   /* part shard of 1..shards of the search; 0: all of it */
+	bool histogram;           /* fill explore_result.objects; costs a fifth of the speed */
 	unsigned cpus;            /* virtual CPUs of rt_cpus_init(c, 0); 0: 2 */
 	unsigned alloc_fails;     /* so many allocations of a run may fail: a choice at each */
 	const char *token;        /* replay */
@@ -81,8 +92,8 @@ struct explore_options {
 	unsigned drop_rule;       /* tests: the scheduler's rule to leave out (explore_rule) */
 	uint64_t (*now_ns)(void); /* for seconds and progress; NULL: none */
 	uint64_t budget_ns;       /* with now_ns; 0: no limit */
-	void (*progress)(const struct explore_options *opt, uint64_t schedules, uint64_t traces);
-	bool (*stop)(void); /* asked now and then */
+	void (*progress)(const struct explore_progress *now); /* with now_ns, twice a second */
+	bool (*stop)(void);                                   /* asked now and then */
 };
 
 /* Rules of the scheduler and the reductions; leaving one out must break a test. */
@@ -115,7 +126,7 @@ enum explore_verdict {
 	EXPLORE_DOUBLE_FREE,
 	EXPLORE_LEAK,
 	EXPLORE_MISUSE, /* unlocks what it does not hold, ends with locks held, ... */
-	EXPLORE_CRASH,  /* SIGSEGV and its like */
+	EXPLORE_CRASH,  /* SIGSEGV and its like; with jobs: whatever ended a process */
 	EXPLORE_NONDET, /* the scenario is not deterministic */
 	EXPLORE_VERDICT_NR
 };
@@ -148,6 +159,13 @@ struct explore_change {
 	const char *text; /* what is shown; NULL: it is gone */
 };
 
+/* Visible operations on an object, in all executions. Objects of one name are counted as one. */
+struct explore_object {
+	char name[56];
+	uint64_t ops;
+	uint32_t threads; /* bit per thread that used it; from bit 2: the scenario's */
+};
+
 struct explore_result {
 	enum explore_outcome outcome;
 	enum explore_verdict verdict;
@@ -161,6 +179,13 @@ struct explore_result {
 	uint64_t first;                  /* schedule that failed first, from 1 */
 	uint64_t trace_sum, failing_sum; /* order-free hashes of the two sets */
 	uint64_t ns;
+	uint64_t left; /* schedules that the last bounded or complete search had left, an estimate
+			  (search_dfs.c); 0: none, or not known */
+	double unseen; /* Good and Turing's estimate of the probability that one more draw is of a
+			  class not seen; < 0: nothing was drawn */
+	uint64_t shared_sum; /* dfs: of the set of objects it took for shared */
+	const struct explore_object *objects; /* with histogram: most used first; as events */
+	uint32_t object_nr;
 	uint64_t op_count[EXPLORE_KINDS_MAX]; /* visible operations by kind */
 	uint32_t switches, switches_found;    /* deviations of the token; before minimising */
 	uint64_t reruns;                      /* executions that minimising took */

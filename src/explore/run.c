@@ -11,18 +11,11 @@
 #include <signal.h>
 #include <string.h>
 
-enum { DEVIATIONS_MAX = 1 << 15, ALT_STACK_BYTES = 1 << 16, ASK_EVERY = 64 };
+enum { ALT_STACK_BYTES = 1 << 16, ASK_EVERY = 64, TELL_NS = 500000000 };
 
-static struct {
-	struct explore_result *res;
-	struct ex_set traces, failing;
-	struct ex_deviation *dev; /* of the first failure; twice DEVIATIONS_MAX */
-	unsigned dev_nr;
-	bool found, exhausted;
-	uint64_t start_ns;
-	void *alt_stack;
-	bool traps_set;
-} run;
+struct ex_run ex_run;
+static void *alt_stack;
+static bool traps_are_set;
 
 /* ---- crashes of the code under test ---- */
 
@@ -59,30 +52,30 @@ static void traps_set(void)
 
 	if (EX_ASAN || EX_TSAN)
 		return; /* they report by themselves */
-	if (!run.alt_stack)
-		run.alt_stack = ex_pages(ALT_STACK_BYTES);
-	alt.ss_sp = run.alt_stack;
-	if (!run.alt_stack || sigaltstack(&alt, &old_alt))
+	if (!alt_stack)
+		alt_stack = ex_pages(ALT_STACK_BYTES);
+	alt.ss_sp = alt_stack;
+	if (!alt_stack || sigaltstack(&alt, &old_alt))
 		return;
 	for (unsigned i = 0; i < TRAPS; i++)
 		sigaction(trap_signals[i], &sa, &old_traps[i]);
-	run.traps_set = true;
+	traps_are_set = true;
 }
 
 static void traps_clear(void)
 {
-	if (!run.traps_set)
+	if (!traps_are_set)
 		return;
 	for (unsigned i = 0; i < TRAPS; i++)
 		sigaction(trap_signals[i], &old_traps[i], NULL);
 	old_alt.ss_flags &= SS_DISABLE;
 	sigaltstack(&old_alt, NULL);
-	run.traps_set = false;
+	traps_are_set = false;
 }
 
 /* ---- one search ---- */
 
-static void step_limit(struct ex_world *w)
+void ex_step_limit(struct ex_world *w)
 {
 	w->max_steps = w->opt->max_steps;
 	if (w->max_steps)
@@ -94,62 +87,109 @@ static void step_limit(struct ex_world *w)
 
 static void note_failure(struct ex_world *w)
 {
-	struct explore_result *res = run.res;
+	struct explore_result *res = ex_run.res;
 	bool was_new;
 
 	res->failures++;
-	ex_set_get(&run.failing, w->trace_hash, &was_new);
-	if (run.found)
+	ex_set_get(&ex_run.failing, w->trace_hash, &was_new);
+	if (ex_run.found)
 		return;
-	run.found = true;
+	ex_run.found = true;
 	res->first = res->schedules;
 	res->verdict = w->verdict;
 	memcpy(res->text, w->text, sizeof(res->text));
-	run.dev_nr = ex_deviations(w, run.dev, DEVIATIONS_MAX);
+	ex_run.dev_nr = ex_deviations(w, ex_run.dev, EX_DEVIATIONS_MAX);
 	ex_token_write(w, w->opt->seed, res->token, sizeof(res->token));
+}
+
+/* @times: drawn so often; what is not drawn counts as twice. */
+void ex_trace_add(uint64_t key, int64_t times)
+{
+	struct ex_set_slot *slot;
+	bool was_new;
+
+	slot = ex_set_get(&ex_run.traces, key, &was_new);
+	if (!slot)
+		return;
+	ex_run.single_nr -= !was_new && slot->value == 1;
+	slot->value = was_new ? times : slot->value + times;
+	ex_run.single_nr += slot->value == 1;
 }
 
 static void count(struct ex_world *w)
 {
-	struct explore_result *res = run.res;
-	bool was_new;
+	struct explore_result *res = ex_run.res;
 
 	res->schedules++;
 	if (w->pruned && w->verdict == EXPLORE_OK) {
 		res->cut++;
 		return;
 	}
-	ex_set_get(&run.traces, w->trace_hash, &was_new);
+	ex_run.drawn_nr += ex_run.draws;
+	ex_trace_add(w->trace_hash, ex_run.draws ? 1 : 2);
 	if (w->verdict != EXPLORE_OK)
 		note_failure(w);
+}
+
+uint64_t ex_left(uint64_t nr, double done)
+{
+	double left = done > 0 ? (double)nr * (1 - done) / done : 0;
+
+	return left < 1e18 ? (uint64_t)left : 1000000000000000000ull;
+}
+
+static double unseen(void)
+{
+	return ex_run.drawn_nr ? (double)ex_run.single_nr / (double)ex_run.drawn_nr : -1;
+}
+
+static void tell_progress(const struct explore_options *opt, uint64_t now)
+{
+	struct explore_progress p = { .schedules = ex_run.res->schedules,
+				      .ns = now - ex_run.start_ns,
+				      .traces = ex_run.traces.nr,
+				      .unseen = unseen() };
+
+	ex_run.told_ns = now;
+	if (!ex_run.draws)
+		p.left = ex_left(p.schedules - ex_run.before_nr, ex_dfs_done());
+	opt->progress(&p);
 }
 
 static bool time_is_up(const struct ex_world *w)
 {
 	const struct explore_options *opt = w->opt;
+	uint64_t now;
 
-	if (run.res->schedules % ASK_EVERY)
+	if (ex_jobs_tick(w))
+		return true;
+	if (ex_run.res->schedules % ASK_EVERY)
 		return false;
-	if (opt->progress && run.res->schedules % 65536 == 0)
-		opt->progress(opt, run.res->schedules, run.traces.nr);
 	if (opt->stop && opt->stop())
 		return true;
-	return opt->now_ns && opt->budget_ns && opt->now_ns() - run.start_ns >= opt->budget_ns;
+	if (!opt->now_ns)
+		return false;
+	now = opt->now_ns();
+	if (opt->progress && now - ex_run.told_ns >= TELL_NS)
+		tell_progress(opt, now);
+	return opt->budget_ns && now - ex_run.start_ns >= opt->budget_ns;
 }
 
-/* True when the search is to go on with other means. */
-static bool search(struct ex_world *w, const struct ex_strategy *strat, enum explore_strategy name)
+bool ex_search(struct ex_world *w, const struct ex_strategy *strat, enum explore_strategy name)
 {
+	struct explore_result *res = ex_run.res;
 	bool more = true;
 
 	w->strat = strat;
+	if (w->opt->histogram)
+		ex_objects_start(&w->strat);
 	while (more) {
-		step_limit(w);
+		ex_step_limit(w);
 		ex_world_run(w);
 		count(w);
-		if (run.found && run.res->first == run.res->schedules)
-			run.res->strategy = name;
-		if (run.found && !w->opt->go_on)
+		if (ex_run.found && res->first == res->schedules)
+			res->strategy = name;
+		if (ex_run.found && !w->opt->go_on)
 			return false;
 		more = strat->next(w);
 		if (time_is_up(w))
@@ -158,43 +198,84 @@ static bool search(struct ex_world *w, const struct ex_strategy *strat, enum exp
 	return true;
 }
 
-static bool search_dfs(struct ex_world *w, const struct ex_dfs_config *cfg,
-		       enum explore_strategy name)
+static bool search_dfs_once(struct ex_world *w, const struct ex_dfs_config *cfg,
+			    enum explore_strategy name)
 {
+	struct ex_stage stage = { .name = name, .cfg = *cfg, .schedules = cfg->schedules };
 	bool plain = !cfg->sleep && !cfg->dpor, go_on;
-	uint64_t grown;
+	uint64_t before = ex_run.res->schedules;
 
-	do {
-		grown = ex_shared_grown();
-		if (ex_dfs_start(w->opt, cfg))
-			return false;
-		go_on = search(w, plain ? &ex_strategy_dfs : &ex_strategy_dpor, name);
-	} while (go_on && ex_dfs_exhausted() && cfg->local && ex_shared_grown() != grown &&
-		 w->opt->drop_rule != RULE_LOCAL_AGAIN);
-	run.exhausted = ex_dfs_exhausted() && w->opt->strategy != EXPLORE_PORTFOLIO;
-	if (ex_dfs_exhausted())
-		run.res->bound = cfg->bound < 0 ? INT_MAX : cfg->bound;
+	if (ex_jobs_wanted(w->opt))
+		return ex_jobs_stage(w, &stage);
+	if (ex_dfs_start(w->opt, cfg))
+		return false;
+	ex_run.draws = false;
+	ex_run.before_nr = before;
+	go_on = ex_search(w, plain ? &ex_strategy_dfs : &ex_strategy_dpor, name);
+	ex_run.exhausted = ex_dfs_exhausted();
+	ex_run.res->left = ex_left(ex_run.res->schedules - before, ex_dfs_done());
 	return go_on;
 }
 
-static bool search_random(struct ex_world *w, enum explore_strategy name, uint64_t seed,
-			  uint64_t schedules)
+/* Again and again, until no object turned out to be shared that the search took for local. */
+static bool search_dfs(struct ex_world *w, const struct ex_dfs_config *cfg,
+		       enum explore_strategy name)
+{
+	bool go_on, grown;
+
+	if (cfg->local && w->opt->shards > 1)
+		ex_jobs_discover(w);
+	if (ex_run.found && !w->opt->go_on)
+		return false;
+	do {
+		uint64_t before = ex_shared_grown();
+
+		go_on = search_dfs_once(w, cfg, name);
+		grown = cfg->local && ex_shared_grown() != before &&
+			w->opt->drop_rule != RULE_LOCAL_AGAIN;
+	} while (go_on && ex_run.exhausted && grown);
+	if (grown)
+		ex_run.exhausted = false;
+	if (ex_run.exhausted)
+		ex_run.res->bound = cfg->bound < 0 ? INT_MAX : cfg->bound;
+	return go_on;
+}
+
+bool ex_search_drawing(struct ex_world *w, enum explore_strategy name, uint64_t seed,
+		       uint64_t schedules)
 {
 	const struct ex_strategy *strat = name == EXPLORE_PCT   ? &ex_strategy_pct
 					  : name == EXPLORE_POS ? &ex_strategy_pos
 								: &ex_strategy_random;
 
 	ex_random_start(seed, schedules);
-	return search(w, strat, name);
+	ex_run.draws = true;
+	return ex_search(w, strat, name);
 }
 
-enum { PORTFOLIO_BOUNDS = 3, PORTFOLIO_DFS_SCHEDULES = 200000, PORTFOLIO_SLICE = 2000 };
+static bool search_random(struct ex_world *w, uint64_t schedules)
+{
+	struct ex_stage stage = { .name = w->opt->strategy, .draws = true, .schedules = schedules };
+
+	if (ex_jobs_wanted(w->opt))
+		return ex_jobs_stage(w, &stage);
+	return ex_search_drawing(w, stage.name, w->opt->seed, schedules);
+}
+
+enum { PORTFOLIO_BOUNDS = 3, PORTFOLIO_DFS_SCHEDULES = 200000, PORTFOLIO_SCHEDULES = 100000 };
+
+enum explore_strategy ex_portfolio_turn(uint64_t turn)
+{
+	static const enum explore_strategy turns[] = { EXPLORE_PCT, EXPLORE_POS, EXPLORE_RANDOM };
+
+	return turns[turn % 3];
+}
 
 /* Bounded first: short counterexamples, and a bound to claim. Then those that draw, in turns. */
 static void search_portfolio(struct ex_world *w)
 {
-	static const enum explore_strategy turns[] = { EXPLORE_PCT, EXPLORE_POS, EXPLORE_RANDOM };
-	uint64_t limit = w->opt->schedules ? w->opt->schedules : 100000;
+	uint64_t limit = w->opt->schedules ? w->opt->schedules : PORTFOLIO_SCHEDULES;
+	struct ex_stage draws = { .name = EXPLORE_PORTFOLIO, .draws = true };
 
 	for (int bound = 0; bound < PORTFOLIO_BOUNDS; bound++) {
 		struct ex_dfs_config cfg = { .bound = bound,
@@ -202,15 +283,24 @@ static void search_portfolio(struct ex_world *w)
 					     .local = !w->opt->no_local,
 					     .schedules = PORTFOLIO_DFS_SCHEDULES };
 
-		if (run.res->schedules >= limit)
+		if (ex_run.res->schedules >= limit)
 			return;
-		if (limit - run.res->schedules < cfg.schedules)
-			cfg.schedules = limit - run.res->schedules;
+		if (limit - ex_run.res->schedules < cfg.schedules)
+			cfg.schedules = limit - ex_run.res->schedules;
 		if (!search_dfs(w, &cfg, EXPLORE_DFS))
 			return;
 	}
-	for (unsigned turn = 0; run.res->schedules < limit; turn++)
-		if (!search_random(w, turns[turn % 3], ex_mix(w->opt->seed, turn), PORTFOLIO_SLICE))
+	if (ex_run.res->schedules >= limit && w->opt->shards < 2)
+		return;
+	if (ex_jobs_wanted(w->opt)) {
+		/* Shards must agree on how much there is to draw. */
+		draws.schedules = limit - (w->opt->shards > 1 ? 0 : ex_run.res->schedules);
+		ex_jobs_stage(w, &draws);
+		return;
+	}
+	for (uint64_t turn = 0; ex_run.res->schedules < limit; turn++)
+		if (!ex_search_drawing(w, ex_portfolio_turn(turn), ex_mix(w->opt->seed, turn),
+				       EX_PORTFOLIO_SLICE))
 			return;
 }
 
@@ -218,7 +308,7 @@ static void search_portfolio(struct ex_world *w)
 
 static bool replay_token(struct ex_world *w)
 {
-	struct explore_result *res = run.res;
+	struct explore_result *res = ex_run.res;
 	struct explore_token tok;
 	int nr;
 
@@ -233,14 +323,14 @@ static bool replay_token(struct ex_world *w)
 			 w->scn->variant ? w->scn->variant : "");
 		return false;
 	}
-	nr = ex_token_switches(tok.switches, run.dev, DEVIATIONS_MAX);
+	nr = ex_token_switches(tok.switches, ex_run.dev, EX_DEVIATIONS_MAX);
 	if (nr < 0) {
 		ex_print(res->text, sizeof(res->text), "the token's switches cannot be read");
 		return false;
 	}
-	ex_replay_start(run.dev, (unsigned)nr, w->opt->stop_at);
+	ex_replay_start(ex_run.dev, (unsigned)nr, w->opt->stop_at);
 	res->outcome = EXPLORE_BUDGET;
-	search(w, &ex_strategy_steps, EXPLORE_REPLAY);
+	ex_search(w, &ex_strategy_steps, EXPLORE_REPLAY);
 	if (!ex_replay_matched() && w->verdict == EXPLORE_OK) {
 		res->outcome = EXPLORE_BAD_USE;
 		ex_print(res->text, sizeof(res->text), "the token does not fit this scenario");
@@ -252,22 +342,22 @@ static bool replay_token(struct ex_world *w)
 static void tell_threads(const struct ex_world *w)
 {
 	for (unsigned i = 0; i < w->sim.thread_nr; i++)
-		run.res->thread_name[i] = w->sim.th[i].name[0] ? w->sim.th[i].name : NULL;
-	run.res->thread_nr = w->sim.thread_nr;
+		ex_run.res->thread_name[i] = w->sim.th[i].name[0] ? w->sim.th[i].name : NULL;
+	ex_run.res->thread_nr = w->sim.thread_nr;
 }
 
 /* The first failure again, as short as it gets, and with its events written down. */
 static void tell_failure(struct ex_world *w)
 {
-	struct explore_result *res = run.res;
+	struct explore_result *res = ex_run.res;
 
-	step_limit(w);
-	res->switches_found = run.dev_nr;
+	ex_step_limit(w);
+	res->switches_found = ex_run.dev_nr;
 	if (!w->opt->no_minimise && w->opt->strategy != EXPLORE_REPLAY)
-		run.dev_nr = ex_minimise(w, run.dev, run.dev_nr, DEVIATIONS_MAX, res->verdict,
-					 &res->reruns);
-	res->switches = run.dev_nr;
-	ex_replay_start(run.dev, run.dev_nr, 0);
+		ex_run.dev_nr = ex_minimise(w, ex_run.dev, ex_run.dev_nr, EX_DEVIATIONS_MAX,
+					    res->verdict, &res->reruns);
+	res->switches = ex_run.dev_nr;
+	ex_replay_start(ex_run.dev, ex_run.dev_nr, 0);
 	w->strat = &ex_strategy_owner;
 	if (w->opt->strategy == EXPLORE_REPLAY)
 		w->strat = &ex_strategy_steps;
@@ -292,7 +382,6 @@ static bool search_all(struct ex_world *w)
 {
 	const struct explore_options *opt = w->opt;
 	struct ex_dfs_config cfg = { .bound = -1, .schedules = opt->schedules };
-	uint64_t draws = opt->schedules ? opt->schedules : 10000;
 
 	switch (opt->strategy) {
 	case EXPLORE_PORTFOLIO:
@@ -314,7 +403,7 @@ static bool search_all(struct ex_world *w)
 	case EXPLORE_REPLAY:
 		return replay_token(w);
 	default:
-		search_random(w, opt->strategy, opt->seed, draws);
+		search_random(w, opt->schedules ? opt->schedules : 10000);
 		return true;
 	}
 }
@@ -323,38 +412,46 @@ static bool run_init(struct explore_result *res)
 {
 	memset(res, 0, sizeof(*res));
 	res->bound = -1;
-	run.res = res;
-	run.found = run.exhausted = false;
-	run.dev_nr = 0;
+	ex_run.res = res;
+	ex_run.found = ex_run.exhausted = ex_run.died = ex_run.draws = false;
+	ex_run.dev_nr = 0;
+	ex_run.drawn_nr = ex_run.single_nr = 0;
+	ex_objects_end();
 	if (ex_world_init())
 		return false;
-	if (!run.dev)
-		run.dev = ex_pages(2 * DEVIATIONS_MAX * sizeof(*run.dev));
-	ex_set_end(&run.traces);
-	ex_set_end(&run.failing);
-	return run.dev && !ex_set_init(&run.traces, 1 << 12) && !ex_set_init(&run.failing, 1 << 8);
+	if (!ex_run.dev)
+		ex_run.dev = ex_pages(2 * EX_DEVIATIONS_MAX * sizeof(*ex_run.dev));
+	ex_set_end(&ex_run.traces);
+	ex_set_end(&ex_run.failing);
+	return ex_run.dev && !ex_set_init(&ex_run.traces, 1 << 12) &&
+	       !ex_set_init(&ex_run.failing, 1 << 8);
 }
 
 static void run_end(struct ex_world *w)
 {
-	struct explore_result *res = run.res;
+	struct explore_result *res = ex_run.res;
 
 	res->steps = w->steps_total;
 	res->longest = w->longest;
-	res->traces = run.traces.nr;
-	res->failing = run.failing.nr;
-	res->trace_sum = run.traces.sum;
-	res->failing_sum = run.failing.sum;
+	res->traces = ex_run.traces.nr;
+	res->failing = ex_run.failing.nr;
+	res->trace_sum = ex_run.traces.sum;
+	res->failing_sum = ex_run.failing.sum;
 	memcpy(res->op_count, w->op_count, sizeof(res->op_count));
+	res->switches = ex_run.dev_nr;
 	if (w->opt->now_ns)
-		res->ns = w->opt->now_ns() - run.start_ns;
+		res->ns = w->opt->now_ns() - ex_run.start_ns;
+	res->unseen = unseen();
+	res->shared_sum = ex_shared_sum();
+	if (w->opt->histogram)
+		ex_objects_tell(w, res);
 	if (res->outcome == EXPLORE_BAD_USE)
 		return;
-	if (run.found)
+	if (ex_run.found && !ex_run.died)
 		tell_failure(w);
-	res->outcome = res->verdict != EXPLORE_OK ? EXPLORE_FOUND
-		       : run.exhausted            ? EXPLORE_EXHAUSTED
-						  : EXPLORE_BUDGET;
+	res->outcome = res->verdict != EXPLORE_OK ? EXPLORE_FOUND : EXPLORE_BUDGET;
+	if (res->verdict == EXPLORE_OK && ex_run.exhausted && w->opt->strategy != EXPLORE_PORTFOLIO)
+		res->outcome = EXPLORE_EXHAUSTED;
 }
 
 enum explore_outcome explore_run(const struct explore_scenario *s,
@@ -372,9 +469,9 @@ enum explore_outcome explore_run(const struct explore_scenario *s,
 	w->opt = opt;
 	w->longest = w->steps_total = 0;
 	memset(w->op_count, 0, sizeof(w->op_count));
-	run.start_ns = opt->now_ns ? opt->now_ns() : 0;
+	ex_run.start_ns = ex_run.told_ns = opt->now_ns ? opt->now_ns() : 0;
 	traps_set();
-	if (ex_world_setup(w) && !ex_shared_start()) {
+	if (ex_world_setup(w) && !ex_shared_start(ex_jobs_wanted(opt))) {
 		if (search_all(w)) {
 			w->opt = opt;
 			run_end(w);
@@ -392,11 +489,13 @@ void explore_shutdown(void)
 {
 	ex_dfs_end();
 	ex_shared_end();
-	ex_set_end(&run.traces);
-	ex_set_end(&run.failing);
-	ex_pages_free(run.dev, 2 * DEVIATIONS_MAX * sizeof(*run.dev));
-	ex_pages_free(run.alt_stack, ALT_STACK_BYTES);
-	memset(&run, 0, sizeof(run));
+	ex_set_end(&ex_run.traces);
+	ex_set_end(&ex_run.failing);
+	ex_pages_free(ex_run.dev, 2 * EX_DEVIATIONS_MAX * sizeof(*ex_run.dev));
+	ex_pages_free(alt_stack, ALT_STACK_BYTES);
+	alt_stack = NULL;
+	ex_objects_end();
+	memset(&ex_run, 0, sizeof(ex_run));
 	ex_observe_end();
 	ex_world_end();
 }

@@ -11,6 +11,12 @@
  * again with no more budget left than before, its subtree has been seen. Sleep sets (Godefroid): a
  * thread tried at a node need not run again below its siblings until an operation that depends on
  * its own has run. DPOR: a node first has one thread to try; races add others (dpor.c).
+ *
+ * How much of the tree is done: Knuth's estimator (1975) over the current path. What is below a
+ * node is shared out among its choices, evenly without a bound; with one by the number of ways to
+ * spend what is left of it, if each path had as many branching nodes as the current one. It is
+ * biased where subtrees differ: too hopeful when races (dpor) add choices later, too gloomy when
+ * the cache cuts more of what is to come than of what was seen.
  */
 #include "search.h"
 
@@ -19,16 +25,11 @@
 
 enum { NODES_MAX = 1 << 20 };
 
-struct node {
-	uint32_t cand, todo, done, sleep, lazy;
-	uint8_t chosen;
-	int8_t self; /* -1: a switch costs nothing */
-	bool is_data;
-};
-
 static struct {
-	struct node *nodes;
+	struct ex_node *nodes;
 	uint32_t nr;    /* nodes of the prefix */
+	uint32_t base;  /* of those, fixed: this search has one part of the tree (split.c) */
+	bool first;     /* no execution of this part yet */
 	uint32_t depth; /* of this execution */
 	uint32_t fresh; /* first node whose operation is not that of the last execution */
 	struct ex_dfs_config cfg;
@@ -47,12 +48,22 @@ int ex_dfs_start(const struct explore_options *opt, const struct ex_dfs_config *
 	ex_set_end(&dfs.cache);
 	if (!dfs.nodes || (cfg->cache && ex_set_init(&dfs.cache, 1 << 12)))
 		return -ENOMEM;
-	dfs.nr = dfs.fresh = 0;
+	dfs.nr = dfs.base = dfs.fresh = 0;
+	dfs.first = true;
 	dfs.cfg = *cfg;
 	dfs.left = cfg->schedules;
 	dfs.exhausted = false;
 	dfs.drop_rule = opt->drop_rule;
 	return cfg->dpor ? ex_dpor_start(opt) : 0;
+}
+
+/* The part of the tree below @nodes: a path with a choice made at each. */
+void ex_dfs_part(const struct ex_node *nodes, uint32_t nr)
+{
+	ex_copy_raw(dfs.nodes, nodes, nr * sizeof(*nodes));
+	dfs.nr = dfs.base = nr;
+	dfs.first = true;
+	dfs.exhausted = false;
 }
 
 void ex_dfs_end(void)
@@ -75,7 +86,8 @@ static void dfs_begin(struct ex_world *w)
 	dfs.sleep_now = 0;
 	dfs.used = 0;
 	/* After a choice that is data the operation before it is looked at again. */
-	dfs.fresh = dfs.nr > 0 ? dfs.nr - 1 : 0;
+	dfs.fresh = dfs.nr > 0 && !dfs.first ? dfs.nr - 1 : 0;
+	dfs.first = false;
 	while (dfs.fresh > 0 && dfs.nodes[dfs.fresh].is_data)
 		dfs.fresh--;
 	if (dfs.cfg.dpor)
@@ -84,10 +96,12 @@ static void dfs_begin(struct ex_world *w)
 
 /* ---- budget ---- */
 
-static int cost(const struct node *n, unsigned tid)
+static int cost(const struct ex_node *n, unsigned tid)
 {
 	uint32_t bit = 1u << tid, between;
 
+	if (dfs.cfg.deviations)
+		return tid != n->dflt;
 	if (n->is_data)
 		return 0;
 	if (n->lazy & bit && n->cand & ~n->lazy)
@@ -103,7 +117,7 @@ static int cost(const struct node *n, unsigned tid)
 	return __builtin_popcount(between) + __builtin_popcount(n->cand & (bit - 1));
 }
 
-static uint32_t affordable(const struct node *n)
+static uint32_t affordable(const struct ex_node *n)
 {
 	uint32_t out = 0;
 
@@ -120,14 +134,14 @@ static uint32_t affordable(const struct node *n)
 
 /* ---- cache ---- */
 
-static uint64_t state_key(const struct ex_world *w, const struct node *n)
+static uint64_t state_key(const struct ex_world *w, const struct ex_node *n)
 {
 	uint64_t key = 0;
 
 	for (unsigned i = 0; i < w->sim.thread_nr; i++)
 		key += ex_mix(w->sim.th[i].hash, i);
 	if (dfs.cfg.bound >= 0 && dfs.drop_rule != RULE_CACHE_THREAD)
-		key = ex_mix(key, (uint64_t)n->self + 100);
+		key = ex_mix(key, (uint64_t)(dfs.cfg.deviations ? n->dflt : n->self) + 100);
 	for (uint32_t m = w->sim.yielders; m; m &= m - 1) {
 		const struct ex_thread *t = &w->sim.th[__builtin_ctz(m)];
 
@@ -138,7 +152,7 @@ static uint64_t state_key(const struct ex_world *w, const struct node *n)
 	return key;
 }
 
-static bool seen(const struct ex_world *w, const struct node *n)
+static bool seen(const struct ex_world *w, const struct ex_node *n)
 {
 	int64_t left = dfs.cfg.bound < 0 ? INT32_MAX : dfs.cfg.bound - dfs.used;
 	struct ex_set_slot *slot;
@@ -157,7 +171,7 @@ static bool seen(const struct ex_world *w, const struct node *n)
 
 static int follow(struct ex_world *w, uint32_t cand)
 {
-	struct node *n = &dfs.nodes[dfs.depth];
+	struct ex_node *n = &dfs.nodes[dfs.depth];
 
 	if (n->cand != cand)
 		ex_stop(EXPLORE_NONDET, "step %u: threads %#x could run, %#x the first time",
@@ -167,17 +181,17 @@ static int follow(struct ex_world *w, uint32_t cand)
 	return n->chosen;
 }
 
-static struct node *node_add(struct ex_world *w, uint32_t cand)
+static struct ex_node *node_add(struct ex_world *w, uint32_t cand)
 {
-	struct node *n = &dfs.nodes[dfs.depth];
+	struct ex_node *n = &dfs.nodes[dfs.depth];
 
 	if (dfs.depth + 1 >= NODES_MAX)
 		ex_stop(EXPLORE_LIVELOCK, "%u decisions: too many to search", w->step);
-	*n = (struct node){ .cand = cand, .self = -1 };
+	*n = (struct ex_node){ .cand = cand, .self = -1 };
 	return n;
 }
 
-static int node_take(struct node *n, unsigned tid)
+static int node_take(struct ex_node *n, unsigned tid)
 {
 	n->chosen = (uint8_t)tid;
 	n->done |= 1u << tid;
@@ -189,12 +203,13 @@ static int node_take(struct node *n, unsigned tid)
 static int dfs_pick(struct ex_world *w, const struct ex_choice *c)
 {
 	unsigned first = (unsigned)c->dflt;
-	struct node *n;
+	struct ex_node *n;
 	uint32_t may;
 
 	if (dfs.depth < dfs.nr)
 		return follow(w, c->cand);
 	n = node_add(w, c->cand);
+	n->dflt = (uint8_t)c->dflt;
 	n->self = c->yielded ? -1 : (int8_t)c->self;
 	n->lazy = c->lazy;
 	n->sleep = dfs.cfg.sleep ? dfs.sleep_now : 0;
@@ -216,13 +231,13 @@ static int dfs_pick(struct ex_world *w, const struct ex_choice *c)
 static int dfs_data(struct ex_world *w, unsigned n_values)
 {
 	uint32_t cand = n_values >= 32 ? ~0u : (1u << n_values) - 1;
-	struct node *n;
+	struct ex_node *n;
 
 	if (dfs.depth < dfs.nr)
 		return follow(w, cand);
 	n = node_add(w, cand);
 	n->is_data = true;
-	n->todo = cand;
+	n->todo = affordable(n);
 	return node_take(n, 0);
 }
 
@@ -231,8 +246,8 @@ static bool dfs_next(struct ex_world *w)
 	(void)w;
 	if (dfs.left > 0 && --dfs.left == 0)
 		return false;
-	while (dfs.nr > 0) {
-		struct node *n = &dfs.nodes[dfs.nr - 1];
+	while (dfs.nr > dfs.base) {
+		struct ex_node *n = &dfs.nodes[dfs.nr - 1];
 		uint32_t rest = n->todo & ~n->done & ~n->sleep;
 
 		if (rest) {
@@ -246,11 +261,124 @@ static bool dfs_next(struct ex_world *w)
 	return false;
 }
 
+/* ---- how much is left ---- */
+
+static uint32_t options(const struct ex_node *n)
+{
+	return n->todo & ~n->sleep;
+}
+
+static bool branches(const struct ex_node *n)
+{
+	return options(n) & (options(n) - 1);
+}
+
+/* Ways to spend at most @budget at @nr branching nodes. */
+static double ways(uint32_t nr, int budget)
+{
+	double sum = 0, choose = 1;
+
+	for (int k = 0; k <= budget && (uint32_t)k <= nr && sum < 1e300; k++) {
+		sum += choose;
+		choose = choose * (nr - (uint32_t)k) / (k + 1);
+	}
+	return sum;
+}
+
+/* What lies below choice @tid of @n, @used spent before and @nr branching nodes after it. */
+static double below(const struct ex_node *n, unsigned tid, int used, uint32_t nr)
+{
+	return dfs.cfg.bound < 0 ? 1 : ways(nr, dfs.cfg.bound - used - cost(n, tid));
+}
+
+/* The part of @n's subtree that is below the choices @some. */
+static double share_of(const struct ex_node *n, uint32_t some, int used, uint32_t nr)
+{
+	double all = 0, sum = 0;
+
+	for (uint32_t m = options(n) | some; m; m &= m - 1) {
+		double one = below(n, (unsigned)__builtin_ctz(m), used, nr);
+
+		all += one;
+		if (some & 1u << __builtin_ctz(m))
+			sum += one;
+	}
+	return all > 0 ? sum / all : 0;
+}
+
+static uint32_t branching(uint32_t from, uint32_t to)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = from; i < to; i++)
+		nr += branches(&dfs.nodes[i]);
+	return nr;
+}
+
+double ex_dfs_done(void)
+{
+	uint32_t left = branching(dfs.base, dfs.nr);
+	double done = 0, share = 1;
+	int used = 0;
+
+	if (dfs.exhausted)
+		return 1;
+	for (uint32_t i = 0; i < dfs.nr; i++) {
+		const struct ex_node *n = &dfs.nodes[i];
+		uint32_t chosen = 1u << n->chosen;
+
+		if (i >= dfs.base && branches(n)) {
+			left--;
+			done += share * share_of(n, n->done & ~chosen, used, left);
+			share *= share_of(n, chosen, used, left);
+		}
+		used += cost(n, n->chosen);
+	}
+	return done;
+}
+
+/* ---- parts, for split.c ---- */
+
+/* Of the last execution: the first node from the fixed ones on that branches; false: none. */
+bool ex_dfs_branch(uint32_t *at)
+{
+	for (*at = dfs.base; *at < dfs.nr; ++*at)
+		if (branches(&dfs.nodes[*at]))
+			return true;
+	return false;
+}
+
+const struct ex_node *ex_dfs_nodes(void)
+{
+	return dfs.nodes;
+}
+
+/* Choice number @idx at node @at of the last execution, in the order of the search. */
+bool ex_dfs_choice(uint32_t at, unsigned idx, struct ex_node *out, double *share)
+{
+	const struct ex_node *n = &dfs.nodes[at];
+	uint32_t rest = options(n) & ~(1u << n->chosen), done = 1u << n->chosen;
+	int used = 0;
+
+	for (uint32_t i = 0; i < at; i++)
+		used += cost(&dfs.nodes[i], dfs.nodes[i].chosen);
+	*out = *n;
+	for (unsigned i = 0; i < idx; i++, rest &= rest - 1) {
+		if (!rest)
+			return false;
+		out->chosen = (uint8_t)__builtin_ctz(rest);
+		done |= 1u << out->chosen;
+	}
+	out->done = done;
+	*share = share_of(n, 1u << out->chosen, used, branching(at + 1, dfs.nr));
+	return true;
+}
+
 /* ---- reductions ---- */
 
 static void dfs_commit(struct ex_world *w, struct ex_thread *t)
 {
-	const struct node *n = &dfs.nodes[dfs.depth - 1];
+	const struct ex_node *n = &dfs.nodes[dfs.depth - 1];
 	uint32_t pool = (n->sleep | n->done) & ~(1u << n->chosen) & w->sim.live, next = 0;
 
 	if (dfs.depth <= dfs.fresh)
@@ -286,7 +414,7 @@ bool ex_dfs_was_candidate(uint32_t node, int tid)
 
 void ex_dfs_backtrack(uint32_t node, int tid, uint32_t could)
 {
-	struct node *n = &dfs.nodes[node];
+	struct ex_node *n = &dfs.nodes[node];
 
 	if (n->cand & 1u << tid)
 		n->todo |= 1u << tid;

@@ -11,6 +11,7 @@
 #include "search.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 enum { SLOT_BYTES = 16, WRITER_SHIFT = 16, USERS = 0xffff };
 
@@ -18,33 +19,50 @@ static struct {
 	uint32_t *slot; /* for each 16 bytes of the arena: users and, << 16, writers; bit each */
 	size_t nr;
 	const char *base;
-	uint64_t grown; /* objects that became shared */
+	/* Behind the slots: objects that became shared, and the sum of their hashes. */
+	struct grown {
+		uint64_t nr, sum;
+	} *grown;
 } sh;
 
-int ex_shared_start(void)
+static size_t map_bytes(void)
+{
+	return sh.nr * sizeof(*sh.slot) + sizeof(*sh.grown);
+}
+
+/* With jobs all processes write to the same slots: what one learns holds for all. */
+int ex_shared_start(bool jobs)
 {
 	size_t bytes;
+	void *map;
 
+	ex_shared_end();
 	sh.base = ex_arena_base(&bytes);
-	if (!sh.slot) {
-		sh.nr = bytes / SLOT_BYTES;
-		sh.slot = ex_pages(sh.nr * sizeof(*sh.slot));
-	} else {
-		ex_pages_drop(sh.slot, sh.nr * sizeof(*sh.slot));
-	}
-	sh.grown = 0;
-	return sh.slot ? 0 : -ENOMEM;
+	sh.nr = bytes / SLOT_BYTES;
+	map = mmap(NULL, map_bytes(), PROT_READ | PROT_WRITE,
+		   (jobs ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	sh.slot = map;
+	sh.grown = (struct grown *)(void *)(sh.slot + sh.nr);
+	return 0;
 }
 
 void ex_shared_end(void)
 {
-	ex_pages_free(sh.slot, sh.nr * sizeof(*sh.slot));
+	ex_pages_free(sh.slot, map_bytes());
 	sh.slot = NULL;
 }
 
 uint64_t ex_shared_grown(void)
 {
-	return sh.grown;
+	return __atomic_load_n(&sh.grown->nr, __ATOMIC_RELAXED);
+}
+
+/* The same for the same set of shared objects. */
+uint64_t ex_shared_sum(void)
+{
+	return sh.slot ? __atomic_load_n(&sh.grown->sum, __ATOMIC_RELAXED) : 0;
 }
 
 /* NULL: not in the arena. */
@@ -68,12 +86,14 @@ static void use(const void *addr, int tid, bool write)
 
 	if (!slot)
 		return;
-	old = *slot;
-	now = old | 1u << tid | (write ? 1u << (tid + WRITER_SHIFT) : 0);
-	if (now == old)
+	now = 1u << tid | (write ? 1u << (tid + WRITER_SHIFT) : 0);
+	if (__builtin_expect((*slot & now) == now, 1))
 		return;
-	*slot = now;
-	sh.grown += slot_shared(now) && !slot_shared(old);
+	old = __atomic_fetch_or(slot, now, __ATOMIC_RELAXED);
+	if (slot_shared(old) || !slot_shared(old | now))
+		return;
+	__atomic_add_fetch(&sh.grown->nr, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&sh.grown->sum, ex_mix((uint64_t)(slot - sh.slot), 9), __ATOMIC_RELAXED);
 }
 
 void ex_shared_note(const struct ex_world *w, const struct ex_thread *t)
