@@ -12,6 +12,7 @@ mbfs_script_test(race_library race race/test_library.sh)
 mbfs_script_test(race_mount race race/test_mount.sh)
 mbfs_script_test(race_explore race race/test_explore.sh)
 mbfs_script_test(race_small race race/test_small.sh)
+mbfs_script_test(race_shards race race/test_shards.sh)
 mbfs_script_test(bench_cli race race/test_bench.sh)
 
 # The transport's limit, a peer for mbfs-bench, which looks for it beside the daemon. Not installed.

@@ -3,11 +3,11 @@
  * mbfs-explore: mbfs-race's other half, linked with the library that is built against the explorer.
  * mbfs-race runs it for --explore and replay; it has no state of its own.
  */
-#include "race/small_explore.h"
-#include "race/small_image.h"
+#include "explore-merge.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,10 @@
 
 #include <mbfs/alloc.h>
 
-enum { EXIT_EXHAUSTED = 0, EXIT_USE = 2, EXIT_BUDGET = 3, EXIT_FOUND = 10 };
+#include "race/small_explore.h"
+#include "race/small_image.h"
+
+enum { JOBS_MAX = 256, SHARDS_MAX = 1024, OBJECTS_TOLD = 24 };
 
 struct args {
 	const char *scenario, *variants, *json, *trace, *svg, *html;
@@ -27,6 +30,7 @@ struct args {
 static const char usage_text[] =
 	"Usage: mbfs-race run SCENARIO --explore STRATEGY [OPTIONS]\n"
 	"       mbfs-race replay TOKEN [--stop-at N] [OPTIONS]\n"
+	"       mbfs-race merge [--json FILE] FILE.json...\n"
 	"\n"
 	"Run the library's own sources under many schedules, one after the other, on one "
 	"thread.\n"
@@ -38,15 +42,33 @@ static const char usage_text[] =
 	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait)\n"
 	"  --bound N              dfs: preemptions, or all: every schedule (default 2)\n"
 	"  --depth D              pct: depth of the bug (default 2, 3, 4 in turns)\n"
-	"  --schedules N          at most so many\n"
+	"  --schedules N          at most so many (default: no limit for dfs, sleep and dpor, "
+	"100000\n"
+	"                         for portfolio, else 10000)\n"
 	"  --seconds S            at most so long (default 10)\n"
 	"  --seed N               of random, pct and pos (default 1)\n"
-	"  --json FILE            append one JSON object a line (- is stdout)\n"
+	"  --jobs N               processes, 1..256 (default 1); the classes of schedules found "
+	"are the\n"
+	"                         same for each N of dfs, sleep and dpor, and for each N > 1 of "
+	"the\n"
+	"                         others\n"
+	"  --shard I/N            only part I of N: run all, on any machines, and merge their "
+	"--json\n"
+	"                         (--schedules is then what each may run, or all together draw)\n"
+	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
+	"text)\n"
+	"  --progress             say on stderr how far it is (default when stderr is a terminal)\n"
+	"  --histogram            operations by kind and by object, after the run\n"
+	"  --no-minimise          tell the failing schedule as it was found\n"
 	"  --trace FILE.json      the failure for Perfetto or chrome://tracing\n"
 	"  --svg FILE, --html FILE  the failure as a picture\n"
 	"  --stop-at N            replay: SIGTRAP before step N, for gdb\n"
 	"  --fsck                 fs-*: show every 1000th image to e2fsck -fn\n"
 	"  --quiet                no diagram\n"
+	"\n"
+	"  merge FILE.json...     put the lines of all shards of a search together; a shard that "
+	"is\n"
+	"                         missing or there twice, or is of another commit, is refused\n"
 	"\n"
 	"Exit status: 0 nothing found, searched to the bound; 3 nothing found within the budget; "
 	"10\n"
@@ -74,15 +96,31 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
 }
 
-static void progress(const struct explore_options *opt, uint64_t schedules, uint64_t traces)
+static void tell_rest(FILE *out, uint64_t schedules, uint64_t left, double unseen)
 {
-	(void)opt;
-	fprintf(stderr, "\r%llu schedules, %llu distinct ", (unsigned long long)schedules,
-		(unsigned long long)traces);
+	if (left)
+		fprintf(out, ", about %.3g left (%.1f %% done)", (double)left,
+			100.0 * (double)schedules / ((double)schedules + (double)left));
+	if (unseen >= 0)
+		fprintf(out, ", the next drawn is new with probability %.3f", unseen);
+}
+
+static void progress(const struct explore_progress *now)
+{
+	bool terminal = isatty(STDERR_FILENO);
+	double seconds = (double)now->ns / 1e9;
+
+	fprintf(stderr, "%s%llu schedules, %.0f/s, %llu distinct", terminal ? "\r" : "",
+		(unsigned long long)now->schedules,
+		seconds > 0 ? (double)now->schedules / seconds : 0,
+		(unsigned long long)now->traces);
+	tell_rest(stderr, now->schedules, now->left, now->unseen);
+	fputs(terminal ? "\033[K" : "\n", stderr);
 }
 
 enum { OPT_EXPLORE = 256, OPT_VARIANT, OPT_BOUND, OPT_DEPTH, OPT_SCHEDULES, OPT_SECONDS, OPT_SEED,
-       OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_FSCK, OPT_HELP };
+       OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_JOBS, OPT_SHARD,
+       OPT_PROGRESS, OPT_HISTOGRAM, OPT_NO_MINIMISE, OPT_FSCK };
 
 static const struct option long_opts[] = {
 	{ "explore", required_argument, NULL, OPT_EXPLORE },
@@ -99,7 +137,11 @@ static const struct option long_opts[] = {
 	{ "stop-at", required_argument, NULL, OPT_STOP_AT },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "fsck", no_argument, NULL, OPT_FSCK },
-	{ "help", no_argument, NULL, OPT_HELP },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "shard", required_argument, NULL, OPT_SHARD },
+	{ "progress", no_argument, NULL, OPT_PROGRESS },
+	{ "histogram", no_argument, NULL, OPT_HISTOGRAM },
+	{ "no-minimise", no_argument, NULL, OPT_NO_MINIMISE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -123,6 +165,24 @@ static int parse_strategy(struct args *a, const char *name)
 	return bad_use("--explore %s: no such strategy", name);
 }
 
+/* I/N, 1 <= I <= N */
+static int parse_shard(struct args *a, const char *arg)
+{
+	const char *slash = strchr(arg, '/');
+	char first[24];
+	uint64_t i, n;
+
+	if (!slash || (size_t)(slash - arg) >= sizeof(first))
+		return bad_use("--shard %s: I/N is wanted", arg);
+	memcpy(first, arg, (size_t)(slash - arg));
+	first[slash - arg] = 0;
+	if (!number(slash + 1, 1, SHARDS_MAX, &n) || !number(first, 1, n, &i))
+		return bad_use("--shard %s: 1 <= I <= N <= %d is wanted", arg, SHARDS_MAX);
+	a->opt.shard = (unsigned)i;
+	a->opt.shards = (unsigned)n;
+	return 0;
+}
+
 static int parse_number(struct args *a, int opt, const char *arg)
 {
 	uint64_t n;
@@ -132,7 +192,10 @@ static int parse_number(struct args *a, int opt, const char *arg)
 		return 0;
 	}
 	if (!number(arg, opt == OPT_SEED || opt == OPT_BOUND ? 0 : 1,
-		    opt == OPT_BOUND || opt == OPT_DEPTH ? 100 : UINT64_MAX / 2000000000, &n))
+		    opt == OPT_JOBS			 ? JOBS_MAX :
+		    opt == OPT_BOUND || opt == OPT_DEPTH ? 100 :
+							   UINT64_MAX / 2000000000,
+		    &n))
 		return bad_use("'%s' is not a number that fits here", arg);
 	switch (opt) {
 	case OPT_BOUND:
@@ -140,6 +203,9 @@ static int parse_number(struct args *a, int opt, const char *arg)
 		break;
 	case OPT_DEPTH:
 		a->opt.depth = (unsigned)n;
+		break;
+	case OPT_JOBS:
+		a->opt.jobs = (unsigned)n;
 		break;
 	case OPT_SCHEDULES:
 		a->opt.schedules = n;
@@ -182,6 +248,17 @@ static int parse_opt(struct args *a, int opt, const char *arg)
 	case OPT_FSCK:
 		a->fsck = true;
 		return 0;
+	case OPT_SHARD:
+		return parse_shard(a, arg);
+	case OPT_PROGRESS:
+		a->opt.progress = progress;
+		return 0;
+	case OPT_HISTOGRAM:
+		a->opt.histogram = true;
+		return 0;
+	case OPT_NO_MINIMISE:
+		a->opt.no_minimise = true;
+		return 0;
 	default:
 		return parse_number(a, opt, arg);
 	}
@@ -214,16 +291,34 @@ static const char *outcome_name(enum explore_outcome o)
 static void json_line(FILE *out, const struct explore_scenario *s, const struct args *a,
 		      const struct explore_result *res)
 {
-	fprintf(out,
-		"{\"scenario\":\"%s\",\"variant\":\"%s\",\"strategy\":\"%s\",\"bound\":%d,"
-		"\"schedules\":%llu,\"traces\":%llu,\"seconds\":%.3f,\"result\":\"%s\","
-		"\"verdict\":\"%s\",\"first\":%llu,\"token\":\"%s\",\"steps\":%u,\"switches\":%u}"
-		"\n",
-		s->name, s->variant, explore_strategy_name(a->opt.strategy), res->bound,
-		(unsigned long long)res->schedules, (unsigned long long)res->traces,
-		(double)res->ns / 1e9, outcome_name(res->outcome),
-		explore_verdict_name(res->verdict), (unsigned long long)res->first, res->token,
-		res->event_nr, res->switches);
+	const struct explore_options *opt = &a->opt;
+	struct merge_row row = {
+		.max_bound = opt->strategy == EXPLORE_DFS ? opt->bound : -1,
+		.bound = res->bound,
+		.seed = opt->seed,
+		.shard = opt->shards ? opt->shard : 1,
+		.shards = opt->shards ? opt->shards : 1,
+		.jobs = opt->jobs ? opt->jobs : 1,
+		.schedules = res->schedules,
+		.traces = res->traces,
+		.first = res->first,
+		.estimate = res->left,
+		.shared = res->shared_sum,
+		.steps = res->event_nr,
+		.switches = res->switches,
+		.seconds = (double)res->ns / 1e9,
+		.unseen = res->unseen,
+		.traces_exact = true,
+	};
+
+	snprintf(row.scenario, sizeof(row.scenario), "%s", s->name);
+	snprintf(row.variant, sizeof(row.variant), "%s", s->variant);
+	snprintf(row.strategy, sizeof(row.strategy), "%s", explore_strategy_name(opt->strategy));
+	snprintf(row.commit, sizeof(row.commit), "%s", MBFS_COMMIT);
+	snprintf(row.result, sizeof(row.result), "%s", outcome_name(res->outcome));
+	snprintf(row.verdict, sizeof(row.verdict), "%s", explore_verdict_name(res->verdict));
+	snprintf(row.token, sizeof(row.token), "%s", res->token);
+	merge_write(out, &row);
 }
 
 static int picture(const char *path, int (*draw)(FILE *out, const struct explore_result *res),
@@ -243,6 +338,36 @@ static int picture(const char *path, int (*draw)(FILE *out, const struct explore
 	return 0;
 }
 
+static void histogram(const struct explore_result *res)
+{
+	uint64_t all = 0;
+
+	for (unsigned i = 0; i < EXPLORE_KINDS_MAX; i++)
+		all += res->op_count[i];
+	printf("  operations by kind\n");
+	for (unsigned told = 0, best; all && told < EXPLORE_KINDS_MAX; told++) {
+		static uint64_t count[EXPLORE_KINDS_MAX];
+
+		if (!told)
+			memcpy(count, res->op_count, sizeof(count));
+		best = 0;
+		for (unsigned i = 0; i < EXPLORE_KINDS_MAX; i++)
+			best = count[i] > count[best] ? i : best;
+		if (!count[best])
+			break;
+		printf("  %14llu %5.1f %%  %s\n", (unsigned long long)count[best],
+		       100.0 * (double)count[best] / (double)all, explore_kind_name(best));
+		count[best] = 0;
+	}
+	printf("  operations by object, and by how many threads\n");
+	for (unsigned i = 0; all && i < res->object_nr && i < OBJECTS_TOLD; i++)
+		printf("  %14llu %5.1f %%  %d  %s\n", (unsigned long long)res->objects[i].ops,
+		       100.0 * (double)res->objects[i].ops / (double)all,
+		       __builtin_popcount(res->objects[i].threads), res->objects[i].name);
+	if (res->object_nr > OBJECTS_TOLD)
+		printf("  and %u more\n", res->object_nr - OBJECTS_TOLD);
+}
+
 static void say(const struct explore_scenario *s, const struct args *a,
 		const struct explore_result *res)
 {
@@ -252,12 +377,21 @@ static void say(const struct explore_scenario *s, const struct args *a,
 	if (res->outcome == EXPLORE_FOUND)
 		printf(" %s, %s, schedule %llu", explore_verdict_name(res->verdict),
 		       explore_strategy_name(res->strategy), (unsigned long long)res->first);
+	else if (res->bound == INT_MAX)
+		printf(" all schedules");
 	else if (res->bound >= 0)
 		printf(" to %d preemptions", res->bound);
-	printf(", %llu schedules, %llu distinct, %.2f s (%.0f/s), up to %llu steps\n",
+	if (a->opt.shards > 1)
+		printf(", shard %u/%u", a->opt.shard, a->opt.shards);
+	printf(", %llu schedules, %llu distinct, %.2f s (%.0f/s), up to %llu steps",
 	       (unsigned long long)res->schedules, (unsigned long long)res->traces, seconds,
 	       seconds > 0 ? (double)res->schedules / seconds : 0,
 	       (unsigned long long)res->longest);
+	if (res->outcome == EXPLORE_BUDGET)
+		tell_rest(stdout, res->schedules, res->left, res->unseen);
+	putchar('\n');
+	if (a->opt.histogram)
+		histogram(res);
 	if (res->outcome != EXPLORE_FOUND)
 		return;
 	printf("  %s\n", res->text);
@@ -300,6 +434,8 @@ static int run_one(const struct args *a, const struct small_scenario *small,
 	}
 	if (explore_run(&race.s, &a->opt, &res) == EXPLORE_BAD_USE)
 		err = bad_use("%s", res.text);
+	if (a->opt.progress && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
 	if (!err && json != stdout)
 		say(&race.s, a, &res);
 	if (!err && json)
@@ -374,6 +510,14 @@ static int cmd_replay(struct args *a, const char *text)
 	return run_scenarios(a);
 }
 
+static int cmd_merge(int argc, char **argv)
+{
+	char why[MERGE_WHY_BYTES];
+	int status = merge_files(argc, argv, why, sizeof(why));
+
+	return status == EXIT_USE ? bad_use("%s", why) : status;
+}
+
 static int cmd_list(void)
 {
 	const struct small_scenario *s;
@@ -398,10 +542,12 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "list") == 0)
 		return cmd_list();
+	if (argc >= 2 && strcmp(argv[1], "merge") == 0)
+		return cmd_merge(argc - 2, argv + 2);
 	if (argc < 3 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "replay") != 0))
-		return bad_use("run SCENARIO or replay TOKEN is wanted");
+		return bad_use("run SCENARIO, replay TOKEN or merge FILE is wanted");
 	if (isatty(STDERR_FILENO))
-		(void)progress;
+		a.opt.progress = progress;
 	a.scenario = argv[2];
 	err = parse_args(&a, argc - 2, argv + 2);
 	if (err)

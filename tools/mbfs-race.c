@@ -48,6 +48,7 @@ static const char usage_text[] =
 	"  ... --explore STRATEGY under a schedule explorer instead of real threads: see\n"
 	"                         mbfs-race run SCENARIO --explore --help\n"
 	"  replay TOKEN           repeat a schedule that the explorer printed\n"
+	"  merge FILE.json...     put the results of the shards of a search together\n"
 	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as "
 	"a\n"
 	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
@@ -376,7 +377,7 @@ static int find_daemon(struct args *a)
 /* The explorer is a program of its own: the library it links with is built against another rt. */
 static bool wants_explorer(int argc, char **argv)
 {
-	if (strcmp(argv[1], "replay") == 0)
+	if (strcmp(argv[1], "replay") == 0 || strcmp(argv[1], "merge") == 0)
 		return true;
 	for (int i = 2; i < argc && strcmp(argv[1], "run") == 0; i++)
 		if (strncmp(argv[i], "--explore", strlen("--explore")) == 0)
