@@ -96,7 +96,7 @@ static void dfs_begin(struct ex_world *w)
 
 /* ---- budget ---- */
 
-static int cost(const struct ex_node *n, unsigned tid)
+static inline int cost(const struct ex_node *n, unsigned tid)
 {
 	uint32_t bit = 1u << tid, between;
 
@@ -121,8 +121,8 @@ static uint32_t affordable(const struct ex_node *n)
 {
 	uint32_t out = 0;
 
-	if (dfs.cfg.bound < 0)
-		return n->cand;
+	if (dfs.cfg.bound < 0 || (dfs.used < dfs.cfg.bound && !dfs.cfg.delay))
+		return n->cand; /* nothing costs more than 1 */
 	for (uint32_t m = n->cand; m; m &= m - 1) {
 		unsigned tid = (unsigned)__builtin_ctz(m);
 
@@ -177,7 +177,8 @@ static int follow(struct ex_world *w, uint32_t cand)
 		ex_stop(EXPLORE_NONDET, "step %u: threads %#x could run, %#x the first time",
 			w->step, cand, n->cand);
 	dfs.depth++;
-	dfs.used += cost(n, n->chosen);
+	if (dfs.cfg.bound >= 0)
+		dfs.used += cost(n, n->chosen);
 	return n->chosen;
 }
 

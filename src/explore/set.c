@@ -3,11 +3,18 @@
 #include "search.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+
+enum { HUGE_FROM = 4 << 20 };
 
 int ex_set_init(struct ex_set *s, uint64_t room)
 {
 	*s = (struct ex_set){ .slots = ex_pages(room * sizeof(*s->slots)), .room = room };
-	return s->slots ? 0 : -ENOMEM;
+	if (!s->slots)
+		return -ENOMEM;
+	if (room * sizeof(*s->slots) >= HUGE_FROM) /* each look-up is a page of its own */
+		madvise(s->slots, room * sizeof(*s->slots), MADV_HUGEPAGE);
+	return 0;
 }
 
 void ex_set_end(struct ex_set *s)
