@@ -308,7 +308,7 @@ static void note(struct ex_world *w, struct ex_thread *t)
 	ex_shared_note(w, t);
 }
 
-/* Random walks: which objects are shared must not depend on the shard. */
+/* Random walks: which objects are shared must not depend on the shard, and known soon. */
 static _Noreturn void discover(struct ex_world *w)
 {
 	struct ex_strategy walk = ex_strategy_random;

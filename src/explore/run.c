@@ -223,7 +223,7 @@ static bool search_dfs(struct ex_world *w, const struct ex_dfs_config *cfg,
 {
 	bool go_on, grown;
 
-	if (cfg->local && w->opt->shards > 1)
+	if (cfg->local && ex_jobs_wanted(w->opt))
 		ex_jobs_discover(w);
 	if (ex_run.found && !w->opt->go_on)
 		return false;
