@@ -7,10 +7,21 @@
 
 enum { OBJECTS_MAX = 1 << 14 };
 
+/* Of one address from one source line; named when all is over, for this runs on a thread's stack.
+ */
+struct use {
+	const void *addr;
+	const struct ex_site *site;
+	uint64_t ops;
+	uint32_t threads;
+	uint8_t kind;
+};
+
 static struct {
 	struct explore_object *list;
-	uint32_t nr;
-	struct ex_set by_addr; /* address and source line: number in the list */
+	struct use *use;
+	uint32_t nr, use_nr;
+	struct ex_set by_addr; /* address and source line: number in use[] */
 	const struct ex_strategy *inner;
 	struct ex_strategy outer;
 } objs;
@@ -19,7 +30,9 @@ static bool room(void)
 {
 	if (!objs.list)
 		objs.list = ex_pages(OBJECTS_MAX * sizeof(*objs.list));
-	return objs.list != NULL;
+	if (!objs.use)
+		objs.use = ex_pages(OBJECTS_MAX * sizeof(*objs.use));
+	return objs.list && objs.use;
 }
 
 void ex_objects_add(const struct explore_object *o)
@@ -37,18 +50,13 @@ void ex_objects_add(const struct explore_object *o)
 		objs.list[objs.nr++] = *o;
 }
 
-static int64_t number_of(struct ex_world *w, const struct ex_op *op)
+static int64_t number_of(const struct ex_op *op)
 {
-	struct explore_object o = { .ops = 0 };
-
-	ex_print(o.name, sizeof(o.name), "%s", ex_obj_name(w, op->addr, op->site));
-	if (!o.name[0])
-		ex_print(o.name, sizeof(o.name), "(%s)", ex_kind_names[op->kind]);
-	ex_objects_add(&o);
-	for (uint32_t i = 0; i < objs.nr; i++)
-		if (strcmp(objs.list[i].name, o.name) == 0)
-			return i;
-	return -1;
+	if (objs.use_nr == OBJECTS_MAX)
+		return -1;
+	objs.use[objs.use_nr] =
+		(struct use){ .addr = op->addr, .site = op->site, .kind = op->kind };
+	return objs.use_nr++;
 }
 
 static void objects_commit(struct ex_world *w, struct ex_thread *t)
@@ -60,10 +68,10 @@ static void objects_commit(struct ex_world *w, struct ex_thread *t)
 	slot = ex_set_get(&objs.by_addr, ex_mix((uintptr_t)op->addr, (uintptr_t)op->site),
 			  &was_new);
 	if (slot && was_new)
-		slot->value = number_of(w, op);
+		slot->value = number_of(op);
 	if (slot && slot->value >= 0) {
-		objs.list[slot->value].ops++;
-		objs.list[slot->value].threads |= 1u << ex_tid(w, t);
+		objs.use[slot->value].ops++;
+		objs.use[slot->value].threads |= 1u << ex_tid(w, t);
 	}
 	if (objs.inner->commit)
 		objs.inner->commit(w, t);
@@ -91,11 +99,20 @@ static int by_use(const void *a, const void *b)
 
 void ex_objects_tell(struct ex_world *w, struct explore_result *res)
 {
-	(void)w;
 	if (!room())
 		return;
+	for (uint32_t i = 0; i < objs.use_nr; i++) {
+		const struct use *u = &objs.use[i];
+		struct explore_object o = { .ops = u->ops, .threads = u->threads };
+
+		ex_print(o.name, sizeof(o.name), "%s", ex_obj_name(w, u->addr, u->site));
+		if (!o.name[0])
+			ex_print(o.name, sizeof(o.name), "(%s)", ex_kind_names[u->kind]);
+		ex_objects_add(&o);
+	}
 	qsort(objs.list, objs.nr, sizeof(*objs.list), by_use);
-	ex_set_end(&objs.by_addr); /* its numbers are of another order */
+	objs.use_nr = 0;
+	ex_set_end(&objs.by_addr);
 	res->objects = objs.list;
 	res->object_nr = objs.nr;
 }
@@ -103,6 +120,7 @@ void ex_objects_tell(struct ex_world *w, struct explore_result *res)
 void ex_objects_end(void)
 {
 	ex_pages_free(objs.list, OBJECTS_MAX * sizeof(*objs.list));
+	ex_pages_free(objs.use, OBJECTS_MAX * sizeof(*objs.use));
 	ex_set_end(&objs.by_addr);
 	memset(&objs, 0, sizeof(objs));
 }
