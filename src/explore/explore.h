@@ -82,7 +82,7 @@ struct explore_options {
 	uint64_t max_steps; /* livelock; 0: 20 times the longest run, at least 20,000 */
 	bool go_on;         /* count failures instead of stopping at the first */
 	bool no_minimise;
-	unsigned jobs;            /* processes; 0, 1: no other than this one */
+	unsigned jobs;            /* processes; 0, 1: no other than this one; not with TSan */
 	unsigned shard, shards;   /* part shard of 1..shards of the search; 0: all of it */
 	bool histogram;           /* fill explore_result.objects; costs a fifth of the speed */
 	unsigned cpus;            /* virtual CPUs of rt_cpus_init(c, 0); 0: 2 */

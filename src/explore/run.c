@@ -464,6 +464,12 @@ enum explore_outcome explore_run(const struct explore_scenario *s,
 		ex_print(res->text, sizeof(res->text), "no memory, or a bad number of threads");
 		return res->outcome;
 	}
+	if (EX_TSAN && ex_jobs_wanted(opt)) {
+		res->outcome = EXPLORE_BAD_USE;
+		ex_print(res->text, sizeof(res->text),
+			 "no jobs or shards with TSan, which is not itself after a fork");
+		return res->outcome;
+	}
 	w = ex_world;
 	w->scn = s;
 	w->opt = opt;

@@ -355,4 +355,8 @@ static Suite *suite(void)
 	return s;
 }
 
+#ifdef __SANITIZE_THREAD__
+T_MAIN_IF(suite, false, "TSan is not itself after a fork")
+#else
 T_MAIN(suite)
+#endif
