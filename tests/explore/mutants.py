@@ -44,8 +44,8 @@ MUTANTS = [
     ("new PA is not busy before it is in its container", "claim-wait", A + "prealloc.c",
      "	pa->busy = 1; /* until", "	pa->busy = 0; /* until"),
     ("group lock dropped early in a file's discard", "claim-wait", A + "discard.c",
-     "	group_unlink_locked(g, pa);\n	count_discarded(a, cpu, pa_blocks_free_locked(a, pa));\n	rt_spin_unlock(&g->lock);",
-     "	group_unlink_locked(g, pa);\n	rt_spin_unlock(&g->lock);\n	count_discarded(a, cpu, pa_blocks_free_locked(a, pa));"),
+     "	count_discarded(a, cpu, pa_blocks_free_locked(a, pa));\n	rt_spin_unlock(&g->lock);",
+     "	rt_spin_unlock(&g->lock);\n	count_discarded(a, cpu, pa_blocks_free_locked(a, pa));"),
     ("group lock dropped early in a sweep", "claim-wait", A + "discard.c",
      "		if (!again || !policy->keep_detached)\n			detached_free_locked(ac, &detached, &empty);\n"
      "		rt_spin_unlock(&g->lock);",
