@@ -62,8 +62,6 @@ MUTANTS = [
      "		bump_begin(ac->a, ac->cpu);\n		group_unlink_locked(g, pa);", "		group_unlink_locked(g, pa);"),
     ("end is bumped before the blocks are back", "begin-end", A + "discard.c",
      "	alloc_point(a, MBFS_POINT_DELETED_FREE);", "	bump_end(a, cpu);\n	alloc_point(a, MBFS_POINT_DELETED_FREE);"),
-    ("a deleted PA is not busy", "begin-end", A + "enospc/begin_end.c",
-     "	.deleted_is_busy = true,\n", ""),
     ("busy is not asked", "begin-end", A + "enospc/begin_end.c", "	if (!busy && rt_counter", "	if (rt_counter"),
     ("gives up after the first pass", "begin-end", A + "enospc/begin_end.c",
      "	if (!busy && rt_counter_sum(&ac->a->begin) == ac->enospc.seq && ac->enospc.passes > 1)",
