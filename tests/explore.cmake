@@ -37,6 +37,10 @@ mbfs_explore_module(t_both_module both_explore_finds explore/both_module.c)
 mbfs_test(test_both explore explore/test_both.c)
 target_link_libraries(test_both PRIVATE t_both_module)
 
+add_test(NAME explore/mutants COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/explore/mutants.py --quick
+	 ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/mutants)
+set_tests_properties(explore/mutants PROPERTIES LABELS explore TIMEOUT 900 SKIP_RETURN_CODE 77)
+
 # Figures for README.md; not a test.
 add_executable(bench_explore explore/bench_explore.c)
 target_include_directories(bench_explore PRIVATE ${CMAKE_SOURCE_DIR}/src/explore ${CMAKE_SOURCE_DIR}/src)
