@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mbfs-race --explore finds what each variant loses, on the allocator's own sources, says so by exit
 # status and JSON, and a token repeats it; the holding variants hold to the bound.
-# Method: the table of src/race/README.md by bounded search; replays of each token.
+# Method: the losses of src/race/README.md by the portfolio, replays of each token; claim-wait to the end by dpor
+# (test_small.sh has the bounds).
 set -euo pipefail
 
 RACE=${MBFS_BUILD:?}/bin/mbfs-race
@@ -56,11 +57,15 @@ lose enospc-busy pre-5.8 bb-free rfc-2020 5.17 6.0
 
 for scenario in enospc enospc-discard enospc-busy enospc-3 enospc-discard-3 enospc-busy-3; do
 	for variant in 6.0-fixed begin-end claim-wait; do
-		explore 0 $scenario --variant $variant --explore dfs --bound 1 --seconds 120
-		[ "$(field result)" = exhausted ] || die "$scenario $variant: $(cat "$DIR/json")"
 		explore 3 $scenario --variant $variant --explore pct --schedules 2000
 		explore 3 $scenario --variant $variant --explore random --schedules 2000
 	done
+done
+
+# Every schedule there is.
+for scenario in enospc-busy enospc-discard enospc-abba enospc-abba-discard enospc-frag enospc-free; do
+	explore 0 $scenario --variant claim-wait --explore dpor --seconds 500
+	[ "$(field result)" = exhausted ] || die "$scenario: $(cat "$DIR/json")"
 done
 
 # Refusals, and pictures.
