@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Tests of the explorer itself, and the contract of rt on it. They link mbfs-explore, never mbfs.
+find_package(Python3 COMPONENTS Interpreter)
+
 function(mbfs_explore_test name)
 	add_executable(${name} ${ARGN})
 	target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/explore ${CMAKE_SOURCE_DIR}
@@ -40,6 +42,11 @@ target_link_libraries(test_both PRIVATE t_both_module)
 add_test(NAME explore/mutants COMMAND python3 ${CMAKE_CURRENT_SOURCE_DIR}/explore/mutants.py --quick
 	 ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/mutants)
 set_tests_properties(explore/mutants PROPERTIES LABELS explore TIMEOUT 900 SKIP_RETURN_CODE 77)
+if(Python3_Interpreter_FOUND AND MBFS_SANITIZE STREQUAL "")
+	add_test(NAME explore/mutants_rt COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/mutants_rt.py
+		 ${CMAKE_C_COMPILER} $<TARGET_FILE:mbfs-explore> ${CHECK_LINK_LIBRARIES} ${ISAL_LINK_LIBRARIES})
+	set_tests_properties(explore/mutants_rt PROPERTIES LABELS explore TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
 
 # Figures for README.md; not a test.
 add_executable(bench_explore explore/bench_explore.c)

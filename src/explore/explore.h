@@ -4,8 +4,9 @@
  *
  * A scenario is a set-up, two or more threads and a check at the end. The set-up runs once; its
  * memory (rt_alloc only, no globals) is copied back before each execution. An execution is over
- * when the scenario's threads have returned and no RCU callback is queued; then the check runs,
- * single-threaded, and tears down what the set-up made: what is still allocated after it is a leak.
+ * when the scenario's threads have returned, no RCU callback is queued and all other threads wait
+ * (at most for time to pass); then the check runs, single-threaded, and tears down what the set-up
+ * made: what is still allocated after it is a leak.
  *
  * One OS thread, one scenario at a time. Code under test is compiled against src/explore/rt_backend
  * and may be called from within explore_run() only.

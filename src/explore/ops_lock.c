@@ -188,6 +188,14 @@ void ex_write_unlock(struct rt_rwlock *l, const struct ex_site *site)
 
 /* ---- condition variable ---- */
 
+static void time_ran_out(uint64_t timeout_ns)
+{
+	struct ex_world *w = ex_world;
+
+	w->sim.now_ns += timeout_ns;
+	w->sim.clock.wr = ex_mix(w->sim.clock.wr, w->cur->hash);
+}
+
 /* One operation releases the mutex and starts to wait, one wakes and has it again. */
 bool ex_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t timeout_ns,
 		  const struct ex_site *site)
@@ -212,10 +220,8 @@ bool ex_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t timeout_ns,
 	c->waiters &= ~bit;
 	t->signalled = false;
 	lock_got(l, false, site);
-	if (!woken) {
-		w->sim.now_ns += timeout_ns;
-		w->sim.clock.wr = ex_mix(w->sim.clock.wr, t->hash);
-	}
+	if (!woken)
+		time_ran_out(timeout_ns);
 	ex_value(woken);
 	return woken;
 }
@@ -265,9 +271,18 @@ void ex_event_signal(struct rt_event *ev, const struct ex_site *site)
 	ex_sync_release(ev);
 }
 
-void ex_event_wait(struct rt_event *ev, uint32_t key, const struct ex_site *site)
+bool ex_event_wait(struct rt_event *ev, uint32_t key, uint64_t timeout_ns,
+		   const struct ex_site *site)
 {
-	ex_point(EX_EVENT_WAIT, &ev->o, NULL, ev, key, site);
+	if (timeout_ns)
+		ex_point_timed(EX_EVENT_WAIT, &ev->o, ev, key, site);
+	else
+		ex_point(EX_EVENT_WAIT, &ev->o, NULL, ev, key, site);
 	ex_value(ev->seq);
+	if (ev->seq == key) {
+		time_ran_out(timeout_ns);
+		return false;
+	}
 	ex_sync_acquire(ev);
+	return true;
 }

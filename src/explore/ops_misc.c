@@ -176,3 +176,8 @@ void ex_thread_join(struct rt_thread *t, const struct ex_site *site)
 	ex_sync_acquire(th);
 	ex_free(t, site);
 }
+
+const void *rt_thread_self(void)
+{
+	return ex_world->cur;
+}

@@ -118,6 +118,15 @@ static bool grace_over(const struct ex_world *w, uint64_t at)
 	return true;
 }
 
+bool ex_runs_out(const struct ex_thread *t)
+{
+	if (!t->op.timed)
+		return false;
+	if (t->op.kind == EX_EVENT_WAIT)
+		return ((const struct rt_event *)t->op.addr)->seq == (uint32_t)t->op.arg;
+	return !t->signalled;
+}
+
 bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t)
 {
 	const struct ex_op *op = &t->op;
@@ -135,7 +144,7 @@ bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t)
 		return (t->signalled || op->timed) &&
 		       ((const struct ex_lock *)(uintptr_t)op->arg)->owner == 0;
 	case EX_EVENT_WAIT:
-		return ((const struct rt_event *)op->addr)->seq != (uint32_t)op->arg;
+		return op->timed || ((const struct rt_event *)op->addr)->seq != (uint32_t)op->arg;
 	case EX_JOIN:
 		return w->sim.th[op->arg].done;
 	case EX_RCU_SYNCED:
@@ -160,19 +169,20 @@ static uint32_t enabled_threads(const struct ex_world *w, uint32_t *lazy)
 		if (!ex_op_enabled(w, t))
 			continue;
 		en |= 1u << tid;
-		if (t->op.timed && !t->signalled)
+		if (ex_runs_out(t))
 			*lazy |= 1u << tid;
 	}
 	return en;
 }
 
-static bool finished(const struct ex_world *w)
+/* @busy: threads that can go on without time running out. */
+static bool finished(const struct ex_world *w, uint32_t busy)
 {
 	if (w->sim.left > 0)
 		return false;
 	if (w->opt->drop_rule == RULE_QUIESCE)
 		return true;
-	return !w->sim.rcu_first && !(w->sim.live & 1u << EX_RCU);
+	return !busy && !w->sim.rcu_first && !(w->sim.live & 1u << EX_RCU);
 }
 
 /* ---- the scheduling point ---- */
@@ -203,6 +213,8 @@ static struct ex_step sched_step(const struct ex_world *w, int picked, int dflt)
 	return s;
 }
 
+enum { EXECUTION_OVER = -1 };
+
 static int explore_next(struct ex_world *w, const struct ex_thread *self)
 {
 	struct ex_choice c;
@@ -212,8 +224,8 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 	ex_fair_update(w, c.enabled);
 	if (w->strat->state)
 		w->strat->state(w);
-	if (finished(w))
-		leave(w);
+	if (finished(w, c.enabled & ~c.lazy))
+		return EXECUTION_OVER;
 	if (!c.enabled)
 		no_thread_left(w);
 	c.cand = ex_fair_filter(w, c.enabled);
@@ -256,7 +268,9 @@ static void schedule(struct ex_world *w, struct ex_thread *self)
 	int here = ex_tid(w, w->cur);
 	int next = w->phase == EX_EXPLORE ? explore_next(w, self) : plain_next(w, self);
 
-	if (next != here)
+	if (next == EXECUTION_OVER) /* a thread that lives on is gone on with in the check */
+		switch_to(w, &w->fiber[here], &w->engine);
+	else if (next != here)
 		go_to(w, &w->fiber[here], next);
 }
 
@@ -301,7 +315,7 @@ static void perform(struct ex_world *w, struct ex_thread *t)
 	w->sim.waiting &= ~(1u << ex_tid(w, t));
 	t->steps++;
 	t->run_len = w->last == t ? t->run_len + 1 : 1;
-	t->yielded = t->op.flags & EX_YIELDS || (t->op.timed && !t->signalled);
+	t->yielded = t->op.flags & EX_YIELDS || ex_runs_out(t);
 	w->last = t;
 }
 
@@ -347,6 +361,18 @@ void ex_point(enum ex_kind kind, struct ex_obj *o1, struct ex_obj *o2, const voi
 		(uint8_t)kind, ex_kind_flags[kind], false, site, o1, o2, addr, arg
 	};
 	announce(w, t);
+}
+
+void ex_point_timed(enum ex_kind kind, struct ex_obj *o1, const void *addr, uint64_t arg,
+		    const struct ex_site *site)
+{
+	struct ex_thread *t = ex_world->cur;
+
+	check_atomic(t, kind, site);
+	t->op = (struct ex_op){
+		(uint8_t)kind, ex_kind_flags[kind], true, site, o1, NULL, addr, arg
+	};
+	announce(ex_world, t);
 }
 
 void ex_point_wake(struct ex_obj *cond, struct ex_lock *l, const void *addr, bool timed,

@@ -94,7 +94,7 @@ extern const char *const ex_kind_names[EX_KIND_NR];
 
 struct ex_op {
 	uint8_t kind, flags;
-	bool timed; /* EX_COND_WAKE: may run out */
+	bool timed; /* EX_COND_WAKE, EX_EVENT_WAIT: may run out */
 	const struct ex_site *site;
 	struct ex_obj *o1, *o2; /* NULL: none. o2 is always written */
 	const void *addr;       /* the object as the program knows it */
@@ -230,9 +230,13 @@ bool ex_world_setup(struct ex_world *w);
 void ex_world_run(struct ex_world *w);
 void ex_point(enum ex_kind kind, struct ex_obj *o1, struct ex_obj *o2, const void *addr,
 	      uint64_t arg, const struct ex_site *site);
+void ex_point_timed(enum ex_kind kind, struct ex_obj *o1, const void *addr, uint64_t arg,
+		    const struct ex_site *site);
 void ex_point_wake(struct ex_obj *cond, struct ex_lock *l, const void *addr, bool timed,
 		   const struct ex_site *site);
 void ex_value(uint64_t v); /* of the operation just performed, for the trace */
+/* Its operation is possible only because its time may run out. */
+bool ex_runs_out(const struct ex_thread *t);
 bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t);
 bool ex_ops_dependent(const struct ex_op *a, const struct ex_op *b);
 int ex_spawn(void (*fn)(void *arg), void *arg, const char *name); /* its number; -1: too many */

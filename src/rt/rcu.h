@@ -2,25 +2,31 @@
 /*
  * rt/rcu.h - read-copy-update and a hash table for RCU readers: the contract.
  *
- *   rt_rcu_read_lock / _unlock     nest; a reader never sleeps, waits or does I/O. Threads register
+ *   rt_rcu_read_lock, _unlock      Nest; a reader never sleeps, waits or does I/O. Threads register
  *                                  themselves at their first section and unregister when they end.
- *   rt_rcu_dereference(&ptr)       acquire load of an rt_ptr     rt_rcu_assign(&ptr, v)  release
- * store rt_rcu_call(head, fn)          fn(head) after a grace period, on some thread that holds no
- * locks of ours; never fails, never blocks. From a reader too. rt_rcu_synchronize()           all
- * readers that were inside have left. Not from a reader. rt_rcu_barrier()               all
- * callbacks queued before it have run. Not from a reader or a callback. The caller drains the queue
- * itself (liburcu's own rcu_barrier takes 10 ms whatever is queued: shared/notes/liburcu.md).
- * rt_rcu_throttle()              where a thread that queues callbacks holds no spinlock and may
- * sleep: a barrier if so many are queued that the worker has fallen behind. Without it a few
- * hundred busy threads queue faster than one worker, with its share of the CPUs, can free.
+ *   rt_rcu_dereference(&ptr)       acquire load of an rt_ptr
+ *   rt_rcu_assign(&ptr, v)         release store
+ *   rt_rcu_call(head, fn)          fn(head) after a grace period, on some thread that holds no
+ *                                  locks of ours; never fails, never blocks. From a reader too.
+ *   rt_rcu_synchronize()           All readers that were inside have left. Not from a reader.
+ *   rt_rcu_barrier()               All callbacks queued before it have run. Not from a reader or a
+ *                                  callback. The caller drains the queue itself (liburcu's own
+ *                                  rcu_barrier takes 10 ms whatever is queued: notes/liburcu.md).
+ *   rt_rcu_throttle()              Where a thread that queues callbacks holds no spinlock and may
+ *                                  sleep: a barrier if so many are queued that the worker has
+ *                                  fallen behind. Without it a few hundred busy threads queue
+ *                                  faster than one worker, with its share of the CPUs, can free.
  *
- *   struct rt_hash                 a fixed number of buckets, chosen at rt_hash_init(): never
- * resized. rt_hash_find(t, key, match, arg)   inside a reader; the node is valid until the section
- * ends rt_hash_add_unique(t, key, match, arg, node)  inside a reader; the node that is now in the
- * table rt_hash_del(t, node)           inside a reader; false if somebody else removed it. The node
- * may be freed one grace period later. rt_hash_for_each(t, fn, arg)   inside a reader; nodes added
- * meanwhile may be missed; fn returns false to stop rt_hash_mix(n)                 a key from an
- * integer
+ *   struct rt_hash                 A fixed number of buckets, chosen at rt_hash_init().
+ *   rt_hash_find(t, key, match, arg)
+ *                                  Inside a reader; the node is valid until the section ends.
+ *   rt_hash_add_unique(t, key, match, arg, node)
+ *                                  Inside a reader; the node that is now in the table.
+ *   rt_hash_del(t, node)           Inside a reader; false if somebody else removed it. The node may
+ *                                  be freed one grace period later.
+ *   rt_hash_for_each(t, fn, arg)   Inside a reader; nodes added meanwhile may be missed; fn returns
+ *                                  false to stop.
+ *   rt_hash_mix(n)                 A key from an integer.
  */
 #ifndef RT_RCU_H
 #define RT_RCU_H

@@ -169,7 +169,8 @@ struct rt_event {
 
 uint32_t ex_event_key(const struct rt_event *ev, const struct ex_site *site);
 void ex_event_signal(struct rt_event *ev, const struct ex_site *site);
-void ex_event_wait(struct rt_event *ev, uint32_t key, const struct ex_site *site);
+bool ex_event_wait(struct rt_event *ev, uint32_t key, uint64_t timeout_ns,
+		   const struct ex_site *site);
 
 static inline void rt_event_init(struct rt_event *ev)
 {
@@ -178,7 +179,8 @@ static inline void rt_event_init(struct rt_event *ev)
 #define rt_event_key(ev)          ex_event_key(ev, EX_SITE(#ev))
 #define rt_event_changed(ev, key) (ex_event_key(ev, EX_SITE(#ev)) != (key))
 #define rt_event_signal(ev)       ex_event_signal(ev, EX_SITE(#ev))
-#define rt_event_wait(ev, key)    ex_event_wait(ev, key, EX_SITE(#ev))
+#define rt_event_wait(ev, key)    ((void)ex_event_wait(ev, key, 0, EX_SITE(#ev)))
+#define rt_event_wait_ns(ev, key, ns) ex_event_wait(ev, key, ns, EX_SITE(#ev))
 
 /* ---- clock and random ---- */
 /* Virtual time: it moves when a thread sleeps or a timed wait runs out. Looking is no visible op.

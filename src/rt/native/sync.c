@@ -69,13 +69,32 @@ bool rt_cond_wait(struct rt_cond *c, struct rt_mutex *l, uint64_t timeout_ns)
 	return err != ETIMEDOUT;
 }
 
-void rt_event_sleep(struct rt_event *ev, uint32_t key)
+bool rt_event_sleep(struct rt_event *ev, uint32_t key, uint64_t timeout_ns)
 {
+	struct timespec ts = { (time_t)(timeout_ns / 1000000000ull),
+			       (long)(timeout_ns % 1000000000ull) };
+	bool in_time;
+
 	rt_u32_add_return(&ev->waiters, 1);
 	/* The kernel compares seq with key again under its own lock: a signal since then is not
 	 * lost. */
-	syscall(SYS_futex, &ev->seq, FUTEX_WAIT_PRIVATE, key, NULL, NULL, 0);
+	in_time = syscall(SYS_futex, &ev->seq, FUTEX_WAIT_PRIVATE, key, timeout_ns ? &ts : NULL,
+			  NULL, 0) == 0 ||
+		  errno != ETIMEDOUT;
 	rt_u32_add_return(&ev->waiters, (uint32_t)-1);
+	return in_time;
+}
+
+bool rt_event_wait_ns(struct rt_event *ev, uint32_t key, uint64_t timeout_ns)
+{
+	uint64_t until = rt_now_ns() + timeout_ns, now;
+
+	while (!rt_event_changed(ev, key)) {
+		now = rt_now_ns();
+		if (now >= until || !rt_event_sleep(ev, key, until - now))
+			return rt_event_changed(ev, key);
+	}
+	return true;
 }
 
 void rt_event_wake(struct rt_event *ev)

@@ -235,7 +235,8 @@ struct rt_event {
 	rt_u32 waiters; /* [atomic] threads in or on their way into the futex */
 };
 
-void rt_event_sleep(struct rt_event *ev, uint32_t key);
+/* At most @timeout_ns; 0: no limit. False when the time ran out. */
+bool rt_event_sleep(struct rt_event *ev, uint32_t key, uint64_t timeout_ns);
 void rt_event_wake(struct rt_event *ev);
 
 static inline void rt_event_init(struct rt_event *ev)
@@ -261,8 +262,9 @@ static inline void rt_event_signal(struct rt_event *ev)
 static inline void rt_event_wait(struct rt_event *ev, uint32_t key)
 {
 	while (!rt_event_changed(ev, key))
-		rt_event_sleep(ev, key);
+		rt_event_sleep(ev, key, 0);
 }
+bool rt_event_wait_ns(struct rt_event *ev, uint32_t key, uint64_t timeout_ns);
 
 /* ---- clock and random ---- */
 uint64_t rt_now_ns(void);

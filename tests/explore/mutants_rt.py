@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Seeded bugs in what rt builds on its own primitives: each must fail test_conform_explore.
+
+mutants_rt.py CC ARCHIVE LIBS...: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
+with the conformance suite and runs that. Exit status 1 if a mutant passes, or if the unchanged source fails; 77
+without a compiler. A text that is not there any more is an error.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WQ = "src/rt/wq.c"
+MUTANTS = [
+    # name, file, old, new
+    ("nothing changed", WQ, "", ""),
+    ("an item runs on two threads", WQ, "		if (!runs(wq, work))\n			return work;", "		return work;"),
+    ("an item that runs is not queued again", WQ,
+     "	queued = work->state == RT_WORK_IDLE && !work->cancels;",
+     "	queued = work->state == RT_WORK_IDLE && !work->cancels && !runs(wq, work);"),
+    ("a pending item is queued again", WQ, "	queued = work->state == RT_WORK_IDLE && !work->cancels;",
+     "	if (work->state == RT_WORK_PENDING)\n		take_out(wq, work);\n	queued = !work->cancels;"),
+    ("an item queues itself while it is cancelled", WQ, "	work->cancels++;", ""),
+    ("queueing wakes nobody", WQ, "		put_pending(wq, work);\n		wake_one(wq);\n	}\n	rt_spin_unlock",
+     "		put_pending(wq, work);\n	}\n	rt_spin_unlock"),
+    ("the key is taken after the lock is dropped", WQ,
+     "	rt_spin_unlock(&wq->lock);\n	if (until)", "	rt_spin_unlock(&wq->lock);\n	key = rt_event_key(&w->wake);\n	if (until)"),
+    ("the end of a run wakes no flusher", WQ, "	w->work = NULL;\n	if (wq->waiters_nr)\n		rt_event_signal(&wq->done);",
+     "	w->work = NULL;"),
+    ("flush does not wait for runs", WQ, "		if (w->work && w->seq <= seq && (!work || w->work == work))\n			return false;",
+     "		(void)w;"),
+    ("flush does not wait for what is pending", WQ,
+     "	if (work ? work->state == RT_WORK_PENDING && work->seq <= seq : first && first->seq <= seq)",
+     "	(void)first;\n	if (false)"),
+    ("the item is touched after its run", WQ, "	w->work = NULL;\n", "	w->work = NULL;\n	(void)rt_u32_read((rt_u32 *)work);\n"),
+    ("a thread says it is done before it is", WQ, "	rt_spin_unlock(&wq->lock);\n	fn(work);",
+     "	w->work = NULL;\n	rt_spin_unlock(&wq->lock);\n	fn(work);"),
+    ("nobody watches the timers", WQ, "	if (!wq->keeper && !TAILQ_EMPTY(&wq->timers)) {", "	if (false) {"),
+    ("a new first timer wakes nobody", WQ, "		wake(wq, wq->keeper); /* it sleeps for too long */\n	else\n		wake_one(wq);",
+     "		return;"),
+    ("a delayed item runs at once", WQ, "work->due_ns <= rt_now_ns()", "work->due_ns"),
+    ("stop does not wake the idle", WQ, "	while (wq->idle)\n		wake(wq, wq->idle);", ""),
+    ("complete() signals after it has unlocked", WQ,
+     "	c->done += c->done < UINT32_MAX;\n	rt_event_signal(&c->ev);\n	rt_spin_unlock(&c->lock);",
+     "	c->done += c->done < UINT32_MAX;\n	rt_spin_unlock(&c->lock);\n	rt_event_signal(&c->ev);"),
+    ("complete_all() completes one", WQ, "	c->done = UINT32_MAX;\n	rt_event_signal", "	c->done = 1;\n	rt_event_signal"),
+]
+
+
+def main():
+    cc, archive, libs = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]
+    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c")]
+    flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
+    flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
+    missed = 0
+    with tempfile.TemporaryDirectory() as tmp:
+        objects = [os.path.join(tmp, str(i) + ".o") for i in range(len(tests))]
+        for src, obj in zip(tests, objects):
+            if subprocess.run([cc, *flags, "-c", src, "-o", obj]).returncode:
+                sys.exit(77)
+        for name, file, old, new in MUTANTS:
+            with open(os.path.join(ROOT, file), encoding="utf-8") as f:
+                text = f.read()
+            if old not in text:
+                sys.exit(f"{name}: {file} has changed: the text to replace is not there")
+            src, exe = os.path.join(tmp, "mutant.c"), os.path.join(tmp, "mutant")
+            with open(src, "w", encoding="utf-8") as f:
+                f.write(text.replace(old, new, 1) if old else text)
+            if subprocess.run([cc, *flags, src, *objects, archive, *libs, "-o", exe]).returncode:
+                sys.exit(f"{name}: does not build")
+            try:
+                run = subprocess.run([exe], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+                failed = run.returncode != 0
+                said = [line for line in run.stdout.splitlines() if ":F:" in line or ":E:" in line]
+            except subprocess.TimeoutExpired:
+                failed, said = True, ["no end"]
+            good = failed == bool(old)
+            missed += not good
+            print("%-45s %s" % (name, said[0].split("contract:", 1)[-1][:150] if said else "passes" if good else "NOT FOUND"),
+                  flush=True)
+    sys.exit(1 if missed else 0)
+
+
+main()
