@@ -112,7 +112,10 @@ enum explore_rule {
 	RULE_UNLOCK_POINT, /* a scheduling point at unlock */
 	RULE_LOCAL_AGAIN,  /* search again when objects turned out to be shared */
 	RULE_LOCAL_FREE,   /* freeing a block writes all that is in it */
-	RULE_NR
+	RULE_NR,
+
+	/* of the models: tests/explore/test_models.c */
+	RULE_GP_WHOLE = RULE_NR, /* a cookie waits for a whole grace period, not one going on */
 };
 
 enum explore_verdict {

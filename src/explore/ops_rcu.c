@@ -41,6 +41,83 @@ bool rt_rcu_in_reader(void)
 	return ex_world->cur->reader_depth > 0;
 }
 
+/* ---- polling ---- */
+
+/*
+ * Grace periods with numbers, for cookies: start and end are steps of a thread of their own, which
+ * takes them when somebody wants a cookie to expire, as late as the scheduler likes. An end waits
+ * for the sections open at the start. Callbacks join in once somebody polls.
+ */
+static uint64_t cookie_now(const struct ex_world *w)
+{
+	uint64_t whole = w->opt->drop_rule == RULE_GP_WHOLE ? 2 : 3;
+
+	return (w->sim.gp_seq + whole) & ~1ull;
+}
+
+static void gp_main(void *arg)
+{
+	struct ex_world *w = arg;
+
+	for (;;) {
+		ex_point(EX_GP_START, &w->sim.rcu, NULL, NULL, 0, EX_SITE(""));
+		w->sim.gp_seq++;
+		w->sim.gp_since = ++w->sim.seq;
+		ex_value(w->sim.gp_seq);
+		ex_point(EX_GP_END, &w->sim.rcu, NULL, NULL, w->sim.gp_since, EX_SITE(""));
+		w->sim.gp_seq++;
+		ex_value(w->sim.gp_seq);
+		ex_sync_acquire(&w->sim.rcu);
+		ex_sync_release(&w->sim.gp_seq);
+	}
+}
+
+static void gp_want(struct ex_world *w, uint64_t cookie)
+{
+	if (w->sim.gp_want < cookie)
+		w->sim.gp_want = cookie;
+	if (!w->sim.gp_thread) {
+		w->sim.gp_thread = true;
+		ex_start_background(w, gp_main, "gp");
+	}
+}
+
+/* What a callback queued now waits for beside its readers. */
+static uint64_t gp_asked(struct ex_world *w)
+{
+	uint64_t cookie = cookie_now(w);
+
+	if (!w->sim.gp_thread)
+		return 0;
+	gp_want(w, cookie);
+	return cookie;
+}
+
+struct rt_rcu_cookie ex_rcu_get_state(bool start, const struct ex_site *site)
+{
+	struct ex_world *w = ex_world;
+	uint64_t cookie;
+
+	ex_point(start ? EX_RCU_START : EX_RCU_STATE, &w->sim.rcu, NULL, NULL, 0, site);
+	cookie = cookie_now(w);
+	ex_value(cookie);
+	if (start)
+		gp_want(w, cookie);
+	return (struct rt_rcu_cookie){ cookie };
+}
+
+bool ex_rcu_poll_state(struct rt_rcu_cookie cookie, const struct ex_site *site)
+{
+	struct ex_world *w = ex_world;
+
+	ex_point(EX_RCU_POLL, &w->sim.rcu, NULL, NULL, cookie.opaque, site);
+	ex_value(w->sim.gp_seq >= cookie.opaque);
+	if (w->sim.gp_seq < cookie.opaque)
+		return false;
+	ex_sync_acquire(&w->sim.gp_seq);
+	return true;
+}
+
 void ex_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head),
 		 const struct ex_site *site)
 {
@@ -52,7 +129,7 @@ void ex_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head),
 			ex_stop(EXPLORE_MISUSE, "%s: %s at %s:%d is queued already, at %s:%d",
 				w->cur->name, site->what, ex_short_file(site->file), site->line,
 				ex_short_file(h->site->file), h->site->line);
-	*head = (struct rt_rcu_head){ NULL, fn, ++w->sim.seq, site };
+	*head = (struct rt_rcu_head){ NULL, fn, ++w->sim.seq, gp_asked(w), site };
 	if (w->sim.rcu_last)
 		w->sim.rcu_last->next = head;
 	else
@@ -80,6 +157,17 @@ void ex_rcu_synchronize(const struct ex_site *site)
 	ex_point(EX_RCU_SYNC, &w->sim.rcu, NULL, NULL, 0, site);
 	ex_point(EX_RCU_SYNCED, &w->sim.rcu, NULL, NULL, ++w->sim.seq, site);
 	ex_sync_acquire(&w->sim.rcu);
+}
+
+void ex_rcu_cond_sync(struct rt_rcu_cookie cookie, const struct ex_site *site)
+{
+	struct ex_world *w = ex_world;
+
+	no_reader("rt_rcu_cond_sync()", site);
+	ex_point(EX_RCU_START, &w->sim.rcu, NULL, NULL, cookie.opaque, site);
+	gp_want(w, cookie.opaque);
+	ex_point(EX_RCU_COND_SYNC, &w->sim.rcu, NULL, NULL, cookie.opaque, site);
+	ex_sync_acquire(&w->sim.gp_seq);
 }
 
 void ex_rcu_barrier(const struct ex_site *site)

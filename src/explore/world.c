@@ -148,8 +148,15 @@ bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t)
 	case EX_JOIN:
 		return w->sim.th[op->arg].done;
 	case EX_RCU_SYNCED:
-	case EX_RCU_RUN:
+	case EX_GP_END:
 		return grace_over(w, op->arg);
+	case EX_RCU_RUN:
+		return grace_over(w, op->arg) &&
+		       w->sim.gp_seq >= ((const struct rt_rcu_head *)op->addr)->gp;
+	case EX_GP_START:
+		return w->sim.gp_seq < w->sim.gp_want;
+	case EX_RCU_COND_SYNC:
+		return w->sim.gp_seq >= op->arg;
 	case EX_RCU_DRAINED:
 		return w->sim.rcu_done >= op->arg;
 	default:
@@ -542,6 +549,20 @@ void ex_start_rcu(struct ex_world *w)
 	w->sim.th[EX_RCU].hash = hash;
 	w->born |= 1u << EX_RCU;
 	prime(w, EX_RCU, &w->fiber[ex_tid(w, w->cur)]);
+}
+
+void ex_start_background(struct ex_world *w, void (*fn)(void *arg), const char *name)
+{
+	uint64_t hash = w->cur->hash;
+	int tid = (int)w->sim.thread_nr;
+
+	if (tid >= EX_THREADS_MAX)
+		ex_stop(EXPLORE_MISUSE, "more than %d threads", EX_THREADS_MAX);
+	thread_init(w, tid, fn, w, name);
+	w->sim.th[tid].background = true;
+	w->sim.th[tid].hash = ex_mix(hash, (uint64_t)tid);
+	w->born |= 1u << tid;
+	prime(w, tid, &w->fiber[ex_tid(w, w->cur)]);
 }
 
 /* ---- set-up, execution, check ---- */

@@ -68,6 +68,12 @@ enum ex_kind {
 	EX_RCU_DRAINED,
 	EX_RCU_RUN,
 	EX_RCU_RAN,
+	EX_RCU_STATE,
+	EX_RCU_START,
+	EX_RCU_POLL,
+	EX_RCU_COND_SYNC,
+	EX_GP_START,
+	EX_GP_END,
 	EX_HASH_FIND,
 	EX_HASH_ADD,
 	EX_HASH_DEL,
@@ -138,6 +144,9 @@ struct ex_sim {
 	uint64_t now_ns, seq;   /* seq counts RCU moments */
 	struct rt_rcu_head *rcu_first, *rcu_last;
 	uint64_t rcu_queued, rcu_done;
+	/* Polling (ops_rcu.c): odd while a grace period goes on; wanted; when it started. */
+	uint64_t gp_seq, gp_want, gp_since;
+	bool gp_thread;
 	unsigned rcu_workers;
 	uint64_t fail_at;
 	bool fail_struck;
@@ -241,6 +250,8 @@ bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t);
 bool ex_ops_dependent(const struct ex_op *a, const struct ex_op *b);
 int ex_spawn(void (*fn)(void *arg), void *arg, const char *name); /* its number; -1: too many */
 void ex_start_rcu(struct ex_world *w);
+/* A thread of the engine's own in the next free slot; the execution does not wait for it. */
+void ex_start_background(struct ex_world *w, void (*fn)(void *arg), const char *name);
 _Noreturn void ex_stop(enum explore_verdict v, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 unsigned ex_data(unsigned n);

@@ -17,6 +17,20 @@
  *                                  fallen behind. Without it a few hundred busy threads queue
  *                                  faster than one worker, with its share of the CPUs, can free.
  *
+ * Polling, for who has much to free and does not want to wait. Any context, never blocks:
+ *   rt_rcu_get_state()             A cookie for "all readers inside now have left".
+ *   rt_rcu_start_poll()            The same, and somebody is asked to see to it: with the thread of
+ *                                  rt_rcu_worker_start() the cookie expires soon (5 ms and a grace
+ *                                  period); without, when somebody drains or waits.
+ *   rt_rcu_poll_state(cookie)      True: all readers that were inside when the cookie was taken have
+ *                                  left, and what they did is seen. Then true for ever. True in a
+ *                                  callback for cookies taken before its rt_rcu_call(); a
+ *                                  rt_rcu_synchronize() in between need not make it true.
+ *   rt_rcu_cond_sync(cookie)       Waits until that is true. Not from a reader.
+ *   rt_rcu_same_state(a, b)        Whether they expire together. At any time at most
+ *                                  RT_RCU_POLL_ACTIVE different cookies have not expired.
+ * A zeroed cookie has expired. What is in a cookie is nobody's business.
+ *
  *   struct rt_hash                 A fixed number of buckets, chosen at rt_hash_init().
  *   rt_hash_find(t, key, match, arg)
  *                                  Inside a reader; the node is valid until the section ends.
@@ -30,6 +44,20 @@
  */
 #ifndef RT_RCU_H
 #define RT_RCU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { RT_RCU_POLL_ACTIVE = 2 };
+
+struct rt_rcu_cookie {
+	uint64_t opaque;
+};
+
+static inline bool rt_rcu_same_state(struct rt_rcu_cookie a, struct rt_rcu_cookie b)
+{
+	return a.opaque == b.opaque;
+}
 
 #include <rt_backend/rcu.h>
 

@@ -372,6 +372,93 @@ static void things_check(void *state)
 	rt_rcu_worker_stop();
 }
 
+/* ---- polled grace periods ---- */
+
+static void poll_drop(void *state)
+{
+	struct rt_rcu_cookie cookie;
+	struct things *t = state;
+
+	MBFS_ASSERT(rt_rcu_poll_state((struct rt_rcu_cookie){ 0 }));
+	rt_rcu_start_poll(); /* perhaps going on when the next is asked for */
+	rt_rcu_assign(&t->p, NULL);
+	cookie = rt_rcu_start_poll();
+	while (!rt_rcu_poll_state(cookie))
+		rt_sleep_ns(100000);
+	rt_u32_set(&t->a.gone, 1);
+	MBFS_ASSERT(rt_rcu_poll_state(cookie));
+	rt_rcu_cond_sync(cookie);
+}
+
+static void poll_cond_sync(void *state)
+{
+	struct rt_rcu_cookie cookie;
+	struct things *t = state;
+
+	rt_rcu_assign(&t->p, NULL);
+	cookie = rt_rcu_get_state();
+	rt_rcu_cond_sync(cookie);
+	rt_u32_set(&t->a.gone, 1);
+	MBFS_ASSERT(rt_rcu_poll_state(cookie));
+}
+
+struct polled {
+	struct rt_rcu_head head;
+	struct rt_rcu_cookie before;
+	rt_u32 ran;
+};
+
+static void polled_ran(struct rt_rcu_head *head)
+{
+	struct polled *p = container_of(head, struct polled, head);
+
+	MBFS_ASSERT(rt_rcu_poll_state(p->before));
+	rt_u32_add(&p->ran, 1);
+}
+
+/* A callback knows that cookies taken before it was queued have expired. */
+static void poll_callback(void *state)
+{
+	struct polled *p = state;
+
+	p->before = rt_rcu_start_poll();
+	rt_rcu_call(&p->head, polled_ran);
+	rt_rcu_barrier();
+	MBFS_ASSERT(rt_u32_read(&p->ran) == 1);
+}
+
+static void poll_reader(void *state)
+{
+	(void)state;
+	rt_rcu_read_lock();
+	rt_rcu_read_unlock();
+}
+
+/* Two slots are enough for all cookies that have not expired. */
+static void poll_slots(void *state)
+{
+	struct rt_rcu_cookie slot[RT_RCU_POLL_ACTIVE] = { { 0 } }, cookie;
+	unsigned at;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		cookie = rt_rcu_start_poll();
+		for (at = 0; at < RT_RCU_POLL_ACTIVE; at++)
+			if (rt_rcu_same_state(slot[at], cookie) || rt_rcu_poll_state(slot[at]))
+				break;
+		MBFS_ASSERT(at < RT_RCU_POLL_ACTIVE);
+		slot[at] = cookie;
+	}
+}
+
+static void poll_setup(void *state)
+{
+	int err = rt_rcu_worker_start();
+
+	(void)state;
+	MBFS_ASSERT(err == 0);
+}
+
 /* ---- hash ---- */
 
 struct entry {
@@ -787,6 +874,30 @@ const struct conform_case conform_cases[] = {
 	  things_setup,
 	  3,
 	  { things_read, things_sync, things_read },
+	  things_check },
+	{ "rcu-poll",
+	  sizeof(struct things),
+	  things_setup,
+	  2,
+	  { things_read, poll_drop },
+	  things_check },
+	{ "rcu-cond-sync",
+	  sizeof(struct things),
+	  things_setup,
+	  3,
+	  { things_read, poll_cond_sync, things_read },
+	  things_check },
+	{ "rcu-poll-call",
+	  sizeof(struct polled),
+	  poll_setup,
+	  2,
+	  { poll_reader, poll_callback },
+	  things_check },
+	{ "rcu-poll-slots",
+	  sizeof(struct polled),
+	  poll_setup,
+	  3,
+	  { poll_slots, poll_slots, poll_reader },
 	  things_check },
 	{ "hash", sizeof(struct table), table_setup, 2, { table_left, table_right }, table_check },
 	{ "thread", sizeof(struct family), NULL, 1, { family_parent }, NULL },

@@ -21,6 +21,7 @@ struct rt_rcu_head {
 	struct rt_rcu_head *next;
 	void (*fn)(struct rt_rcu_head *head);
 	uint64_t at; /* when it was queued */
+	uint64_t gp; /* the cookie of that moment, if somebody polls */
 	const struct ex_site *site;
 };
 
@@ -31,6 +32,14 @@ void ex_rcu_barrier(const struct ex_site *site);
 #define rt_rcu_call(head, fn) ex_rcu_call(head, fn, EX_SITE(#head))
 #define rt_rcu_synchronize()  ex_rcu_synchronize(EX_SITE(""))
 #define rt_rcu_barrier()      ex_rcu_barrier(EX_SITE(""))
+
+struct rt_rcu_cookie ex_rcu_get_state(bool start, const struct ex_site *site);
+bool ex_rcu_poll_state(struct rt_rcu_cookie cookie, const struct ex_site *site);
+void ex_rcu_cond_sync(struct rt_rcu_cookie cookie, const struct ex_site *site);
+#define rt_rcu_get_state()      ex_rcu_get_state(false, EX_SITE(""))
+#define rt_rcu_start_poll()     ex_rcu_get_state(true, EX_SITE(""))
+#define rt_rcu_poll_state(c)    ex_rcu_poll_state(c, EX_SITE(#c))
+#define rt_rcu_cond_sync(c)     ex_rcu_cond_sync(c, EX_SITE(#c))
 
 /* The queue of an execution is never long. */
 static inline void rt_rcu_throttle(void)

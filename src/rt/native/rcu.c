@@ -8,6 +8,12 @@
  * Concurrency: push against push and against drain: a CAS on the list head. Drain against drain:
  * the drain mutex; drain_seq is odd while one runs, and a barrier that waited for the mutex through
  * a whole later drain returns without one of its own, as the kernel's rcu_barrier does.
+ *
+ * Polling: liburcu 0.13 has none. gp_seq is odd while grace_period() waits for readers, even else; a
+ * cookie is the even number that says a whole one has gone by since, so at most two numbers are
+ * ahead of gp_seq. Each drain goes through grace_period(), as does the worker when somebody asked
+ * for a cookie (gp_want). A get_state is a full fence and a load, a poll one acquire load, a
+ * start_poll an atomic maximum more, and a futex wake if it is the first to ask.
  */
 #include "rt/rcu.h"
 #include "rt/work.h"
@@ -64,6 +70,9 @@ static struct {
 	rt_u32 queued_nr; /* [racy: only decides when to wake the worker, or to throttle] */
 	pthread_mutex_t drain_lock;
 	rt_u64 drain_seq; /* [atomic] odd while a drain runs; written under drain_lock */
+	pthread_mutex_t gp_lock; /* inside drain_lock; spans a grace period */
+	rt_u64 gp_seq;		 /* [atomic] odd while one goes on; written under gp_lock */
+	rt_u64 gp_want;		 /* [atomic] the highest cookie somebody wants to expire */
 
 	pthread_mutex_t worker_lock;
 	unsigned worker_users; /* [worker_lock] */
@@ -72,6 +81,7 @@ static struct {
 	rt_u32 stop;
 } rcu = {
 	.drain_lock = PTHREAD_MUTEX_INITIALIZER,
+	.gp_lock = PTHREAD_MUTEX_INITIALIZER,
 	.worker_lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
@@ -87,13 +97,65 @@ void rt_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head))
 		rt_event_signal(&rcu.work);
 }
 
+/* ---- polled grace periods ---- */
+
+static bool expired(uint64_t cookie)
+{
+	return rt_u64_read_acquire(&rcu.gp_seq) >= cookie;
+}
+
+/* The fence: what the caller unpublished before is so for readers that gp_seq's next step finds. */
+struct rt_rcu_cookie rt_rcu_get_state(void)
+{
+	rt_fence();
+	return (struct rt_rcu_cookie){ (rt_u64_read_acquire(&rcu.gp_seq) + 3) & ~1ull };
+}
+
+struct rt_rcu_cookie rt_rcu_start_poll(void)
+{
+	struct rt_rcu_cookie cookie = rt_rcu_get_state();
+	uint64_t want = rt_u64_read(&rcu.gp_want);
+
+	while (want < cookie.opaque)
+		if (rt_u64_cas(&rcu.gp_want, &want, cookie.opaque)) {
+			rt_event_signal(&rcu.work);
+			break;
+		}
+	return cookie;
+}
+
+bool rt_rcu_poll_state(struct rt_rcu_cookie cookie)
+{
+	return expired(cookie.opaque);
+}
+
+static void grace_period(uint64_t cookie)
+{
+	pthread_mutex_lock(&rcu.gp_lock);
+	while (!expired(cookie)) {
+		rt_u64_add_return(&rcu.gp_seq, 1);
+		rt_rcu_synchronize();
+		rt_u64_add_return(&rcu.gp_seq, 1);
+	}
+	pthread_mutex_unlock(&rcu.gp_lock);
+}
+
+void rt_rcu_cond_sync(struct rt_rcu_cookie cookie)
+{
+	MBFS_ASSERT(!rt_rcu_in_reader());
+	if (!expired(cookie.opaque))
+		grace_period(cookie.opaque);
+}
+
 static void drain_locked(void)
 {
 	struct rt_rcu_head *newest = rt_ptr_xchg(&rcu.head, NULL), *oldest = NULL;
 	uint32_t nr = 0;
 
-	if (!newest)
+	if (!newest) {
+		grace_period(rt_u64_read(&rcu.gp_want));
 		return;
+	}
 	while (newest) { /* callbacks run in the order queued */
 		struct rt_rcu_head *next = newest->next;
 
@@ -103,7 +165,7 @@ static void drain_locked(void)
 		nr++;
 	}
 	rt_u32_add(&rcu.queued_nr, -nr);
-	rt_rcu_synchronize();
+	grace_period(rt_rcu_get_state().opaque);
 	while (oldest) {
 		struct rt_rcu_head *next = oldest->next;
 
@@ -141,7 +203,7 @@ static void worker_main(void *arg)
 	while (!rt_u32_read_acquire(&rcu.stop)) {
 		uint32_t key = rt_event_key(&rcu.work);
 
-		if (!rt_ptr_read(&rcu.head)) {
+		if (!rt_ptr_read(&rcu.head) && expired(rt_u64_read(&rcu.gp_want))) {
 			if (!rt_u32_read_acquire(&rcu.stop))
 				rt_event_wait(&rcu.work, key);
 			continue;

@@ -51,6 +51,10 @@ void rt_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head))
 void rt_rcu_synchronize(void);
 void rt_rcu_barrier(void);
 void rt_rcu_throttle(void);
+struct rt_rcu_cookie rt_rcu_get_state(void);
+struct rt_rcu_cookie rt_rcu_start_poll(void);
+bool rt_rcu_poll_state(struct rt_rcu_cookie cookie);
+void rt_rcu_cond_sync(struct rt_rcu_cookie cookie);
 
 /*
  * The thread that drains the callback queue in the background. Without it callbacks wait for the
