@@ -272,6 +272,22 @@ void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op)
 		used_after_free(w, b, w->cur, op);
 }
 
+void ex_arena_check_address(const struct ex_world *w, const void *addr, const struct ex_op *op)
+{
+	const struct block *b;
+
+#if EX_ASAN
+	if (!__asan_address_is_poisoned(addr))
+		return;
+#else
+	if (*(const volatile uint8_t *)addr != POISON)
+		return;
+#endif
+	b = block_of(addr);
+	if (b && b->mark == BLOCK_FREE)
+		used_after_free(w, b, w->cur, op);
+}
+
 /* Whoever has announced an operation in the block will touch it after the free. */
 static void check_pending(const struct ex_world *w, const struct block *b)
 {

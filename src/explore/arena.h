@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clocks.h"
 #include "fiber.h"
 
 struct ex_op;
@@ -18,6 +19,8 @@ void ex_arena_clear(void);   /* empty */
 bool ex_arena_save(void);    /* remember this state */
 void ex_arena_restore(void); /* back to it */
 void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op);
+/* The same for memory without an object in it. */
+void ex_arena_check_address(const struct ex_world *w, const void *addr, const struct ex_op *op);
 void ex_arena_check_leaks(struct ex_world *w); /* and writes after free; sets the verdict */
 void *ex_pages(size_t bytes);                  /* the engine's own memory */
 void ex_pages_free(void *p, size_t bytes);
@@ -30,28 +33,61 @@ void ex_fill_raw(void *to, uint8_t byte, size_t bytes);
 #if EX_TSAN
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
-static inline void ex_sync_acquire(const void *p)
+static inline void ex_tsan_acquire(const void *p)
 {
 	__tsan_acquire((void *)(uintptr_t)p);
 }
-static inline void ex_sync_release(const void *p)
+static inline void ex_tsan_release(const void *p)
 {
 	__tsan_release((void *)(uintptr_t)p);
 }
 #else
-static inline void ex_sync_acquire(const void *p)
+static inline void ex_tsan_acquire(const void *p)
 {
 	(void)p;
 }
-static inline void ex_sync_release(const void *p)
+static inline void ex_tsan_release(const void *p)
 {
 	(void)p;
 }
 #endif
-static inline void ex_sync_both(const void *p)
+
+/* What orders the code under test: TSan is told, and clocks.c. */
+static inline void ex_sync_acquire(const void *p)
 {
-	ex_sync_acquire(p);
-	ex_sync_release(p);
+	ex_tsan_acquire(p);
+	if (__builtin_expect(ex_clocks_on, 0))
+		ex_clocks_acquire(p);
+}
+static inline void ex_sync_release(const void *p)
+{
+	ex_tsan_release(p);
+	if (__builtin_expect(ex_clocks_on, 0))
+		ex_clocks_release(p);
+}
+/* An atomic's load, store and read-modify-write. */
+static inline void ex_sync_load(const void *p, bool acquire)
+{
+	if (acquire)
+		ex_tsan_acquire(p);
+	if (__builtin_expect(ex_clocks_on, 0))
+		ex_clocks_load(p, acquire);
+}
+static inline void ex_sync_store(const void *p, bool release)
+{
+	if (release)
+		ex_tsan_release(p);
+	if (__builtin_expect(ex_clocks_on, 0))
+		ex_clocks_store(p, release);
+}
+static inline void ex_sync_update(const void *p, bool ordered)
+{
+	if (ordered) {
+		ex_tsan_acquire(p);
+		ex_tsan_release(p);
+	}
+	if (__builtin_expect(ex_clocks_on, 0))
+		ex_clocks_update(p, ordered);
 }
 
 #endif

@@ -132,6 +132,7 @@ enum explore_verdict {
 	EXPLORE_MISUSE, /* unlocks what it does not hold, ends with locks held, ... */
 	EXPLORE_CRASH,  /* SIGSEGV and its like; with jobs: whatever ended a process */
 	EXPLORE_NONDET, /* the scenario is not deterministic */
+	EXPLORE_RACE,   /* marked plain accesses that nothing orders */
 	EXPLORE_VERDICT_NR
 };
 

@@ -128,6 +128,16 @@ void ex_fiber_destroy(struct ex_fiber *f)
 	f->stack = NULL;
 }
 
+void ex_fiber_renew(struct ex_fiber *f)
+{
+#if EX_TSAN
+	__tsan_destroy_fiber(f->tsan);
+	f->tsan = __tsan_create_fiber(0);
+#else
+	(void)f;
+#endif
+}
+
 void ex_fiber_make(struct ex_fiber *f, void (*entry)(void))
 {
 	uintptr_t top = ((uintptr_t)f->stack + f->bytes) & ~(uintptr_t)15;

@@ -46,6 +46,8 @@ void ex_fiber_adopt(struct ex_fiber *f);
 void ex_fiber_destroy(struct ex_fiber *f);
 /* The next switch to @f calls @entry on an empty stack; @entry calls ex_fiber_entered() first. */
 void ex_fiber_make(struct ex_fiber *f, void (*entry)(void));
+/* For TSan, the next user of @f is another thread. */
+void ex_fiber_renew(struct ex_fiber *f);
 void ex_fiber_entered(struct ex_fiber *f);
 void ex_fiber_switch(struct ex_fiber *from, struct ex_fiber *to);
 

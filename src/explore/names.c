@@ -52,6 +52,8 @@ const char *const ex_kind_names[EX_KIND_NR] = {
 	[EX_FREE] = "free",
 	[EX_IO_READ] = "device_read",
 	[EX_IO_WRITE] = "device_write",
+	[EX_PLAIN_READ] = "reads",
+	[EX_PLAIN_WRITE] = "writes",
 	[EX_POINT] = "point",
 	[EX_NOTE] = "note",
 };
@@ -94,6 +96,7 @@ const uint8_t ex_kind_flags[EX_KIND_NR] = {
 	[EX_HASH_DEL] = EX_WR,
 	[EX_SLEEP] = EX_WR | EX_YIELDS | EX_BLOCKS,
 	[EX_YIELD] = EX_YIELDS,
+	[EX_PLAIN_WRITE] = EX_WR,
 	[EX_IO_READ] = EX_BLOCKS,
 	[EX_IO_WRITE] = EX_WR | EX_BLOCKS,
 };
@@ -119,6 +122,7 @@ const char *explore_verdict_name(enum explore_verdict v)
 		"misuse",
 		"crash",
 		"not deterministic",
+		"data race",
 	};
 
 	return v < EXPLORE_VERDICT_NR ? names[v] : "?";

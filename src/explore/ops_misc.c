@@ -16,27 +16,26 @@
 	{                                                                                     \
 		ex_point(EX_READ, AS_OBJ(p), NULL, p, 0, site);                               \
 		ex_value((uint64_t)(uintptr_t)p->v);                                          \
-		if (acquire)                                                                  \
-			ex_sync_acquire(p);                                                   \
+		ex_sync_load(p, acquire);                                                     \
 		return p->v;                                                                  \
 	}                                                                                     \
 	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site) \
 	{                                                                                     \
 		ex_point(EX_SET, &p->o, NULL, p, 0, site);                                    \
 		ex_value((uint64_t)(uintptr_t)v);                                             \
-		if (release)                                                                  \
-			ex_sync_release(p);                                                   \
+		ex_sync_store(p, release);                                                    \
 		p->v = v;                                                                     \
 	}                                                                                     \
 	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site)   \
 	{                                                                                     \
 		ex_point(EX_CAS, &p->o, NULL, p, 0, site);                                    \
-		ex_sync_both(p);                                                              \
 		ex_value((uint64_t)(uintptr_t)p->v);                                          \
 		if (p->v != *old) {                                                           \
+			ex_sync_load(p, true);                                                \
 			*old = p->v;                                                          \
 			return false;                                                         \
 		}                                                                             \
+		ex_sync_update(p, true);                                                      \
 		p->v = v;                                                                     \
 		return true;                                                                  \
 	}                                                                                     \
@@ -45,7 +44,7 @@
 		ctype old;                                                                    \
                                                                                               \
 		ex_point(EX_XCHG, &p->o, NULL, p, 0, site);                                   \
-		ex_sync_both(p);                                                              \
+		ex_sync_update(p, true);                                                      \
 		old = p->v;                                                                   \
 		ex_value((uint64_t)(uintptr_t)old);                                           \
 		p->v = v;                                                                     \
@@ -55,13 +54,14 @@
 	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site)         \
 	{                                                                               \
 		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
+		ex_sync_update(p, false);                                               \
 		p->v += n;                                                              \
 		ex_value(p->v);                                                         \
 	}                                                                               \
 	ctype ex_##name##_add_return(rt_##name *p, ctype n, const struct ex_site *site) \
 	{                                                                               \
 		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
-		ex_sync_both(p);                                                        \
+		ex_sync_update(p, true);                                                \
 		p->v += n;                                                              \
 		ex_value(p->v);                                                         \
 		return p->v;                                                            \
@@ -72,6 +72,13 @@ ATOMIC_FUNCS(u64, uint64_t)
 ATOMIC_FUNCS(ptr, void *)
 ARITH_FUNCS(u32, uint32_t)
 ARITH_FUNCS(u64, uint64_t)
+
+/* Everything is sequentially consistent here: no scheduling point. */
+void ex_fence(void)
+{
+	if (ex_clocks_on)
+		ex_clocks_fence();
+}
 
 /* ---- virtual CPUs ---- */
 

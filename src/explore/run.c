@@ -474,6 +474,7 @@ enum explore_outcome explore_run(const struct explore_scenario *s,
 	w->scn = s;
 	w->opt = opt;
 	w->longest = w->steps_total = 0;
+	ex_models_begin(w);
 	memset(w->op_count, 0, sizeof(w->op_count));
 	ex_run.start_ns = ex_run.told_ns = opt->now_ns ? opt->now_ns() : 0;
 	traps_set();

@@ -16,6 +16,8 @@
 
 struct ex_world *ex_world;
 
+enum { RUNS_ON_FIBERS = 4096 };
+
 int ex_world_init(void)
 {
 	struct ex_world *w;
@@ -32,7 +34,8 @@ int ex_world_init(void)
 	for (unsigned i = 0; i < EX_THREADS_MAX; i++)
 		if (ex_fiber_init(&w->fiber[i], EX_STACK_BYTES))
 			return -ENOMEM;
-	if (!w->path || !w->events || !w->notes || !w->saved || ex_arena_init())
+	if (!w->path || !w->events || !w->notes || !w->saved || ex_arena_init() ||
+	    ex_clocks_init())
 		return -ENOMEM;
 	ex_world = w;
 	return 0;
@@ -53,6 +56,7 @@ void ex_world_end(void)
 	ex_pages_free(w->notes, EX_NOTES_BYTES);
 	ex_pages_free(w->saved, sizeof(*w->saved));
 	ex_arena_end();
+	ex_clocks_end();
 	ex_pages_free(w, sizeof(*w));
 	ex_world = NULL;
 }
@@ -65,10 +69,10 @@ void ex_world_end(void)
  */
 static void switch_to(struct ex_world *w, struct ex_fiber *from, struct ex_fiber *to)
 {
-	ex_sync_release(from == &w->engine ? &w->starts : &w->stops);
+	ex_tsan_release(from == &w->engine ? &w->starts : &w->stops);
 	ex_fiber_switch(from, to);
 	if (from != &w->engine)
-		ex_sync_acquire(&w->starts);
+		ex_tsan_acquire(&w->starts);
 }
 
 static void go_to(struct ex_world *w, struct ex_fiber *from, int tid)
@@ -101,6 +105,18 @@ void ex_stop(enum explore_verdict v, const char *fmt, ...)
 	leave(w);
 }
 
+_Noreturn void ex_rewind(struct ex_world *w)
+{
+	w->rewind = true;
+	leave(w);
+}
+
+void ex_models_begin(struct ex_world *w)
+{
+	w->clocks = false;
+	w->redo_nr = 0;
+}
+
 /* ---- who may run ---- */
 
 static bool grace_over(const struct ex_world *w, uint64_t at)
@@ -120,8 +136,6 @@ static bool grace_over(const struct ex_world *w, uint64_t at)
 
 bool ex_runs_out(const struct ex_thread *t)
 {
-	if (!t->op.timed)
-		return false;
 	if (t->op.kind == EX_EVENT_WAIT)
 		return ((const struct rt_event *)t->op.addr)->seq == (uint32_t)t->op.arg;
 	return !t->signalled;
@@ -176,7 +190,7 @@ static uint32_t enabled_threads(const struct ex_world *w, uint32_t *lazy)
 		if (!ex_op_enabled(w, t))
 			continue;
 		en |= 1u << tid;
-		if (ex_runs_out(t))
+		if (t->op.timed && ex_runs_out(t))
 			*lazy |= 1u << tid;
 	}
 	return en;
@@ -227,9 +241,13 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 	struct ex_choice c;
 	int picked;
 
+	bool redo = w->step < w->redo_nr;
+
 	c.enabled = enabled_threads(w, &c.lazy);
 	ex_fair_update(w, c.enabled);
-	if (w->strat->state)
+	if (redo)
+		w->born = 0; /* the strategy knows of them */
+	else if (w->strat->state)
 		w->strat->state(w);
 	if (finished(w, c.enabled & ~c.lazy))
 		return EXECUTION_OVER;
@@ -240,7 +258,7 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 	c.yielded = self && self->yielded;
 	c.dflt = ex_default(&c, w->last ? ex_tid(w, w->last) : EX_FIRST - 1);
 	w->branch_steps += (c.cand & (c.cand - 1)) != 0;
-	picked = w->strat->pick(w, &c);
+	picked = redo ? w->path[w->step].picked : w->strat->pick(w, &c);
 	if (picked == EX_PRUNE) {
 		w->pruned = true;
 		leave(w);
@@ -312,17 +330,19 @@ static void perform(struct ex_world *w, struct ex_thread *t)
 	ex_arena_check_access(w, &t->op);
 	if (w->phase == EX_EXPLORE) {
 		hash_op(t, &t->op);
-		w->op_count[t->op.kind]++;
-		w->steps_total++;
-		if (w->strat->commit)
-			w->strat->commit(w, t);
+		if (w->step > w->redo_nr) {
+			w->op_count[t->op.kind]++;
+			w->steps_total++;
+			if (w->strat->commit)
+				w->strat->commit(w, t);
+		}
 		if (w->recording)
 			ex_record(w, t);
 	}
 	w->sim.waiting &= ~(1u << ex_tid(w, t));
 	t->steps++;
 	t->run_len = w->last == t ? t->run_len + 1 : 1;
-	t->yielded = t->op.flags & EX_YIELDS || ex_runs_out(t);
+	t->yielded = t->op.flags & EX_YIELDS || (t->op.timed && ex_runs_out(t));
 	w->last = t;
 }
 
@@ -412,7 +432,7 @@ unsigned ex_data(unsigned n)
 
 	if (n <= 1 || w->phase != EX_EXPLORE)
 		return 0;
-	picked = w->strat->data(w, n);
+	picked = w->step < w->redo_nr ? w->path[w->step].picked : w->strat->data(w, n);
 	w->cur->hash = ex_mix(w->cur->hash, (uint64_t)picked + 1000);
 	record_step(w, (struct ex_step){ (uint8_t)picked, 0, (uint8_t)ex_tid(w, w->cur), true,
 					 w->cur->data_nr++ });
@@ -443,7 +463,7 @@ static void thread_entry(void)
 	struct ex_thread *t = w->cur;
 
 	ex_fiber_entered(&w->fiber[ex_tid(w, t)]);
-	ex_sync_acquire(&w->starts);
+	ex_tsan_acquire(&w->starts);
 	if (t->parent)
 		ex_sync_acquire(t->parent);
 	t->fn(t->arg);
@@ -593,7 +613,7 @@ static void run_main(struct ex_world *w, enum ex_phase phase, void (*fn)(void *)
 	w->in_fiber = true;
 	go_to(w, &w->engine, EX_MAIN);
 	w->in_fiber = false;
-	ex_sync_acquire(&w->stops);
+	ex_tsan_acquire(&w->stops);
 	w->phase = EX_IDLE;
 }
 
@@ -634,15 +654,26 @@ bool ex_world_setup(struct ex_world *w)
 	run_main(w, EX_SETUP, main_setup);
 	if (w->verdict != EXPLORE_OK)
 		return false;
-	/* ASan keeps marks about live frames that a copy would not bring back. */
-	w->saved_ok = ex_arena_save() && !(EX_ASAN && w->sim.live);
+	/* ASan's marks about live frames and TSan's stack of calls a copy would not bring back. */
+	w->saved_ok = ex_arena_save() && !((EX_ASAN || EX_TSAN) && w->sim.live);
 	save_stacks(w);
 	ex_copy_raw(w->saved, &w->sim, sim_bytes(&w->sim));
 	return true;
 }
 
+/* A thread that is dropped leaves its calls on TSan's stack of them, which has an end. */
+static void renew_fibers(struct ex_world *w)
+{
+	if (!EX_TSAN || ++w->runs_on_fibers < RUNS_ON_FIBERS)
+		return;
+	w->runs_on_fibers = 0;
+	for (unsigned i = 0; i < EX_THREADS_MAX; i++)
+		ex_fiber_renew(&w->fiber[i]);
+}
+
 static void restore(struct ex_world *w)
 {
+	renew_fibers(w);
 	if (!w->saved_ok) {
 		ex_world_setup(w);
 		return;
@@ -663,7 +694,7 @@ static void kick_entry(void)
 	struct ex_world *w = ex_world;
 
 	ex_fiber_entered(&w->fiber[EX_MAIN]);
-	ex_sync_acquire(&w->starts);
+	ex_tsan_acquire(&w->starts);
 	schedule(w, NULL);
 	__builtin_unreachable();
 }
@@ -684,7 +715,7 @@ static void prime_all(struct ex_world *w)
 		thread_init(w, (int)(EX_FIRST + i), w->scn->threads[i].fn, w->state,
 			    name ? name : letters[i]);
 	}
-	for (unsigned i = 0; i < w->scn->thread_nr && w->verdict == EXPLORE_OK; i++)
+	for (unsigned i = 0; i < w->scn->thread_nr && w->verdict == EXPLORE_OK && !w->rewind; i++)
 		prime(w, (int)(EX_FIRST + i), &w->engine);
 }
 
@@ -698,13 +729,13 @@ static uint64_t trace_hash(const struct ex_world *w)
 	return h;
 }
 
-void ex_world_run(struct ex_world *w)
+static void run_once(struct ex_world *w)
 {
 	restore(w);
 	w->verdict = EXPLORE_OK;
 	w->text[0] = '\0';
 	w->step = w->branch_steps = w->born = 0;
-	w->pruned = w->priming = false;
+	w->pruned = w->priming = w->rewind = false;
 	w->last = NULL;
 	w->event = NULL;
 	w->event_nr = w->notes_nr = 0;
@@ -715,14 +746,26 @@ void ex_world_run(struct ex_world *w)
 	w->in_fiber = true;
 	ex_fair_reset(w);
 	ex_observe_start(w);
-	w->strat->begin(w);
+	ex_clocks_begin(w->clocks);
 	prime_all(w);
-	if (w->verdict == EXPLORE_OK) {
+	if (w->verdict == EXPLORE_OK && !w->rewind) {
 		ex_fiber_make(&w->fiber[EX_MAIN], kick_entry);
 		go_to(w, &w->engine, EX_MAIN);
 	}
 	w->in_fiber = false;
-	ex_sync_acquire(&w->stops);
+	ex_clocks_on = false;
+	ex_tsan_acquire(&w->stops);
+}
+
+void ex_world_run(struct ex_world *w)
+{
+	w->strat->begin(w);
+	w->redo_nr = 0;
+	run_once(w);
+	while (w->rewind) {
+		w->redo_nr = w->step;
+		run_once(w);
+	}
 	w->path_nr = w->step;
 	w->trace_hash = trace_hash(w);
 	w->event = NULL;

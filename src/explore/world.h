@@ -83,6 +83,8 @@ enum ex_kind {
 	EX_FREE,
 	EX_IO_READ,
 	EX_IO_WRITE,
+	EX_PLAIN_READ,
+	EX_PLAIN_WRITE,
 	EX_POINT,
 	EX_NOTE, /* in traces only */
 	EX_KIND_NR
@@ -190,6 +192,9 @@ struct ex_world {
 	enum ex_phase phase;
 	bool priming, recording, record_next, pruned;
 	bool peeking; /* explore_peek() */
+	bool clocks;         /* this search looks for data races */
+	bool rewind;         /* run the execution again, */
+	uint32_t redo_nr;    /* up to this step without asking the strategy */
 	bool in_fiber; /* code under test runs, or the scheduler on its stack */
 	const struct explore_scenario *scn;
 	const struct explore_options *opt;
@@ -220,6 +225,7 @@ struct ex_world {
 	unsigned name_nr;
 	struct ex_fiber engine, fiber[EX_THREADS_MAX];
 	char starts, stops; /* TSan's, world.c */
+	unsigned runs_on_fibers;
 	struct ex_thread *cur_primer;
 	struct ex_fiber *primer; /* who started the thread that runs to its first point */
 	struct ex_sim *saved;
@@ -244,11 +250,15 @@ void ex_point_timed(enum ex_kind kind, struct ex_obj *o1, const void *addr, uint
 void ex_point_wake(struct ex_obj *cond, struct ex_lock *l, const void *addr, bool timed,
 		   const struct ex_site *site);
 void ex_value(uint64_t v); /* of the operation just performed, for the trace */
-/* Its operation is possible only because its time may run out. */
+/* Of a timed operation: it is possible only because its time may run out. */
 bool ex_runs_out(const struct ex_thread *t);
 bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t);
 bool ex_ops_dependent(const struct ex_op *a, const struct ex_op *b);
 int ex_spawn(void (*fn)(void *arg), void *arg, const char *name); /* its number; -1: too many */
+/* A search begins: forget what models learnt in the last one. */
+void ex_models_begin(struct ex_world *w);
+/* Runs the execution again up to here: something has to be watched from its start. */
+_Noreturn void ex_rewind(struct ex_world *w);
 void ex_start_rcu(struct ex_world *w);
 /* A thread of the engine's own in the next free slot; the execution does not wait for it. */
 void ex_start_background(struct ex_world *w, void (*fn)(void *arg), const char *name);

@@ -70,10 +70,32 @@ static inline uint64_t rt_stat_read(const rt_stat *p)
 	return __atomic_load_n(&p->v, __ATOMIC_RELAXED);
 }
 
-/* Everything is sequentially consistent here: a fence orders nothing more. */
-static inline void rt_fence(void)
-{
-}
+void ex_fence(void);
+#define rt_fence() ex_fence()
+
+/* ---- marked accesses ---- */
+void ex_plain(const void *addr, bool write, const struct ex_site *site);
+void ex_racy(const void *addr, bool write, const struct ex_site *site);
+/* The value first: what it takes to compute it comes before the write. */
+#define EX_MARKED_READ(x, fn, read)          \
+	({                                   \
+		__typeof__(x) *ex_at_ = &(x); \
+		fn(ex_at_, false, EX_SITE(#x)); \
+		read;                        \
+	})
+#define EX_MARKED_WRITE(x, v, fn, write)     \
+	({                                   \
+		__typeof__(x) ex_v_ = (v);   \
+		__typeof__(x) *ex_to_ = &(x); \
+		fn(ex_to_, true, EX_SITE(#x)); \
+		write;                       \
+	})
+#define rt_plain_read(x)     EX_MARKED_READ(x, ex_plain, *ex_at_)
+#define rt_plain_write(x, v) EX_MARKED_WRITE(x, v, ex_plain, *ex_to_ = ex_v_)
+#define rt_racy_read(x) \
+	EX_MARKED_READ(x, ex_racy, __atomic_load_n(ex_at_, __ATOMIC_RELAXED))
+#define rt_racy_write(x, v) \
+	EX_MARKED_WRITE(x, v, ex_racy, __atomic_store_n(ex_to_, ex_v_, __ATOMIC_RELAXED))
 
 /* ---- lock ranks: always checked ---- */
 void ex_rank_assert_below(enum lock_rank rank, const struct ex_site *site);
