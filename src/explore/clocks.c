@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "rt/mark.h"
+
 bool ex_clocks_on;
 
 typedef uint32_t vclock[EX_THREADS_MAX];

@@ -90,6 +90,7 @@ struct explore_options {
 	unsigned alloc_fails;     /* so many allocations of a run may fail: a choice at each */
 	const char *token;        /* replay */
 	uint64_t stop_at;         /* replay: SIGTRAP before this step; 0: never */
+	bool no_lock_order;       /* leave contradicting lock orders to the deadlock */
 	unsigned drop_rule;       /* tests: the scheduler's rule to leave out (explore_rule) */
 	uint64_t (*now_ns)(void); /* for seconds and progress; NULL: none */
 	uint64_t budget_ns;       /* with now_ns; 0: no limit */
@@ -133,6 +134,7 @@ enum explore_verdict {
 	EXPLORE_CRASH,  /* SIGSEGV and its like; with jobs: whatever ended a process */
 	EXPLORE_NONDET, /* the scenario is not deterministic */
 	EXPLORE_RACE,   /* marked plain accesses that nothing orders */
+	EXPLORE_ORDER,  /* locks taken in contradicting orders; nothing worse happened */
 	EXPLORE_VERDICT_NR
 };
 

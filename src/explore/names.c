@@ -123,6 +123,7 @@ const char *explore_verdict_name(enum explore_verdict v)
 		"crash",
 		"not deterministic",
 		"data race",
+		"lock order",
 	};
 
 	return v < EXPLORE_VERDICT_NR ? names[v] : "?";

@@ -6,6 +6,8 @@
  */
 #include "world.h"
 
+#include "rt/mark.h"
+
 static enum lock_rank rank_top(const struct ex_thread *t)
 {
 	enum lock_rank top = RANK_NONE;
@@ -50,12 +52,12 @@ static void rank_check(const struct ex_thread *t, const void *lock, enum lock_ra
 		rank_violation(t, "takes", rank, site);
 }
 
-static void held_push(struct ex_thread *t, const void *lock, enum lock_rank rank,
-		      const struct ex_site *site)
+static void held_push(struct ex_thread *t, const void *lock, const struct ex_lock *l, bool nested,
+		      bool read, const struct ex_site *site)
 {
 	if (t->held_nr == EX_HELD_MAX)
 		ex_stop(EXPLORE_MISUSE, "%s holds more than %d locks", t->name, EX_HELD_MAX);
-	t->held[t->held_nr++] = (struct ex_held){ lock, site, rank };
+	t->held[t->held_nr++] = (struct ex_held){ lock, site, l->rank, l->made, nested, read };
 }
 
 static void held_pop(struct ex_thread *t, const void *lock, enum lock_rank rank,
@@ -80,11 +82,36 @@ void ex_rank_assert_below(enum lock_rank rank, const struct ex_site *site)
 		rank_violation(t, "must hold nothing from", rank, site);
 }
 
+/* ---- what is waited for like a lock ---- */
+
+void ex_dep_enter(const void *key, const struct ex_site *site)
+{
+	const struct ex_lock as = { .made = key };
+
+	held_push(ex_world->cur, key, &as, false, false, site);
+}
+
+void ex_dep_leave(const void *key, const struct ex_site *site)
+{
+	held_pop(ex_world->cur, key, RANK_NONE, site);
+}
+
+void ex_dep_wait(const void *key, const struct ex_site *site)
+{
+	ex_order_wanted(ex_world->cur, key, false, false, site);
+}
+
 /* ---- mutex and spinlock ---- */
 
-void ex_lock_init(struct ex_lock *l, enum lock_rank rank)
+void ex_lock_init(struct ex_lock *l, enum lock_rank rank, const struct ex_site *site)
 {
-	*l = (struct ex_lock){ .rank = rank };
+	*l = (struct ex_lock){ .rank = rank, .made = site };
+}
+
+void ex_rwlock_init(struct rt_rwlock *l, enum lock_rank rank, const struct ex_site *site)
+{
+	l->readers = 0;
+	ex_lock_init(&l->l, rank, site);
 }
 
 void ex_lock_destroy(struct ex_lock *l, const struct ex_site *site)
@@ -95,13 +122,13 @@ void ex_lock_destroy(struct ex_lock *l, const struct ex_site *site)
 			ex_short_file(l->taken->file), l->taken->line);
 }
 
-static void lock_got(struct ex_lock *l, bool spin, const struct ex_site *site)
+static void lock_got(struct ex_lock *l, bool spin, bool nested, const struct ex_site *site)
 {
 	struct ex_thread *t = ex_world->cur;
 
 	l->owner = (uint32_t)ex_tid(ex_world, t) + 1;
 	l->taken = site;
-	held_push(t, l, l->rank, site);
+	held_push(t, l, l, nested, false, site);
 	t->spin_depth += spin;
 	ex_sync_acquire(l);
 }
@@ -112,8 +139,10 @@ void ex_lock_take(struct ex_lock *l, bool spin, bool nested, const struct ex_sit
 		return;
 	check_alive(&l->o, spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, site);
 	rank_check(ex_world->cur, l, l->rank, nested, site);
+	if (ex_world->cur->held_nr)
+		ex_order_wanted(ex_world->cur, l->made, nested, false, site);
 	ex_point(spin ? EX_SPIN_LOCK : EX_MUTEX_LOCK, &l->o, NULL, l, 0, site);
-	lock_got(l, spin, site);
+	lock_got(l, spin, nested, site);
 }
 
 bool ex_lock_try(struct ex_lock *l, bool spin, const struct ex_site *site)
@@ -122,7 +151,7 @@ bool ex_lock_try(struct ex_lock *l, bool spin, const struct ex_site *site)
 	ex_value(l->owner == 0);
 	if (l->owner)
 		return false;
-	lock_got(l, spin, site);
+	lock_got(l, spin, false, site);
 	return true;
 }
 
@@ -148,9 +177,11 @@ void ex_read_lock(struct rt_rwlock *l, const struct ex_site *site)
 
 	check_alive(&l->l.o, EX_READ_LOCK, site);
 	rank_check(t, l, l->l.rank, false, site);
+	if (t->held_nr)
+		ex_order_wanted(t, l->l.made, false, true, site);
 	ex_point(EX_READ_LOCK, &l->l.o, NULL, l, 0, site);
 	l->readers |= 1u << ex_tid(ex_world, t);
-	held_push(t, l, l->l.rank, site);
+	held_push(t, l, &l->l, false, true, site);
 	ex_sync_acquire(l);
 }
 
@@ -170,10 +201,13 @@ void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site)
 
 	check_alive(&l->l.o, EX_WRITE_LOCK, site);
 	rank_check(t, l, l->l.rank, nested, site);
+	ex_order_written(l->l.made, nested, site);
+	if (t->held_nr)
+		ex_order_wanted(t, l->l.made, nested, false, site);
 	ex_point(EX_WRITE_LOCK, &l->l.o, NULL, l, 0, site);
 	l->l.owner = (uint32_t)ex_tid(ex_world, t) + 1;
 	l->l.taken = site;
-	held_push(t, l, l->l.rank, site);
+	held_push(t, l, &l->l, nested, false, site);
 	ex_sync_acquire(l);
 	ex_sync_acquire(&l->readers);
 }
@@ -219,7 +253,7 @@ bool ex_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t timeout_ns,
 	woken = t->signalled;
 	c->waiters &= ~bit;
 	t->signalled = false;
-	lock_got(l, false, site);
+	lock_got(l, false, false, site);
 	if (!woken)
 		time_ran_out(timeout_ns);
 	ex_value(woken);

@@ -115,6 +115,7 @@ void ex_models_begin(struct ex_world *w)
 {
 	w->clocks = false;
 	w->redo_nr = 0;
+	ex_order_begin();
 }
 
 /* ---- who may run ---- */
@@ -503,7 +504,7 @@ static void thread_init(struct ex_world *w, int tid, void (*fn)(void *), void *a
 {
 	struct ex_thread *t = &w->sim.th[tid];
 
-	ex_fill_raw(t, 0, sizeof(*t));
+	ex_fill_raw(t, 0, offsetof(struct ex_thread, held));
 	t->fn = fn;
 	t->arg = arg;
 	t->fair_s = ~0u;
@@ -678,7 +679,11 @@ static void restore(struct ex_world *w)
 		ex_world_setup(w);
 		return;
 	}
-	ex_copy_raw(&w->sim, w->saved, sim_bytes(w->saved));
+	ex_copy_raw(&w->sim, w->saved, offsetof(struct ex_sim, th));
+	for (unsigned i = 0; i < w->saved->thread_nr; i++)
+		ex_copy_raw(&w->sim.th[i], &w->saved->th[i],
+			    offsetof(struct ex_thread, held) +
+				    w->saved->th[i].held_nr * sizeof(struct ex_held));
 	ex_arena_restore();
 	for (uint32_t m = w->sim.live; m; m &= m - 1) {
 		int i = __builtin_ctz(m);
@@ -747,6 +752,7 @@ static void run_once(struct ex_world *w)
 	ex_fair_reset(w);
 	ex_observe_start(w);
 	ex_clocks_begin(w->clocks);
+	ex_order_execution();
 	prime_all(w);
 	if (w->verdict == EXPLORE_OK && !w->rewind) {
 		ex_fiber_make(&w->fiber[EX_MAIN], kick_entry);
@@ -777,4 +783,6 @@ void ex_world_run(struct ex_world *w)
 	run_main(w, EX_CHECK, main_check);
 	if (w->verdict == EXPLORE_OK)
 		ex_arena_check_leaks(w);
+	if (w->verdict == EXPLORE_OK)
+		ex_order_check(w);
 }

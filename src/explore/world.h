@@ -15,6 +15,7 @@
 #include "explore.h"
 #include "fiber.h"
 #include "model.h"
+#include "order.h"
 #include "rt/mem.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
@@ -113,6 +114,8 @@ struct ex_held {
 	const void *lock;
 	const struct ex_site *site;
 	enum lock_rank rank;
+	const void *key; /* its class: where it was initialised */
+	bool nested, read;
 };
 
 struct ex_thread {
@@ -127,12 +130,12 @@ struct ex_thread {
 	uint32_t fair_e, fair_d, fair_s, fair_p; /* CHESS; bit per thread */
 	uint32_t run_len;                        /* steps since another thread ran or it yielded */
 	uint32_t seeds, data_nr;
-	struct ex_held held[EX_HELD_MAX];
 	void (*fn)(void *arg);
 	void *arg;
 	struct ex_thread *parent; /* NULL: the engine's */
 	struct ex_obj life;
 	char name[16];
+	struct ex_held held[EX_HELD_MAX]; /* last: only those in use are copied */
 };
 
 enum ex_phase { EX_IDLE, EX_SETUP, EX_EXPLORE, EX_CHECK };

@@ -22,9 +22,9 @@
  *   rt_rcu_start_poll()            The same, and somebody is asked to see to it: with the thread of
  *                                  rt_rcu_worker_start() the cookie expires soon (5 ms and a grace
  *                                  period); without, when somebody drains or waits.
- *   rt_rcu_poll_state(cookie)      True: all readers that were inside when the cookie was taken have
- *                                  left, and what they did is seen. Then true for ever. True in a
- *                                  callback for cookies taken before its rt_rcu_call(); a
+ *   rt_rcu_poll_state(cookie)      True: all readers that were inside when the cookie was taken
+ *                                  have left, and what they did is seen. Then true for ever. True
+ *                                  in a callback for cookies taken before its rt_rcu_call(); a
  *                                  rt_rcu_synchronize() in between need not make it true.
  *   rt_rcu_cond_sync(cookie)       Waits until that is true. Not from a reader.
  *   rt_rcu_same_state(a, b)        Whether they expire together. At any time at most

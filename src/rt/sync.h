@@ -13,13 +13,6 @@
  *   rt_fence()                                  seq_cst fence
  * rt_u32 and rt_ptr (no add) likewise. Subtracting is adding the two's complement.
  *
- * Marked accesses to plain variables (lvalues with an address, at most 8 bytes):
- *   rt_plain_read(x), rt_plain_write(x, v)      A plain access, the same instruction. The explorer
- *                                               checks that other marked accesses are ordered with
- *                                               it; it is no scheduling point.
- *   rt_racy_read(x), rt_racy_write(x, v)        Meant to race, with other rt_racy_ ones: as relaxed
- *                                               atomics, and a scheduling point.
- *
  * Statistics: rt_stat_add(p, n), rt_stat_read(p) on an rt_stat: a number that no decision depends
  * on while threads run. Relaxed, and no scheduling point of the explorer.
  *

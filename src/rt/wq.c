@@ -21,6 +21,7 @@
 
 #include <errno.h>
 
+#include "rt/mark.h"
 #include "rt/mem.h"
 #include "rt/work.h"
 
@@ -170,6 +171,12 @@ static void wait_settled(struct rt_wq *wq, const struct rt_work *work, uint64_t 
 	wq->waiters_nr--;
 }
 
+/* Who waits for an item that runs waits for what its function takes. */
+static const void *fn_key(void (*fn)(struct rt_work *work))
+{
+	return (const void *)(uintptr_t)fn;
+}
+
 /* ---- threads ---- */
 
 /* Each item put on the list has woken somebody, if somebody was idle: here the caller is one. */
@@ -202,7 +209,9 @@ static void run_item(struct rt_wq *wq, struct worker *w, struct rt_work *work)
 	if (!wq->keeper && !TAILQ_EMPTY(&wq->timers))
 		wake_one(wq); /* to watch them */
 	rt_spin_unlock(&wq->lock);
+	rt_dep_enter(fn_key(fn), "work item");
 	fn(work);
+	rt_dep_leave(fn_key(fn));
 	rt_spin_lock(&wq->lock);
 	w->work = NULL;
 	if (wq->waiters_nr)
@@ -353,6 +362,7 @@ bool rt_wq_flush_work(struct rt_wq *wq, struct rt_work *work)
 	const struct worker *w;
 	bool found;
 
+	rt_dep_wait(fn_key(work->fn), "work item");
 	rt_spin_lock(&wq->lock);
 	w = runs(wq, work);
 	MBFS_ASSERT(!w || w->self != rt_thread_self()); /* it would wait for itself */
@@ -400,6 +410,7 @@ bool rt_wq_cancel_sync(struct rt_wq *wq, struct rt_work *work)
 	const struct worker *w;
 	bool taken;
 
+	rt_dep_wait(fn_key(work->fn), "work item");
 	rt_spin_lock(&wq->lock);
 	w = runs(wq, work);
 	MBFS_ASSERT(!w || w->self != rt_thread_self());

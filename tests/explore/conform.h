@@ -20,7 +20,9 @@ struct conform_case {
 	void (*check)(void *state); /* when the threads have ended; frees everything */
 };
 
-extern const struct conform_case conform_cases[];
-extern const unsigned conform_nr;
+unsigned conform_nr(void);
+const struct conform_case *conform_case(unsigned i);
+extern const struct conform_case conform_wq[]; /* of them, conform_wq.c's */
+extern const unsigned conform_wq_nr;
 
 #endif

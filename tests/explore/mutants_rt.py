@@ -35,8 +35,8 @@ MUTANTS = [
      "	if (work ? work->state == RT_WORK_PENDING && work->seq <= seq : first && first->seq <= seq)",
      "	(void)first;\n	if (false)"),
     ("the item is touched after its run", WQ, "	w->work = NULL;\n", "	w->work = NULL;\n	(void)rt_u32_read((rt_u32 *)work);\n"),
-    ("a thread says it is done before it is", WQ, "	rt_spin_unlock(&wq->lock);\n	fn(work);",
-     "	w->work = NULL;\n	rt_spin_unlock(&wq->lock);\n	fn(work);"),
+    ("a thread says it is done before it is", WQ, "	rt_spin_unlock(&wq->lock);\n	rt_dep_enter(fn_key(fn), \"work item\");\n	fn(work);",
+     "	w->work = NULL;\n	rt_spin_unlock(&wq->lock);\n	rt_dep_enter(fn_key(fn), \"work item\");\n	fn(work);"),
     ("nobody watches the timers", WQ, "	if (!wq->keeper && !TAILQ_EMPTY(&wq->timers)) {", "	if (false) {"),
     ("a new first timer wakes nobody", WQ, "		wake(wq, wq->keeper); /* it sleeps for too long */\n	else\n		wake_one(wq);",
      "		return;"),
@@ -51,7 +51,7 @@ MUTANTS = [
 
 def main():
     cc, archive, libs = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]
-    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c")]
+    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c")]
     flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
     flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
     missed = 0

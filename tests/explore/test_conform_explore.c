@@ -9,7 +9,7 @@ static struct explore_result res;
 
 START_TEST(contract)
 {
-	const struct conform_case *c = &conform_cases[_i];
+	const struct conform_case *c = conform_case((unsigned)_i);
 	struct explore_scenario s = { .name = c->name,
 				      .state_bytes = c->bytes,
 				      .setup = c->setup,
@@ -36,7 +36,7 @@ static Suite *suite(void)
 	TCase *tc = tcase_create("conform-explore");
 
 	tcase_set_timeout(tc, 240);
-	tcase_add_loop_test(tc, contract, 0, (int)conform_nr);
+	tcase_add_loop_test(tc, contract, 0, (int)conform_nr());
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -180,6 +180,7 @@ START_TEST(jobs_find)
 
 	for (enum explore_strategy s = EXPLORE_PORTFOLIO; s < EXPLORE_REPLAY; s++) {
 		struct explore_options opt = { .strategy = s,
+					       .no_lock_order = true,
 					       .bound = 2,
 					       .seed = 5,
 					       .schedules = 5000,

@@ -36,7 +36,9 @@ static unsigned lines_of(const char *text)
 
 static void run(const struct explore_scenario *s, int bound)
 {
-	struct explore_options opt = { .strategy = EXPLORE_DFS, .bound = bound };
+	struct explore_options opt = { .strategy = EXPLORE_DFS,
+				       .bound = bound,
+				       .no_lock_order = true };
 
 	explore_run(s, &opt, &res);
 	ck_assert_msg(res.outcome == EXPLORE_FOUND, "%s: nothing found", s->name);

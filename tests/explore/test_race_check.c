@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "explore/explore.h"
+#include "rt/mark.h"
 #include "rt/mem.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"

@@ -21,6 +21,7 @@ static struct explore_options count_all(enum explore_strategy strategy, bool cac
 					 .no_local = !cache,
 					 .go_on = true,
 					 .max_steps = 500,
+					 .no_lock_order = true,
 					 .schedules = 500000 };
 }
 
@@ -91,7 +92,8 @@ START_TEST(strategies_find)
 
 	for (enum explore_strategy s = EXPLORE_PORTFOLIO; s < EXPLORE_REPLAY; s++) {
 		struct explore_options opt = {
-			.strategy = s, .bound = 2, .seed = 5, .schedules = 5000, .max_steps = 500
+			.strategy = s, .bound = 2, .seed = 5, .schedules = 5000, .max_steps = 500,
+			.no_lock_order = true
 		};
 
 		explore_run(&t->s, &opt, &res);

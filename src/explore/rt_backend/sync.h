@@ -73,30 +73,6 @@ static inline uint64_t rt_stat_read(const rt_stat *p)
 void ex_fence(void);
 #define rt_fence() ex_fence()
 
-/* ---- marked accesses ---- */
-void ex_plain(const void *addr, bool write, const struct ex_site *site);
-void ex_racy(const void *addr, bool write, const struct ex_site *site);
-/* The value first: what it takes to compute it comes before the write. */
-#define EX_MARKED_READ(x, fn, read)          \
-	({                                   \
-		__typeof__(x) *ex_at_ = &(x); \
-		fn(ex_at_, false, EX_SITE(#x)); \
-		read;                        \
-	})
-#define EX_MARKED_WRITE(x, v, fn, write)     \
-	({                                   \
-		__typeof__(x) ex_v_ = (v);   \
-		__typeof__(x) *ex_to_ = &(x); \
-		fn(ex_to_, true, EX_SITE(#x)); \
-		write;                       \
-	})
-#define rt_plain_read(x)     EX_MARKED_READ(x, ex_plain, *ex_at_)
-#define rt_plain_write(x, v) EX_MARKED_WRITE(x, v, ex_plain, *ex_to_ = ex_v_)
-#define rt_racy_read(x) \
-	EX_MARKED_READ(x, ex_racy, __atomic_load_n(ex_at_, __ATOMIC_RELAXED))
-#define rt_racy_write(x, v) \
-	EX_MARKED_WRITE(x, v, ex_racy, __atomic_store_n(ex_to_, ex_v_, __ATOMIC_RELAXED))
-
 /* ---- lock ranks: always checked ---- */
 void ex_rank_assert_below(enum lock_rank rank, const struct ex_site *site);
 #define rt_rank_assert_below(rank) ex_rank_assert_below(rank, EX_SITE(#rank))
@@ -105,7 +81,7 @@ void ex_rank_assert_below(enum lock_rank rank, const struct ex_site *site);
 struct ex_lock {
 	uint32_t owner; /* thread + 1; 0: free */
 	enum lock_rank rank;
-	const struct ex_site *taken;
+	const struct ex_site *taken, *made;
 	struct ex_obj o;
 };
 struct rt_mutex {
@@ -115,20 +91,14 @@ struct rt_spin {
 	struct ex_lock l;
 };
 
-void ex_lock_init(struct ex_lock *l, enum lock_rank rank);
+void ex_lock_init(struct ex_lock *l, enum lock_rank rank, const struct ex_site *site);
 void ex_lock_destroy(struct ex_lock *l, const struct ex_site *site);
 void ex_lock_take(struct ex_lock *l, bool spin, bool nested, const struct ex_site *site);
 bool ex_lock_try(struct ex_lock *l, bool spin, const struct ex_site *site);
 void ex_lock_drop(struct ex_lock *l, bool spin, const struct ex_site *site);
 
-static inline void rt_mutex_init(struct rt_mutex *l, enum lock_rank rank)
-{
-	ex_lock_init(&l->l, rank);
-}
-static inline void rt_spin_init(struct rt_spin *l, enum lock_rank rank)
-{
-	ex_lock_init(&l->l, rank);
-}
+#define rt_mutex_init(m, rank)  ex_lock_init(&(m)->l, rank, EX_SITE(#m))
+#define rt_spin_init(m, rank)   ex_lock_init(&(m)->l, rank, EX_SITE(#m))
 #define rt_mutex_destroy(m)     ex_lock_destroy(&(m)->l, EX_SITE(#m))
 #define rt_mutex_lock(m)        ex_lock_take(&(m)->l, false, false, EX_SITE(#m))
 #define rt_mutex_lock_nested(m) ex_lock_take(&(m)->l, false, true, EX_SITE(#m))
@@ -151,11 +121,8 @@ void ex_read_unlock(struct rt_rwlock *l, const struct ex_site *site);
 void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site);
 void ex_write_unlock(struct rt_rwlock *l, const struct ex_site *site);
 
-static inline void rt_rwlock_init(struct rt_rwlock *l, enum lock_rank rank)
-{
-	l->readers = 0;
-	ex_lock_init(&l->l, rank);
-}
+void ex_rwlock_init(struct rt_rwlock *l, enum lock_rank rank, const struct ex_site *site);
+#define rt_rwlock_init(m, rank) ex_rwlock_init(m, rank, EX_SITE(#m))
 #define rt_rwlock_destroy(m)    ex_lock_destroy(&(m)->l, EX_SITE(#m))
 #define rt_read_lock(m)         ex_read_lock(m, EX_SITE(#m))
 #define rt_read_unlock(m)       ex_read_unlock(m, EX_SITE(#m))

@@ -9,8 +9,8 @@
  * the drain mutex; drain_seq is odd while one runs, and a barrier that waited for the mutex through
  * a whole later drain returns without one of its own, as the kernel's rcu_barrier does.
  *
- * Polling: liburcu 0.13 has none. gp_seq is odd while grace_period() waits for readers, even else; a
- * cookie is the even number that says a whole one has gone by since, so at most two numbers are
+ * Polling: liburcu 0.13 has none. gp_seq is odd while grace_period() waits for readers, even else;
+ * a cookie is the even number that says a whole one has gone by since, so at most two numbers are
  * ahead of gp_seq. Each drain goes through grace_period(), as does the worker when somebody asked
  * for a cookie (gp_want). A get_state is a full fence and a load, a poll one acquire load, a
  * start_poll an atomic maximum more, and a futex wake if it is the first to ask.

@@ -75,12 +75,6 @@ static inline void rt_fence(void)
 	atomic_thread_fence(memory_order_seq_cst);
 }
 
-/* ---- marked accesses ---- */
-#define rt_plain_read(x)     (x)
-#define rt_plain_write(x, v) ((x) = (v))
-#define rt_racy_read(x)      __atomic_load_n(&(x), __ATOMIC_RELAXED)
-#define rt_racy_write(x, v)  __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
-
 /* ---- lock ranks ---- */
 #ifdef MBFS_LOCKRANK
 void rt_rank_acquire(const void *lock, enum lock_rank rank, bool nested, bool try);
