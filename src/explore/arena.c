@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 
 #define ARENA_BYTES ((size_t)1 << (EX_TSAN ? 25 : 30)) /* TSan marks each byte mapped */
-#define POISON_WORD 0x6b6b6b6b6b6b6b6bull
 #define BLOCK_LIVE  0x6c697665u
 #define BLOCK_FREE  0x66726565u
 
@@ -257,17 +256,18 @@ static bool looks_freed(const struct ex_obj *o)
 #else
 static bool looks_freed(const struct ex_obj *o)
 {
-	return o && o->wr == POISON_WORD;
+	return o && o->wr == EX_POISON_WORD;
 }
 #endif
 
-void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op)
+void ex_arena_check_objects(const struct ex_world *w, const struct ex_op *op,
+			    const struct ex_obj *o1, const struct ex_obj *o2)
 {
 	const struct block *b;
 
-	if (__builtin_expect(!looks_freed(op->o1) && !looks_freed(op->o2), 1))
+	if (!looks_freed(o1) && !looks_freed(o2))
 		return;
-	b = block_of(looks_freed(op->o1) ? op->o1 : op->o2);
+	b = block_of(looks_freed(o1) ? o1 : o2);
 	if (b && b->mark == BLOCK_FREE)
 		used_after_free(w, b, w->cur, op);
 }

@@ -9,6 +9,7 @@
 
 #include "clocks.h"
 #include "fiber.h"
+#include "model.h"
 
 struct ex_op;
 struct ex_world;
@@ -18,7 +19,16 @@ void ex_arena_end(void);
 void ex_arena_clear(void);   /* empty */
 bool ex_arena_save(void);    /* remember this state */
 void ex_arena_restore(void); /* back to it */
-void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op);
+/* Fails if @op's objects @o1, @o2 look freed and are; the look is inline. */
+#define EX_POISON_WORD 0x6b6b6b6b6b6b6b6bull
+void ex_arena_check_objects(const struct ex_world *w, const struct ex_op *op,
+			    const struct ex_obj *o1, const struct ex_obj *o2);
+static inline void ex_arena_check_access(const struct ex_world *w, const struct ex_op *op,
+					 const struct ex_obj *o1, const struct ex_obj *o2)
+{
+	if (EX_ASAN || (o1 && o1->wr == EX_POISON_WORD) || (o2 && o2->wr == EX_POISON_WORD))
+		ex_arena_check_objects(w, op, o1, o2);
+}
 /* The same for memory without an object in it. */
 void ex_arena_check_address(const struct ex_world *w, const void *addr, const struct ex_op *op);
 void ex_arena_check_leaks(struct ex_world *w); /* and writes after free; sets the verdict */

@@ -37,7 +37,7 @@ static void check_alive(struct ex_obj *o, enum ex_kind kind, const struct ex_sit
 {
 	const struct ex_op op = { .kind = (uint8_t)kind, .site = site, .o1 = o };
 
-	ex_arena_check_access(ex_world, &op);
+	ex_arena_check_access(ex_world, &op, o, NULL);
 }
 
 static void rank_check(const struct ex_thread *t, const void *lock, enum lock_rank rank,

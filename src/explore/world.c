@@ -328,7 +328,7 @@ static void hash_op(struct ex_thread *t, const struct ex_op *op)
 
 static void perform(struct ex_world *w, struct ex_thread *t)
 {
-	ex_arena_check_access(w, &t->op);
+	ex_arena_check_access(w, &t->op, t->op.o1, t->op.o2);
 	if (w->phase == EX_EXPLORE) {
 		hash_op(t, &t->op);
 		if (w->step > w->redo_nr) {
@@ -361,7 +361,7 @@ static void check_atomic(const struct ex_thread *t, enum ex_kind kind, const str
 
 static void announce(struct ex_world *w, struct ex_thread *t)
 {
-	ex_arena_check_access(w, &t->op); /* before anything asks it whether it is free */
+	ex_arena_check_access(w, &t->op, t->op.o1, t->op.o2); /* before anything asks it whether it is free */
 	if (t->op.flags & EX_COND)
 		w->sim.waiting |= 1u << ex_tid(w, t);
 	if (w->priming) {
