@@ -36,6 +36,7 @@ static struct {
 	vclock now[EX_THREADS_MAX];
 	vclock read[EX_THREADS_MAX];   /* of what was loaded without acquire, for the next fence */
 	vclock fenced[EX_THREADS_MAX]; /* as of the last fence */
+	vclock fences;                 /* of all fences so far */
 	struct ex_map syncs, cells, objs;
 } clk = {
 	.syncs = { .rec_bytes = sizeof(struct sync) },
@@ -155,6 +156,7 @@ void ex_clocks_begin(bool on)
 	memset(clk.now, 0, sizeof(clk.now));
 	memset(clk.read, 0, sizeof(clk.read));
 	memset(clk.fenced, 0, sizeof(clk.fenced));
+	memset(clk.fences, 0, sizeof(clk.fences));
 	for (unsigned i = 0; i < EX_THREADS_MAX; i++)
 		clk.now[i][i] = 1;
 	ex_map_clear(&clk.syncs);
@@ -167,6 +169,7 @@ void ex_clocks_end(void)
 	ex_map_end(&clk.syncs);
 	ex_map_end(&clk.cells);
 	ex_map_end(&clk.objs);
+	ex_weak_end();
 	ex_clocks_on = false;
 }
 
@@ -205,11 +208,32 @@ void ex_clocks_update(const void *obj, bool ordered)
 		moment_ends();
 }
 
-void ex_clocks_fence(void)
+const uint32_t *ex_clocks_now(void)
+{
+	return now();
+}
+
+void ex_clocks_learn(const uint32_t *sync, bool acquire)
+{
+	join(acquire ? now() : clk.read[ex_tid(ex_world, ex_world->cur)], sync);
+}
+
+void ex_clocks_teach(uint32_t *sync, bool release)
+{
+	join(sync, release ? now() : clk.fenced[ex_tid(ex_world, ex_world->cur)]);
+	if (release)
+		moment_ends();
+}
+
+void ex_clocks_fence(bool total)
 {
 	int tid = ex_tid(ex_world, ex_world->cur);
 
 	join(now(), clk.read[tid]);
+	if (total) {
+		join(now(), clk.fences);
+		join(clk.fences, now());
+	}
 	ex_copy_raw(clk.fenced[tid], now(), sizeof(vclock));
 	moment_ends();
 }

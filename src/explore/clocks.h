@@ -41,6 +41,21 @@ void ex_clocks_release(const void *obj); /* joins what is there: locks, and read
 void ex_clocks_load(const void *obj, bool acquire);
 void ex_clocks_store(const void *obj, bool release);
 void ex_clocks_update(const void *obj, bool ordered);
-void ex_clocks_fence(void);
+void ex_clocks_fence(bool total); /* total: fences also learn from all fences before */
+
+/* ---- for weak.c ---- */
+const uint32_t *ex_clocks_now(void);                   /* of the thread that runs */
+void ex_clocks_learn(const uint32_t *sync, bool acquire);
+void ex_clocks_teach(uint32_t *sync, bool release);
+
+/* ---- weak.c: an atomic @obj whose newest value is @now ---- */
+extern bool ex_weak_on;
+int ex_weak_init(void); /* -ENOMEM */
+void ex_weak_begin(bool on);
+void ex_weak_end(void);
+uint64_t ex_weak_load(const void *obj, uint64_t now, bool acquire);
+void ex_weak_failed(const void *obj, uint64_t now);
+void ex_weak_store(const void *obj, uint64_t now, uint64_t value, bool release);
+void ex_weak_update(const void *obj, uint64_t now, uint64_t value, bool ordered);
 
 #endif

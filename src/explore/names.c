@@ -54,6 +54,7 @@ const char *const ex_kind_names[EX_KIND_NR] = {
 	[EX_IO_WRITE] = "device_write",
 	[EX_PLAIN_READ] = "reads",
 	[EX_PLAIN_WRITE] = "writes",
+	[EX_FENCE] = "fence",
 	[EX_POINT] = "point",
 	[EX_NOTE] = "note",
 };
@@ -97,6 +98,7 @@ const uint8_t ex_kind_flags[EX_KIND_NR] = {
 	[EX_SLEEP] = EX_WR | EX_YIELDS | EX_BLOCKS,
 	[EX_YIELD] = EX_YIELDS,
 	[EX_PLAIN_WRITE] = EX_WR,
+	[EX_FENCE] = EX_WR,
 	[EX_IO_READ] = EX_BLOCKS,
 	[EX_IO_WRITE] = EX_WR | EX_BLOCKS,
 };

@@ -7,23 +7,40 @@
 #include "rt/percpu.h"
 #include "rt/work.h"
 
-/* ---- atomics: sequentially consistent; orders matter to TSan only ---- */
+/* ---- atomics: sequentially consistent, or weak.c; orders matter to it, clocks and TSan ---- */
 
 #define AS_OBJ(p) ((struct ex_obj *)(uintptr_t) & (p)->o)
+
+#define WORD(v) ((uint64_t)(uintptr_t)(v))
+#define UPDATE(p, to, ordered)                                            \
+	do {                                                              \
+		if (__builtin_expect(ex_weak_on, 0))                      \
+			ex_weak_update(p, WORD((p)->v), WORD(to), ordered); \
+		else                                                      \
+			ex_sync_update(p, ordered);                       \
+	} while (0)
 
 #define ATOMIC_FUNCS(name, ctype)                                                             \
 	ctype ex_##name##_read(const rt_##name *p, bool acquire, const struct ex_site *site)  \
 	{                                                                                     \
 		ex_point(EX_READ, AS_OBJ(p), NULL, p, 0, site);                               \
-		ex_value((uint64_t)(uintptr_t)p->v);                                          \
-		ex_sync_load(p, acquire);                                                     \
-		return p->v;                                                                  \
+		ctype v = p->v;                                                               \
+                                                                                              \
+		if (__builtin_expect(ex_weak_on, 0))                                          \
+			v = (ctype)(uintptr_t)ex_weak_load(p, WORD(v), acquire);              \
+		else                                                                          \
+			ex_sync_load(p, acquire);                                             \
+		ex_value(WORD(v));                                                            \
+		return v;                                                                     \
 	}                                                                                     \
 	void ex_##name##_set(rt_##name *p, ctype v, bool release, const struct ex_site *site) \
 	{                                                                                     \
 		ex_point(EX_SET, &p->o, NULL, p, 0, site);                                    \
-		ex_value((uint64_t)(uintptr_t)v);                                             \
-		ex_sync_store(p, release);                                                    \
+		ex_value(WORD(v));                                                            \
+		if (__builtin_expect(ex_weak_on, 0))                                          \
+			ex_weak_store(p, WORD(p->v), WORD(v), release);                       \
+		else                                                                          \
+			ex_sync_store(p, release);                                            \
 		p->v = v;                                                                     \
 	}                                                                                     \
 	bool ex_##name##_cas(rt_##name *p, ctype *old, ctype v, const struct ex_site *site)   \
@@ -31,11 +48,14 @@
 		ex_point(EX_CAS, &p->o, NULL, p, 0, site);                                    \
 		ex_value((uint64_t)(uintptr_t)p->v);                                          \
 		if (p->v != *old) {                                                           \
-			ex_sync_load(p, true);                                                \
+			if (__builtin_expect(ex_weak_on, 0))                                  \
+				ex_weak_failed(p, WORD(p->v));                                \
+			else                                                                  \
+				ex_sync_load(p, true);                                        \
 			*old = p->v;                                                          \
 			return false;                                                         \
 		}                                                                             \
-		ex_sync_update(p, true);                                                      \
+		UPDATE(p, v, true);                                                           \
 		p->v = v;                                                                     \
 		return true;                                                                  \
 	}                                                                                     \
@@ -44,7 +64,7 @@
 		ctype old;                                                                    \
                                                                                               \
 		ex_point(EX_XCHG, &p->o, NULL, p, 0, site);                                   \
-		ex_sync_update(p, true);                                                      \
+		UPDATE(p, v, true);                                                           \
 		old = p->v;                                                                   \
 		ex_value((uint64_t)(uintptr_t)old);                                           \
 		p->v = v;                                                                     \
@@ -54,14 +74,14 @@
 	void ex_##name##_add(rt_##name *p, ctype n, const struct ex_site *site)         \
 	{                                                                               \
 		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
-		ex_sync_update(p, false);                                               \
+		UPDATE(p, p->v + n, false);                                             \
 		p->v += n;                                                              \
 		ex_value(p->v);                                                         \
 	}                                                                               \
 	ctype ex_##name##_add_return(rt_##name *p, ctype n, const struct ex_site *site) \
 	{                                                                               \
 		ex_point(EX_ADD, &p->o, NULL, p, 0, site);                              \
-		ex_sync_update(p, true);                                                \
+		UPDATE(p, p->v + n, true);                                              \
 		p->v += n;                                                              \
 		ex_value(p->v);                                                         \
 		return p->v;                                                            \
@@ -73,11 +93,13 @@ ATOMIC_FUNCS(ptr, void *)
 ARITH_FUNCS(u32, uint32_t)
 ARITH_FUNCS(u64, uint64_t)
 
-/* Everything is sequentially consistent here: no scheduling point. */
-void ex_fence(void)
+/* Where everything is sequentially consistent: no scheduling point. */
+void ex_fence_at(const struct ex_site *site)
 {
+	if (ex_weak_on)
+		ex_point(EX_FENCE, &ex_world->sim.fences, NULL, NULL, 0, site);
 	if (ex_clocks_on)
-		ex_clocks_fence();
+		ex_clocks_fence(ex_weak_on);
 }
 
 /* ---- virtual CPUs ---- */

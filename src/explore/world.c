@@ -35,7 +35,7 @@ int ex_world_init(void)
 		if (ex_fiber_init(&w->fiber[i], EX_STACK_BYTES))
 			return -ENOMEM;
 	if (!w->path || !w->events || !w->notes || !w->saved || ex_arena_init() ||
-	    ex_clocks_init())
+	    ex_clocks_init() || ex_weak_init())
 		return -ENOMEM;
 	ex_world = w;
 	return 0;
@@ -361,7 +361,8 @@ static void check_atomic(const struct ex_thread *t, enum ex_kind kind, const str
 
 static void announce(struct ex_world *w, struct ex_thread *t)
 {
-	ex_arena_check_access(w, &t->op, t->op.o1, t->op.o2); /* before anything asks it whether it is free */
+	ex_arena_check_access(w, &t->op, t->op.o1,
+			      t->op.o2); /* before anything asks it whether it is free */
 	if (t->op.flags & EX_COND)
 		w->sim.waiting |= 1u << ex_tid(w, t);
 	if (w->priming) {
@@ -752,6 +753,7 @@ static void run_once(struct ex_world *w)
 	ex_fair_reset(w);
 	ex_observe_start(w);
 	ex_clocks_begin(w->clocks);
+	ex_weak_begin(w->opt->weak);
 	ex_order_execution();
 	prime_all(w);
 	if (w->verdict == EXPLORE_OK && !w->rewind) {
@@ -759,7 +761,7 @@ static void run_once(struct ex_world *w)
 		go_to(w, &w->engine, EX_MAIN);
 	}
 	w->in_fiber = false;
-	ex_clocks_on = false;
+	ex_clocks_on = ex_weak_on = false;
 	ex_tsan_acquire(&w->stops);
 }
 
@@ -767,6 +769,7 @@ void ex_world_run(struct ex_world *w)
 {
 	w->strat->begin(w);
 	w->redo_nr = 0;
+	w->clocks |= w->opt->weak;
 	run_once(w);
 	while (w->rewind) {
 		w->redo_nr = w->step;

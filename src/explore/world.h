@@ -86,6 +86,7 @@ enum ex_kind {
 	EX_IO_WRITE,
 	EX_PLAIN_READ,
 	EX_PLAIN_WRITE,
+	EX_FENCE,
 	EX_POINT,
 	EX_NOTE, /* in traces only */
 	EX_KIND_NR
@@ -149,13 +150,12 @@ struct ex_sim {
 	uint64_t now_ns, seq;   /* seq counts RCU moments */
 	struct rt_rcu_head *rcu_first, *rcu_last;
 	uint64_t rcu_queued, rcu_done;
-	/* Polling (ops_rcu.c): odd while a grace period goes on; wanted; when it started. */
-	uint64_t gp_seq, gp_want, gp_since;
+	uint64_t gp_seq, gp_want, gp_since; /* polled grace periods: ops_rcu.c */
 	bool gp_thread;
 	unsigned rcu_workers;
 	uint64_t fail_at;
 	bool fail_struck;
-	struct ex_obj rcu, clock;
+	struct ex_obj rcu, clock, fences;
 	uint32_t yielders;
 	unsigned alloc_fails;
 	struct ex_thread th[EX_THREADS_MAX]; /* last: only those in use are copied */
@@ -195,8 +195,7 @@ struct ex_world {
 	enum ex_phase phase;
 	bool priming, recording, record_next, pruned;
 	bool peeking; /* explore_peek() */
-	bool clocks;         /* this search looks for data races */
-	bool rewind;         /* run the execution again, */
+	bool clocks, rewind; /* look for data races; run the execution again, */
 	uint32_t redo_nr;    /* up to this step without asking the strategy */
 	bool in_fiber; /* code under test runs, or the scheduler on its stack */
 	const struct explore_scenario *scn;

@@ -70,8 +70,8 @@ static inline uint64_t rt_stat_read(const rt_stat *p)
 	return __atomic_load_n(&p->v, __ATOMIC_RELAXED);
 }
 
-void ex_fence(void);
-#define rt_fence() ex_fence()
+void ex_fence_at(const struct ex_site *site);
+#define rt_fence() ex_fence_at(EX_SITE(""))
 
 /* ---- lock ranks: always checked ---- */
 void ex_rank_assert_below(enum lock_rank rank, const struct ex_site *site);
