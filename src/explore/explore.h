@@ -90,6 +90,8 @@ struct explore_options {
 	unsigned alloc_fails;     /* so many allocations of a run may fail: a choice at each */
 	const char *token;        /* replay */
 	uint64_t stop_at;         /* replay: SIGTRAP before this step; 0: never */
+	unsigned migrations;      /* so many times a run rt_cpu() may name another CPU: a choice */
+	unsigned spurious;        /* so many times a run a condition may wake for no reason */
 	bool weak;                /* atomics as weak as C11 has them (README) */
 	bool no_lock_order;       /* leave contradicting lock orders to the deadlock */
 	unsigned drop_rule;       /* tests: the scheduler's rule to leave out (explore_rule) */

@@ -230,6 +230,17 @@ static void time_ran_out(uint64_t timeout_ns)
 	w->sim.clock.wr = ex_mix(w->sim.clock.wr, w->cur->hash);
 }
 
+/* Not signalled: did it wake for no reason, or has its time run out? */
+static bool for_no_reason(bool timed)
+{
+	struct ex_world *w = ex_world;
+
+	if (w->phase != EX_EXPLORE || !w->sim.spurious || (timed && !ex_data(2)))
+		return false;
+	w->sim.spurious--;
+	return true;
+}
+
 /* One operation releases the mutex and starts to wait, one wakes and has it again. */
 bool ex_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t timeout_ns,
 		  const struct ex_site *site)
@@ -250,7 +261,7 @@ bool ex_cond_wait(struct rt_cond *c, struct rt_mutex *m, uint64_t timeout_ns,
 	c->waiters |= bit;
 	t->signalled = false;
 	ex_point_wake(&c->o, l, c, timeout_ns > 0, site);
-	woken = t->signalled;
+	woken = t->signalled || for_no_reason(timeout_ns > 0);
 	c->waiters &= ~bit;
 	t->signalled = false;
 	lock_got(l, false, false, site);

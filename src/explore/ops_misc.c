@@ -120,6 +120,22 @@ unsigned rt_thread_ordinal(void)
 	return tid < EX_FIRST ? 0 : (unsigned)tid - EX_FIRST;
 }
 
+/* No scheduling point, but a choice as long as migrations are left. */
+unsigned rt_cpu(const struct rt_cpus *c)
+{
+	struct ex_world *w = ex_world;
+	unsigned by = 0;
+
+	if (w->sim.migrations > 0 && w->phase == EX_EXPLORE)
+		by = ex_data(c->nr);
+	if (by) {
+		w->sim.migrations--;
+		w->cur->cpu_shift += by;
+		explore_note("moves to cpu %u", (rt_thread_ordinal() + w->cur->cpu_shift) % c->nr);
+	}
+	return (rt_thread_ordinal() + w->cur->cpu_shift) % c->nr;
+}
+
 uint64_t ex_counter_sum(const struct rt_counter *k, const struct ex_site *site)
 {
 	uint64_t sum = 0;

@@ -156,7 +156,7 @@ bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t)
 		return ((const struct rt_rwlock *)op->addr)->l.owner == 0 &&
 		       ((const struct rt_rwlock *)op->addr)->readers == 0;
 	case EX_COND_WAKE:
-		return (t->signalled || op->timed) &&
+		return (t->signalled || op->timed || w->sim.spurious > 0) &&
 		       ((const struct ex_lock *)(uintptr_t)op->arg)->owner == 0;
 	case EX_EVENT_WAIT:
 		return op->timed || ((const struct rt_event *)op->addr)->seq != (uint32_t)op->arg;
@@ -181,7 +181,7 @@ bool ex_op_enabled(const struct ex_world *w, const struct ex_thread *t)
 
 static uint32_t enabled_threads(const struct ex_world *w, uint32_t *lazy)
 {
-	uint32_t en = w->sim.live & ~w->sim.waiting;
+	uint32_t en = w->sim.live & ~w->sim.waiting, spurious = 0;
 
 	*lazy = 0;
 	for (uint32_t m = w->sim.live & w->sim.waiting; m; m &= m - 1) {
@@ -193,8 +193,11 @@ static uint32_t enabled_threads(const struct ex_world *w, uint32_t *lazy)
 		en |= 1u << tid;
 		if (t->op.timed && ex_runs_out(t))
 			*lazy |= 1u << tid;
+		if (t->op.kind == EX_COND_WAKE && !t->op.timed && !t->signalled)
+			spurious |= 1u << tid;
 	}
-	return en;
+	*lazy |= spurious;
+	return en & ~spurious ? en : 0; /* nobody may count on a wake-up for no reason */
 }
 
 /* @busy: threads that can go on without time running out. */
@@ -713,6 +716,8 @@ static void prime_all(struct ex_world *w)
 
 	w->sim.left = w->scn->thread_nr;
 	w->sim.alloc_fails = w->opt->alloc_fails;
+	w->sim.migrations = w->opt->migrations;
+	w->sim.spurious = w->opt->spurious;
 	for (uint32_t m = w->sim.live; m; m &= m - 1)
 		w->sim.th[__builtin_ctz(m)].background = true;
 	for (unsigned i = 0; i < w->scn->thread_nr; i++) {
@@ -783,6 +788,7 @@ void ex_world_run(struct ex_world *w)
 		return;
 	if (w->step > w->longest)
 		w->longest = w->step;
+	w->sim.spurious = 0;
 	run_main(w, EX_CHECK, main_check);
 	if (w->verdict == EXPLORE_OK)
 		ex_arena_check_leaks(w);

@@ -130,7 +130,7 @@ struct ex_thread {
 	uint64_t reader_since;
 	uint32_t fair_e, fair_d, fair_s, fair_p; /* CHESS; bit per thread */
 	uint32_t run_len;                        /* steps since another thread ran or it yielded */
-	uint32_t seeds, data_nr;
+	uint32_t seeds, data_nr, cpu_shift; /* cpu_shift: from migrations */
 	void (*fn)(void *arg);
 	void *arg;
 	struct ex_thread *parent; /* NULL: the engine's */
@@ -157,7 +157,7 @@ struct ex_sim {
 	bool fail_struck;
 	struct ex_obj rcu, clock, fences;
 	uint32_t yielders;
-	unsigned alloc_fails;
+	unsigned alloc_fails, migrations, spurious; /* budgets left */
 	struct ex_thread th[EX_THREADS_MAX]; /* last: only those in use are copied */
 };
 

@@ -334,6 +334,152 @@ START_TEST(lock_orders)
 }
 END_TEST
 
+/* ---- migration, wake-ups for no reason ---- */
+
+struct place {
+	struct rt_cpus cpus;
+	struct rt_counter k;
+	struct rt_mutex m;
+	struct rt_cond c;
+	unsigned goods;
+};
+
+static void place_setup(void *state)
+{
+	struct place *p = state;
+
+	rt_cpus_init(&p->cpus, 3);
+	explore_check(rt_counter_init(&p->k, &p->cpus) == 0);
+	rt_mutex_init(&p->m, RANK_NONE);
+	rt_cond_init(&p->c);
+}
+
+static void place_check(void *state)
+{
+	struct place *p = state;
+
+	rt_counter_destroy(&p->k);
+}
+
+static uint64_t places; /* bit per pair of CPUs seen */
+
+static void asks_twice(void *state)
+{
+	struct place *p = state;
+	unsigned first = rt_cpu(&p->cpus);
+
+	places |= 1ull << (first * 3 + rt_cpu(&p->cpus));
+}
+
+static void adds_where_it_was(void *state)
+{
+	struct place *p = state;
+	unsigned cpu = rt_cpu(&p->cpus);
+
+	rt_counter_add(&p->k, cpu, 1);
+	if (rt_counter_read(&p->k, rt_cpu(&p->cpus)) == 0)
+		explore_fail("another CPU's slot");
+}
+
+/* Goal: every placement within the budget, and none beyond. Method: pairs of answers; a thread that
+ * relies on staying where it is. */
+START_TEST(migrations)
+{
+	const struct explore_scenario s = SCENARIO("asks", struct place, place_setup, place_check,
+						   1, T(asks_twice)),
+				      relies = SCENARIO("relies", struct place, place_setup,
+							place_check, 1, T(adds_where_it_was));
+	static const uint64_t want[] = { 1, 1 | 2 | 4 | 1 << 4 | 1 << 8, 0777 };
+
+	for (unsigned budget = 0; budget < 3; budget++) {
+		places = 0;
+		search(&s, OPT(EXPLORE_DFS, .bound = 0, .migrations = budget));
+		ck_assert_int_eq(res.outcome, EXPLORE_EXHAUSTED);
+		ck_assert_uint_eq(places, want[budget]);
+	}
+	ck_assert_int_eq(search(&relies, OPT(EXPLORE_DFS, .bound = 0)), EXPLORE_OK);
+	ck_assert_int_eq(search(&relies, OPT(EXPLORE_DFS, .bound = 0, .migrations = 1)),
+			 EXPLORE_FAIL);
+}
+END_TEST
+
+static void gives(void *state)
+{
+	struct place *p = state;
+
+	rt_mutex_lock(&p->m);
+	p->goods++;
+	rt_cond_signal(&p->c);
+	rt_mutex_unlock(&p->m);
+}
+
+static void takes_once(void *state) /* if for while */
+{
+	struct place *p = state;
+
+	rt_mutex_lock(&p->m);
+	if (!p->goods)
+		rt_cond_wait(&p->c, &p->m, 0);
+	explore_check(p->goods == 1);
+	rt_mutex_unlock(&p->m);
+}
+
+static void takes(void *state)
+{
+	struct place *p = state;
+
+	rt_mutex_lock(&p->m);
+	while (!p->goods)
+		rt_cond_wait(&p->c, &p->m, 0);
+	rt_mutex_unlock(&p->m);
+}
+
+static void gives_silently(void *state)
+{
+	struct place *p = state;
+
+	rt_mutex_lock(&p->m);
+	p->goods++;
+	rt_mutex_unlock(&p->m);
+}
+
+static void takes_timed(void *state)
+{
+	struct place *p = state;
+	uint64_t start = rt_now_ns();
+
+	rt_mutex_lock(&p->m);
+	if (rt_cond_wait(&p->c, &p->m, 1000))
+		explore_check(rt_now_ns() == start);
+	else
+		explore_check(rt_now_ns() == start + 1000);
+	rt_mutex_unlock(&p->m);
+}
+
+/* Goal: waiting without a loop is found, with one it holds; a wake-up nobody gave rescues no one
+ * from a lost one. Method: budgets 0 and 1. */
+START_TEST(spurious_wakeups)
+{
+	const struct explore_scenario once = SCENARIO("once", struct place, place_setup,
+						      place_check, 2, T(gives), T(takes_once)),
+				      loop = SCENARIO("loop", struct place, place_setup,
+						      place_check, 2, T(gives), T(takes)),
+				      lost = SCENARIO("lost", struct place, place_setup,
+						      place_check, 2, T(gives_silently), T(takes)),
+				      timed = SCENARIO("timed", struct place, place_setup,
+						       place_check, 1, T(takes_timed));
+
+	ck_assert_int_eq(search(&once, OPT(EXPLORE_DFS, .bound = 2)), EXPLORE_OK);
+	ck_assert_int_eq(search(&once, OPT(EXPLORE_DFS, .bound = 2, .spurious = 1)), EXPLORE_FAIL);
+	ck_assert_int_eq(search(&loop, OPT(EXPLORE_DPOR, .spurious = 2)), EXPLORE_OK);
+	ck_assert_int_eq(res.outcome, EXPLORE_EXHAUSTED);
+	ck_assert_int_eq(search(&lost, OPT(EXPLORE_DFS, .bound = 1, .spurious = 1)),
+			 EXPLORE_DEADLOCK);
+	ck_assert_int_eq(search(&timed, OPT(EXPLORE_DFS, .bound = 1, .spurious = 1)), EXPLORE_OK);
+	ck_assert_uint_eq(res.schedules, 2);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("models");
@@ -341,6 +487,8 @@ static Suite *suite(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, cookies);
+	tcase_add_test(tc, migrations);
+	tcase_add_test(tc, spurious_wakeups);
 	tcase_add_loop_test(tc, lock_orders, 0, (int)MBFS_ARRAY_SIZE(orders));
 	suite_add_tcase(s, tc);
 	return s;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Explorer's back end of rt/percpu.h: virtual CPU = ordinal of the simulated thread % n. */
+/* Explorer's back end of rt/percpu.h: virtual CPU = ordinal of the simulated thread % n,
+ * and what migrations add to it. */
 #ifndef RT_BACKEND_PERCPU_H
 #define RT_BACKEND_PERCPU_H
 
@@ -21,10 +22,7 @@ static inline unsigned rt_cpus_nr(const struct rt_cpus *c)
 	return c->nr;
 }
 
-static inline unsigned rt_cpu(const struct rt_cpus *c)
-{
-	return rt_thread_ordinal() % c->nr;
-}
+unsigned rt_cpu(const struct rt_cpus *c);
 
 /* Slots are packed: padding would only make a reset slower. */
 struct rt_counter {
