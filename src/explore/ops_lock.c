@@ -169,7 +169,10 @@ void ex_lock_drop(struct ex_lock *l, bool spin, const struct ex_site *site)
 	t->spin_depth -= spin;
 }
 
-/* ---- reader-writer lock ---- */
+/*
+ * ---- reader-writer lock ---- What readers release (at &l->readers, which is l) only writers
+ * learn.
+ */
 
 void ex_read_lock(struct rt_rwlock *l, const struct ex_site *site)
 {
@@ -182,7 +185,7 @@ void ex_read_lock(struct rt_rwlock *l, const struct ex_site *site)
 	ex_point(EX_READ_LOCK, &l->l.o, NULL, l, 0, site);
 	l->readers |= 1u << ex_tid(ex_world, t);
 	held_push(t, l, &l->l, false, true, site);
-	ex_sync_acquire(l);
+	ex_sync_acquire(&l->l);
 }
 
 void ex_read_unlock(struct rt_rwlock *l, const struct ex_site *site)
@@ -208,7 +211,7 @@ void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site)
 	l->l.owner = (uint32_t)ex_tid(ex_world, t) + 1;
 	l->l.taken = site;
 	held_push(t, l, &l->l, nested, false, site);
-	ex_sync_acquire(l);
+	ex_sync_acquire(&l->l);
 	ex_sync_acquire(&l->readers);
 }
 
@@ -216,7 +219,7 @@ void ex_write_unlock(struct rt_rwlock *l, const struct ex_site *site)
 {
 	ex_point(EX_WRITE_UNLOCK, &l->l.o, NULL, l, 0, site);
 	held_pop(ex_world->cur, l, l->l.rank, site);
-	ex_sync_release(l);
+	ex_sync_release(&l->l);
 	l->l.owner = 0;
 }
 
