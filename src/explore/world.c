@@ -193,9 +193,11 @@ static uint32_t enabled_threads(const struct ex_world *w, uint32_t *lazy)
 		en |= 1u << tid;
 		if (t->op.timed && ex_runs_out(t))
 			*lazy |= 1u << tid;
-		if (t->op.kind == EX_COND_WAKE && !t->op.timed && !t->signalled)
+		if (w->sim.spurious && t->op.kind == EX_COND_WAKE && !t->op.timed && !t->signalled)
 			spurious |= 1u << tid;
 	}
+	if (__builtin_expect(!spurious, 1))
+		return en;
 	*lazy |= spurious;
 	return en & ~spurious ? en : 0; /* nobody may count on a wake-up for no reason */
 }
@@ -249,7 +251,7 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 
 	c.enabled = enabled_threads(w, &c.lazy);
 	ex_fair_update(w, c.enabled);
-	if (redo)
+	if (__builtin_expect(redo, 0))
 		w->born = 0; /* the strategy knows of them */
 	else if (w->strat->state)
 		w->strat->state(w);
@@ -262,7 +264,7 @@ static int explore_next(struct ex_world *w, const struct ex_thread *self)
 	c.yielded = self && self->yielded;
 	c.dflt = ex_default(&c, w->last ? ex_tid(w, w->last) : EX_FIRST - 1);
 	w->branch_steps += (c.cand & (c.cand - 1)) != 0;
-	picked = redo ? w->path[w->step].picked : w->strat->pick(w, &c);
+	picked = __builtin_expect(redo, 0) ? w->path[w->step].picked : w->strat->pick(w, &c);
 	if (picked == EX_PRUNE) {
 		w->pruned = true;
 		leave(w);
@@ -334,7 +336,7 @@ static void perform(struct ex_world *w, struct ex_thread *t)
 	ex_arena_check_access(w, &t->op, t->op.o1, t->op.o2);
 	if (w->phase == EX_EXPLORE) {
 		hash_op(t, &t->op);
-		if (w->step > w->redo_nr) {
+		if (__builtin_expect(w->step > w->redo_nr, 1)) {
 			w->op_count[t->op.kind]++;
 			w->steps_total++;
 			if (w->strat->commit)
@@ -684,10 +686,11 @@ static void restore(struct ex_world *w)
 		return;
 	}
 	ex_copy_raw(&w->sim, w->saved, offsetof(struct ex_sim, th));
-	for (unsigned i = 0; i < w->saved->thread_nr; i++)
-		ex_copy_raw(&w->sim.th[i], &w->saved->th[i],
-			    offsetof(struct ex_thread, held) +
-				    w->saved->th[i].held_nr * sizeof(struct ex_held));
+	for (unsigned i = EX_RCU; i < w->saved->thread_nr; i++)
+		if (i < EX_FIRST || i >= EX_FIRST + w->scn->thread_nr) /* the rest start anew */
+			ex_copy_raw(&w->sim.th[i], &w->saved->th[i],
+				    offsetof(struct ex_thread, held) +
+					    w->saved->th[i].held_nr * sizeof(struct ex_held));
 	ex_arena_restore();
 	for (uint32_t m = w->sim.live; m; m &= m - 1) {
 		int i = __builtin_ctz(m);
