@@ -12,7 +12,6 @@ function(mbfs_explore_test name)
 			     ENVIRONMENT "CK_DEFAULT_TIMEOUT=240;TSAN_OPTIONS=halt_on_error=1 detect_deadlocks=0")
 endfunction()
 
-find_package(Python3 COMPONENTS Interpreter)
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
 mbfs_explore_test(test_jobs explore/test_jobs.c explore/scenarios.c)
 set_tests_properties(explore/test_jobs PROPERTIES SKIP_RETURN_CODE 77)

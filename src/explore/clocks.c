@@ -284,6 +284,8 @@ static bool looking(void)
 {
 	struct ex_world *w = ex_world;
 
+	if (w->peeking)
+		return false;
 	w->clocks = true;
 	if (w->phase == EX_EXPLORE && !ex_clocks_on)
 		ex_rewind(w);
@@ -311,6 +313,6 @@ void ex_racy(const void *addr, bool write, const struct ex_site *site)
 	if (looking())
 		ex_point(kind, record(&clk.objs, addr), NULL, addr, 0, site);
 	check_freed(addr, kind, site);
-	if (ex_clocks_on)
+	if (ex_clocks_on && !ex_world->peeking)
 		check_cell(write ? RACY_WRITE : RACY_READ, addr, site);
 }

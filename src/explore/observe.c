@@ -92,6 +92,8 @@ void explore_peek(bool on)
 	if (ex_world->peeking != on)
 		tsan_look(on);
 	ex_world->peeking = on;
+	ex_clocks_on = !on && ex_world->clocks && ex_world->phase == EX_EXPLORE;
+	ex_weak_on = !on && ex_world->opt->weak && ex_world->phase == EX_EXPLORE;
 	if (on)
 		ex_world->event = NULL; /* its value is known */
 }

@@ -126,7 +126,7 @@ unsigned rt_cpu(const struct rt_cpus *c)
 	struct ex_world *w = ex_world;
 	unsigned by = 0;
 
-	if (w->sim.migrations > 0 && w->phase == EX_EXPLORE)
+	if (w->sim.migrations > 0 && w->phase == EX_EXPLORE && !w->peeking)
 		by = ex_data(c->nr);
 	if (by) {
 		w->sim.migrations--;
