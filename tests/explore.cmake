@@ -13,6 +13,7 @@ function(mbfs_explore_test name)
 endfunction()
 
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
+mbfs_explore_test(test_random explore/test_random.c)
 mbfs_explore_test(test_jobs explore/test_jobs.c explore/scenarios.c)
 set_tests_properties(explore/test_jobs PROPERTIES SKIP_RETURN_CODE 77)
 mbfs_explore_test(test_minimise explore/test_minimise.c explore/scenarios.c)

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Races of an execution, after Flanagan and Godefroid (POPL 2005): vector clocks over the events so
- * far. Two operations race if they depend on each other and neither happens before the other; then
- * the other order must be tried from where the first of them was chosen.
+ * Races of an execution, by source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014): vector clocks
+ * over the events so far. Two operations race if they depend on each other and neither happens before
+ * the other. Then the other order must be tried from the node where the first of them was chosen: what
+ * came after it without depending on it, and then the second. Any thread that may begin that sequence
+ * (an initial) will do; if the node is to try one of them anyway, nothing is added. To try the second
+ * operation's thread whether or not it is an initial, as Flanagan and Godefroid do, loses classes
+ * together with sleep sets: it may sleep, and what would have to go first is never tried (test_random.c,
+ * iriw).
  *
- * Both halves are needed: the operation a thread has just announced is compared with all events so
- * far, and the event that has just run with what all other threads have announced - also in states
- * that end up pruned or deadlocked. If the thread could not run where the race was found, whatever
- * leads to it is tried there, and the search for an earlier place goes on.
+ * All three are needed: an operation is compared with all events so far when it is announced, and
+ * again when it runs; the event that has just run with what all other threads have announced - also
+ * in states that end up pruned or deadlocked. A lock is compared with who took it, not with the unlock that let
+ * it go on: these two cannot change places.
  *
  * Cost: an operation looks only at the accesses of its own objects, back to a write that happens
  * before it, for that write happens after all older accesses. A free is the exception: it depends
@@ -235,59 +240,60 @@ static bool happened_before(const struct event *e, const uint32_t *clock)
 
 /* ---- races ---- */
 
-/* @t's announced operation races with event @e: order them the other way round. */
-static void backtrack(const struct event *e, int t)
-{
-	uint32_t could = 0;
+/* The first events of threads among what came after some event and does not depend on it. */
+struct after {
+	uint32_t threads;
+	uint32_t own[EX_THREADS_MAX];
+	const uint32_t *clock[EX_THREADS_MAX];
+};
 
-	/* Threads whose later events lead to t's operation: one of them instead of t. */
-	if (!ex_dfs_was_candidate(e->node, t))
-		for (const struct event *j = e + 1; j < dp.events + dp.nr; j++)
-			if (happened_before(j, dp.clock[t]))
-				could |= 1u << j->tid;
-	ex_dfs_backtrack(e->node, t, could);
+static void after_find(const struct event *e, struct after *v)
+{
+	uint32_t seen = 0;
+
+	v->threads = 0;
+	for (const struct event *j = e + 1; j < dp.events + dp.nr; j++) {
+		if (seen & 1u << j->tid)
+			continue;
+		seen |= 1u << j->tid;
+		if (happened_before(e, j->clock))
+			continue; /* and all that its thread did later */
+		v->threads |= 1u << j->tid;
+		v->own[j->tid] = j->own;
+		v->clock[j->tid] = j->clock;
+	}
 }
 
-/* True when the search for races of @t's operation ends here. */
-static bool race(const struct event *e, int t)
+/* Threads whose first event in @v comes after no other of @v. */
+static uint32_t initials(const struct after *v)
 {
-	backtrack(e, t);
-	return ex_dfs_was_candidate(e->node, t);
-}
+	uint32_t out = v->threads;
 
-/* The latest of the accesses from @i back that races with @t's operation, or NONE. */
-static uint32_t racing(uint32_t i, bool wr, const uint32_t *clock)
-{
-	while (i != NONE) {
-		const struct access *a = access_of(i);
+	for (uint32_t m = v->threads; m; m &= m - 1) {
+		int q = __builtin_ctz(m);
 
-		if (happened_before(&dp.events[i / 2], clock)) {
-			if (a->wr)
-				return NONE; /* and so did all that is older */
-		} else if (wr || a->wr) {
-			return i;
+		for (uint32_t k = v->threads & ~(1u << q); k; k &= k - 1) {
+			int r = __builtin_ctz(k);
+
+			if (v->clock[q][r] >= v->own[r])
+				out &= ~(1u << q);
 		}
-		i = wr ? a->older : a->write_before;
 	}
-	return NONE;
+	return out;
 }
 
-static uint32_t racing_free(uint32_t e, const struct ex_op *op, const uint32_t *clock)
+/* Try @t's announced operation, which has @clock, before @e. False: nobody could begin with that. */
+static bool reverse(const struct event *e, int t, const uint32_t *clock)
 {
-	while (e != NONE &&
-	       (happened_before(&dp.events[e], clock) || !in_block(&dp.events[e].op, op)))
-		e = dp.events[e].free_before;
-	return e;
-}
+	struct after v;
 
-static void scan_all(const struct ex_op *op, int t)
-{
-	for (uint32_t i = dp.nr; i-- > 0;) {
-		const struct event *e = &dp.events[i];
-
-		if (!happened_before(e, dp.clock[t]) && ex_ops_dependent(&e->op, op) && race(e, t))
-			return;
+	after_find(e, &v);
+	if (!(v.threads & 1u << t)) { /* it has done nothing since */
+		v.threads |= 1u << t;
+		v.own[t] = UINT32_MAX;
+		v.clock[t] = clock;
 	}
+	return ex_dfs_backtrack(e->node, initials(&v), t);
 }
 
 static uint32_t last_access(const struct ex_obj *obj, bool wr)
@@ -297,41 +303,101 @@ static uint32_t last_access(const struct ex_obj *obj, bool wr)
 	return !s->obj ? NONE : wr ? s->last : s->last_write;
 }
 
-/* From the latest racing event back, until one where @t could have run instead. */
-static void scan_posted(struct ex_world *w, int t)
+/* All that the accesses of @obj so far happened after, and they themselves. */
+static void join_object(uint32_t *clock, const struct ex_obj *obj, bool wr)
 {
-	const struct ex_op *op = &w->sim.th[t].op;
-	const uint32_t *clock = dp.clock[t];
-	bool wr = op->flags & EX_WR;
-	uint32_t i = NONE, k = NONE, e = dp.last_free, latest;
+	uint32_t i = last_access(obj, wr);
 
-	if (dp.drop_rule == RULE_SCAN_POSTED)
-		return;
+	while (i != NONE) {
+		const struct event *b = &dp.events[i / 2];
+
+		if (!happened_before(b, clock))
+			join(clock, b->clock);
+		if (access_of(i)->wr)
+			return;
+		i = access_of(i)->older;
+	}
+}
+
+/* All that @op of @tid happens after, if it runs now. */
+static void op_clock(const struct ex_op *op, int tid, uint32_t *clock)
+{
+	ex_copy_raw(clock, dp.clock[tid], sizeof(dp.clock[tid]));
 	if (op->kind == EX_FREE) {
-		scan_all(op, t);
+		for (uint32_t i = dp.nr; i-- > 0;) {
+			const struct event *b = &dp.events[i];
+
+			if (!happened_before(b, clock) && ex_ops_dependent(&b->op, op))
+				join(clock, b->clock);
+		}
 		return;
 	}
 	if (op->o1)
-		i = racing(last_access(op->o1, wr), wr, clock);
+		join_object(clock, op->o1, op->flags & EX_WR);
 	if (op->o2)
-		k = racing(last_access(op->o2, true), true, clock);
-	e = racing_free(e, op, clock);
-	while (i != NONE || k != NONE || e != NONE) {
-		latest = i != NONE ? i / 2 : 0;
-		if (k != NONE && k / 2 > latest)
-			latest = k / 2;
-		if (e != NONE && e > latest)
-			latest = e;
-		if (race(&dp.events[latest], t))
-			return;
-		if (i != NONE && i / 2 == latest)
-			i = racing(wr ? access_of(i)->older : access_of(i)->write_before, wr,
-				   clock);
-		if (k != NONE && k / 2 == latest)
-			k = racing(access_of(k)->older, true, clock);
-		if (e == latest)
-			e = racing_free(dp.events[e].free_before, op, clock);
+		join_object(clock, op->o2, true);
+	for (uint32_t i = dp.last_free; i != NONE; i = dp.events[i].free_before)
+		if (in_block(&dp.events[i].op, op))
+			join(clock, dp.events[i].clock);
+}
+
+/* From the latest access of @obj back, all that @t's operation races with directly. */
+static void scan_object(const struct ex_op *op, const struct ex_obj *obj, bool wr, int t,
+			const uint32_t *clock)
+{
+	uint32_t i = last_access(obj, wr);
+	bool between = false; /* an access that older writes happen before */
+
+	while (i != NONE) {
+		const struct access *a = access_of(i);
+		const struct event *e = &dp.events[i / 2];
+
+		if (happened_before(e, dp.clock[t])) {
+			if (a->wr)
+				return; /* and so did all that is older */
+		} else if (wr || a->wr) {
+			if (a->wr && between)
+				return;
+			/* What lets a waiting operation go on is no race with it. */
+			if (reverse(e, t, clock) &&
+			    (!(op->flags & EX_COND) || e->op.flags & EX_COND)) {
+				if (a->wr)
+					return;
+				between = true;
+			}
+		}
+		i = wr ? a->older : a->write_before;
 	}
+}
+
+static void scan_all(const struct ex_op *op, int t, const uint32_t *clock)
+{
+	for (uint32_t i = dp.nr; i-- > 0;) {
+		const struct event *e = &dp.events[i];
+
+		if (!happened_before(e, dp.clock[t]) && ex_ops_dependent(&e->op, op))
+			reverse(e, t, clock);
+	}
+}
+
+static void scan_races(struct ex_world *w, int t)
+{
+	const struct ex_op *op = &w->sim.th[t].op;
+	uint32_t clock[EX_THREADS_MAX];
+
+	op_clock(op, t, clock);
+	if (op->kind == EX_FREE) {
+		scan_all(op, t, clock);
+		return;
+	}
+	if (op->o1)
+		scan_object(op, op->o1, op->flags & EX_WR, t, clock);
+	if (op->o2)
+		scan_object(op, op->o2, true, t, clock);
+	for (uint32_t i = dp.last_free; i != NONE; i = dp.events[i].free_before)
+		if (!happened_before(&dp.events[i], dp.clock[t]) &&
+		    in_block(&dp.events[i].op, op))
+			reverse(&dp.events[i], t, clock);
 }
 
 /* At each scheduling point, @depth nodes deep. */
@@ -350,54 +416,14 @@ void ex_dpor_state(struct ex_world *w, uint32_t depth)
 		*b = (struct birth){ .depth = depth, .events = dp.nr, .tid = (uint8_t)t };
 		ex_copy_raw(b->clock, dp.clock[t], sizeof(b->clock));
 		dp.birth_nr++;
-		if (w->sim.live & 1u << t)
-			scan_posted(w, t);
+		if (w->sim.live & 1u << t && dp.drop_rule != RULE_SCAN_POSTED)
+			scan_races(w, t);
 	}
-	if (last >= 0 && w->sim.live & 1u << last)
-		scan_posted(w, last);
+	if (last >= 0 && w->sim.live & 1u << last && dp.drop_rule != RULE_SCAN_POSTED)
+		scan_races(w, last);
 }
 
 /* ---- events ---- */
-
-/* All that the accesses of @obj so far happened after, and they themselves. */
-static void join_object(uint32_t *clock, const struct ex_obj *obj, bool wr)
-{
-	uint32_t i = last_access(obj, wr);
-
-	while (i != NONE) {
-		const struct event *b = &dp.events[i / 2];
-
-		if (!happened_before(b, clock))
-			join(clock, b->clock);
-		if (access_of(i)->wr)
-			return;
-		i = access_of(i)->older;
-	}
-}
-
-static void clock_of(struct event *e)
-{
-	const struct ex_op *op = &e->op;
-
-	ex_copy_raw(e->clock, dp.clock[e->tid], sizeof(e->clock));
-	if (op->kind == EX_FREE) {
-		for (uint32_t i = dp.nr; i-- > 0;) {
-			const struct event *b = &dp.events[i];
-
-			if (!happened_before(b, e->clock) && ex_ops_dependent(&b->op, op))
-				join(e->clock, b->clock);
-		}
-	} else {
-		if (op->o1)
-			join_object(e->clock, op->o1, op->flags & EX_WR);
-		if (op->o2)
-			join_object(e->clock, op->o2, true);
-		for (uint32_t i = dp.last_free; i != NONE; i = dp.events[i].free_before)
-			if (in_block(&dp.events[i].op, op))
-				join(e->clock, dp.events[i].clock);
-	}
-	e->clock[e->tid] = e->own;
-}
 
 void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 {
@@ -406,6 +432,8 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 
 	if (dp.nr + 1 >= EVENTS_MAX)
 		ex_stop(EXPLORE_LIVELOCK, "%u operations: too long for dpor", dp.nr);
+	if (dp.drop_rule != RULE_SCAN_AGAIN) /* what others did meanwhile may have to go before it */
+		scan_races(w, tid);
 	e->op = t->op;
 	e->tid = (uint8_t)tid;
 	e->node = node;
@@ -414,7 +442,8 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 	e->free_before = dp.last_free;
 	e->at[0] = (struct access){ .obj = t->op.o1, .wr = t->op.flags & EX_WR };
 	e->at[1] = (struct access){ .obj = t->op.o2, .wr = true };
-	clock_of(e);
+	op_clock(&e->op, tid, e->clock);
+	e->clock[tid] = e->own;
 	ex_copy_raw(dp.clock[tid], e->clock, sizeof(e->clock));
 	access_add(dp.nr * 2);
 	access_add(dp.nr * 2 + 1);
@@ -428,6 +457,6 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 		int u = __builtin_ctz(m);
 
 		if (ex_ops_dependent(&e->op, &w->sim.th[u].op))
-			backtrack(e, u);
+			reverse(e, u, dp.clock[u]);
 	}
 }

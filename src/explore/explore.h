@@ -107,7 +107,8 @@ enum explore_rule {
 	RULE_DISABLED_BY,  /* fairness: the D set */
 	RULE_FAIR,         /* fairness at all */
 	RULE_SCAN_PENDING, /* dpor: races of pending operations of other threads */
-	RULE_SCAN_POSTED,  /* dpor: races of the operation just posted */
+	RULE_SCAN_POSTED,  /* dpor: races of an operation when it is posted */
+	RULE_SCAN_AGAIN,   /* dpor: and once more when it runs */
 	RULE_SLEEP_WAKE,   /* sleep sets: wake a thread when a dependent operation ran */
 	RULE_CACHE_BUDGET, /* cache: compare what is left of the bound */
 	RULE_CACHE_THREAD, /* cache: the thread that runs belongs to the state */

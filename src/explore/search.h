@@ -127,9 +127,8 @@ void ex_dpor_begin(uint32_t fresh); /* first node whose operation is not the las
 void ex_dpor_state(struct ex_world *w, uint32_t depth);
 void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node);
 void ex_dpor_end(void);
-/* search_dfs.c's: thread @tid must be tried at @node; it was not enabled there: @could may do. */
-bool ex_dfs_was_candidate(uint32_t node, int tid);
-void ex_dfs_backtrack(uint32_t node, int tid, uint32_t could);
+/* search_dfs.c's: one of @initials must be tried at @node, @prefer if it is one; false: none could run. */
+bool ex_dfs_backtrack(uint32_t node, uint32_t initials, int prefer);
 
 /* ---- token.c ---- */
 void ex_token_write(const struct ex_world *w, uint64_t seed, char *to, size_t bytes);

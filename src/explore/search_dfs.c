@@ -408,21 +408,17 @@ static void dfs_state(struct ex_world *w)
 	w->born = 0;
 }
 
-bool ex_dfs_was_candidate(uint32_t node, int tid)
-{
-	return dfs.nodes[node].cand & 1u << tid;
-}
-
-void ex_dfs_backtrack(uint32_t node, int tid, uint32_t could)
+bool ex_dfs_backtrack(uint32_t node, uint32_t initials, int prefer)
 {
 	struct ex_node *n = &dfs.nodes[node];
 
-	if (n->cand & 1u << tid)
-		n->todo |= 1u << tid;
-	else if (n->cand & could)
-		n->todo |= n->cand & could;
-	else
-		n->todo |= n->cand;
+	initials &= n->cand;
+	if (!initials)
+		return false;
+	/* One that sleeps here has been tried with all that follows. */
+	if (!(initials & n->todo))
+		n->todo |= initials & 1u << prefer ? 1u << prefer : initials & -initials;
+	return true;
 }
 
 const struct ex_strategy ex_strategy_dfs = {

@@ -142,9 +142,6 @@ START_TEST(litmus)
 					       .bound = -1,
 					       .weak = i % 2 == 0 };
 
-		/* dpor misses one of the 15 classes of IRIW (main at c66c617, too) */
-		if (opt.strategy == EXPLORE_DPOR && s.thread_nr == 4)
-			continue;
 		outcomes = 0;
 		explore_run(&s, &opt, &res);
 		ck_assert_int_eq(res.outcome, EXPLORE_EXHAUSTED);
