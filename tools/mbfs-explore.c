@@ -63,6 +63,11 @@ static const char usage_text[] =
 	"  --trace FILE.json      the failure for Perfetto or chrome://tracing\n"
 	"  --svg FILE, --html FILE  the failure as a picture\n"
 	"  --stop-at N            replay: SIGTRAP before step N, for gdb\n"
+	"  --weak                 atomics as weak as C11 has them: relaxed reads may be old\n"
+	"  --migrations N, --spurious N, --alloc-fails N  at most so many a run, at every place:\n"
+	"                         a thread is on another virtual CPU, wakes for no reason, gets "
+	"no\n"
+	"                         memory. A replay needs the same (the line printed has them)\n"
 	"  --fsck                 fs-*: show every 1000th image to e2fsck -fn\n"
 	"  --quiet                no diagram\n"
 	"\n"
@@ -120,7 +125,8 @@ static void progress(const struct explore_progress *now)
 
 enum { OPT_EXPLORE = 256, OPT_VARIANT, OPT_BOUND, OPT_DEPTH, OPT_SCHEDULES, OPT_SECONDS, OPT_SEED,
        OPT_JSON, OPT_TRACE, OPT_SVG, OPT_HTML, OPT_STOP_AT, OPT_QUIET, OPT_JOBS, OPT_SHARD,
-       OPT_PROGRESS, OPT_HISTOGRAM, OPT_NO_MINIMISE, OPT_FSCK };
+       OPT_PROGRESS, OPT_HISTOGRAM, OPT_NO_MINIMISE, OPT_FSCK,
+       OPT_WEAK, OPT_MIGRATIONS, OPT_SPURIOUS, OPT_ALLOC_FAILS };
 
 static const struct option long_opts[] = {
 	{ "explore", required_argument, NULL, OPT_EXPLORE },
@@ -137,6 +143,10 @@ static const struct option long_opts[] = {
 	{ "stop-at", required_argument, NULL, OPT_STOP_AT },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "fsck", no_argument, NULL, OPT_FSCK },
+	{ "weak", no_argument, NULL, OPT_WEAK },
+	{ "migrations", required_argument, NULL, OPT_MIGRATIONS },
+	{ "spurious", required_argument, NULL, OPT_SPURIOUS },
+	{ "alloc-fails", required_argument, NULL, OPT_ALLOC_FAILS },
 	{ "jobs", required_argument, NULL, OPT_JOBS },
 	{ "shard", required_argument, NULL, OPT_SHARD },
 	{ "progress", no_argument, NULL, OPT_PROGRESS },
@@ -193,7 +203,7 @@ static int parse_number(struct args *a, int opt, const char *arg)
 	}
 	if (!number(arg, opt == OPT_SEED || opt == OPT_BOUND ? 0 : 1,
 		    opt == OPT_JOBS			 ? JOBS_MAX :
-		    opt == OPT_BOUND || opt == OPT_DEPTH ? 100 :
+		    opt == OPT_BOUND || opt == OPT_DEPTH || opt >= OPT_MIGRATIONS ? 100 :
 							   UINT64_MAX / 2000000000,
 		    &n))
 		return bad_use("'%s' is not a number that fits here", arg);
@@ -215,6 +225,15 @@ static int parse_number(struct args *a, int opt, const char *arg)
 		break;
 	case OPT_SEED:
 		a->opt.seed = n;
+		break;
+	case OPT_MIGRATIONS:
+		a->opt.migrations = (unsigned)n;
+		break;
+	case OPT_SPURIOUS:
+		a->opt.spurious = (unsigned)n;
+		break;
+	case OPT_ALLOC_FAILS:
+		a->opt.alloc_fails = (unsigned)n;
 		break;
 	default: /* OPT_STOP_AT */
 		a->opt.stop_at = n;
@@ -247,6 +266,9 @@ static int parse_opt(struct args *a, int opt, const char *arg)
 		return 0;
 	case OPT_FSCK:
 		a->fsck = true;
+		return 0;
+	case OPT_WEAK:
+		a->opt.weak = true;
 		return 0;
 	case OPT_SHARD:
 		return parse_shard(a, arg);
@@ -368,6 +390,19 @@ static void histogram(const struct explore_result *res)
 		printf("  and %u more\n", res->object_nr - OBJECTS_TOLD);
 }
 
+/* A token says who goes on where; what else could happen is not in it. */
+static void say_replay(const struct args *a, const char *token)
+{
+	printf("  mbfs-race replay %s%s", token, a->opt.weak ? " --weak" : "");
+	if (a->opt.migrations)
+		printf(" --migrations %u", a->opt.migrations);
+	if (a->opt.spurious)
+		printf(" --spurious %u", a->opt.spurious);
+	if (a->opt.alloc_fails)
+		printf(" --alloc-fails %u", a->opt.alloc_fails);
+	putchar('\n');
+}
+
 static void say(const struct explore_scenario *s, const struct args *a,
 		const struct explore_result *res)
 {
@@ -396,7 +431,7 @@ static void say(const struct explore_scenario *s, const struct args *a,
 		return;
 	printf("  %s\n", res->text);
 	if (res->token[0])
-		printf("  mbfs-race replay %s\n", res->token);
+		say_replay(a, res->token);
 	if (!a->quiet) {
 		putchar('\n');
 		explore_draw_columns(stdout, res);
@@ -426,6 +461,7 @@ static int run_one(const struct args *a, const struct small_scenario *small,
 
 	small_explore_make(small, variant, &race);
 	race.image = image;
+	race.faults = a->opt.alloc_fails > 0;
 	race.damaged = a->fsck ? fsck_sample : NULL;
 	if (a->json) {
 		json = strcmp(a->json, "-") == 0 ? stdout : fopen(a->json, "ae");

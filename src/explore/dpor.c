@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Races of an execution, by source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014): vector clocks
- * over the events so far. Two operations race if they depend on each other and neither happens before
- * the other. Then the other order must be tried from the node where the first of them was chosen: what
- * came after it without depending on it, and then the second. Any thread that may begin that sequence
- * (an initial) will do; if the node is to try one of them anyway, nothing is added. To try the second
- * operation's thread whether or not it is an initial, as Flanagan and Godefroid do, loses classes
- * together with sleep sets: it may sleep, and what would have to go first is never tried (test_random.c,
- * iriw).
+ * Races of an execution, by source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014): vector
+ * clocks over the events so far. Two operations race if they depend on each other and neither
+ * happens before the other. Then the other order must be tried from the node where the first of
+ * them was chosen: what came after it without depending on it, and then the second. Any thread that
+ * may begin that sequence (an initial) will do; if the node is to try one of them anyway, nothing
+ * is added. To try the second operation's thread whether or not it is an initial, as Flanagan and
+ * Godefroid do, loses classes together with sleep sets: it may sleep, and what would have to go
+ * first is never tried (test_random.c, iriw).
  *
  * All three are needed: an operation is compared with all events so far when it is announced, and
  * again when it runs; the event that has just run with what all other threads have announced - also
- * in states that end up pruned or deadlocked. A lock is compared with who took it, not with the unlock that let
- * it go on: these two cannot change places.
+ * in states that end up pruned or deadlocked. A lock is compared with who took it, not with the
+ * unlock that let it go on: these two cannot change places.
  *
  * Cost: an operation looks only at the accesses of its own objects, back to a write that happens
  * before it, for that write happens after all older accesses. A free is the exception: it depends
@@ -282,7 +282,8 @@ static uint32_t initials(const struct after *v)
 	return out;
 }
 
-/* Try @t's announced operation, which has @clock, before @e. False: nobody could begin with that. */
+/* Try @t's announced operation, which has @clock, before @e. False: nobody could begin with that.
+ */
 static bool reverse(const struct event *e, int t, const uint32_t *clock)
 {
 	struct after v;
@@ -432,7 +433,8 @@ void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node)
 
 	if (dp.nr + 1 >= EVENTS_MAX)
 		ex_stop(EXPLORE_LIVELOCK, "%u operations: too long for dpor", dp.nr);
-	if (dp.drop_rule != RULE_SCAN_AGAIN) /* what others did meanwhile may have to go before it */
+	if (dp.drop_rule !=
+	    RULE_SCAN_AGAIN) /* what others did meanwhile may have to go before it */
 		scan_races(w, tid);
 	e->op = t->op;
 	e->tid = (uint8_t)tid;

@@ -7,6 +7,9 @@
  * other schedule, or other threads, can reach: the verdict of an execution that used an edge of it
  * and found nothing worse.
  *
+ * Of locks of one place, as the inodes of two directories, who takes a second one says by _nested
+ * that their order is somebody else's business: no edge between those.
+ *
  * A trylock waits for nobody: no edge leads to it, but what it took is held. A class that is only
  * read where the cycle meets it keeps nobody waiting as long as nobody writes it: such a cycle
  * counts once a writer of the class was seen (readers queue behind a waiting writer natively).
@@ -182,7 +185,7 @@ void ex_order_wanted(const struct ex_thread *t, const void *key, bool nested, bo
 	for (unsigned i = 0; i < t->held_nr; i++) {
 		int from = class_of(t->held[i].key, t->held[i].nested, t->held[i].site->what);
 
-		if (from >= 0)
+		if (from >= 0 && !(nested && t->held[i].key == key))
 			news |= add_edge(from, to, &t->held[i], read, site);
 	}
 	if (news)

@@ -127,7 +127,8 @@ void ex_dpor_begin(uint32_t fresh); /* first node whose operation is not the las
 void ex_dpor_state(struct ex_world *w, uint32_t depth);
 void ex_dpor_commit(struct ex_world *w, struct ex_thread *t, uint32_t node);
 void ex_dpor_end(void);
-/* search_dfs.c's: one of @initials must be tried at @node, @prefer if it is one; false: none could run. */
+/* search_dfs.c's: one of @initials must be tried at @node, @prefer if it is one; false: none could
+ * run. */
 bool ex_dfs_backtrack(uint32_t node, uint32_t initials, int prefer);
 
 /* ---- token.c ---- */

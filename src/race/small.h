@@ -23,6 +23,7 @@ struct small_run {
 	const struct mbfs_alloc_variant *variant;
 	const void *image; /* what @mkfs made; NULL: the scenario needs none */
 	size_t image_bytes;
+	bool faults; /* allocations may fail: a call may answer -ENOMEM, or do less */
 	void *state; /* s->state_bytes, zeroed */
 	void *runner;
 };

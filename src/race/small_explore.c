@@ -33,6 +33,7 @@ static void setup(void *state)
 				 .variant = x->variant,
 				 .image = x->image,
 				 .image_bytes = x->small->image_bytes,
+				 .faults = x->faults,
 				 .state = (struct room *)state + 1 };
 	x->small->setup(r);
 }

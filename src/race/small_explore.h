@@ -11,6 +11,7 @@ struct small_explore {
 	const struct small_scenario *small;
 	const struct mbfs_alloc_variant *variant;
 	const void *image;
+	bool faults; /* explore_options.alloc_fails */
 	/* NULL, or shown the image after each unmount: true if it is damaged, and how. */
 	bool (*damaged)(const void *bytes, size_t nr, char *wrong, size_t wrong_bytes);
 };

@@ -212,7 +212,8 @@ START_TEST(random_programs)
 }
 END_TEST
 
-/* Goal: this test sees what is missing. Method: each rule of dpor left out; always the same programs. */
+/* Goal: this test sees what is missing. Method: each rule of dpor left out; always the same
+ * programs. */
 START_TEST(each_rule_matters)
 {
 	static const enum explore_rule rules[] = { RULE_SCAN_PENDING, RULE_SCAN_POSTED,

@@ -231,8 +231,8 @@ static bool rule_matters(enum explore_rule rule)
 	return false;
 }
 
-/* Goal: no rule can go missing unseen. Method: leave each out in turn. Those of dpor need programs that
- * nobody would write: test_random.c. */
+/* Goal: no rule can go missing unseen. Method: leave each out in turn. Those of dpor need programs
+ * that nobody would write: test_random.c. */
 START_TEST(each_rule_matters)
 {
 	if (_i == RULE_SCAN_PENDING || _i == RULE_SCAN_POSTED || _i == RULE_SCAN_AGAIN)

@@ -70,6 +70,22 @@ while read -r scenario variant want bound; do
 	[ "$got" = livelock ] || grep -q "false ENOSPC" "$DIR/out" || die "$token: $(cat "$DIR/out")"
 done < <(grep -v '^#' "$HERE/small.expect")
 
+# Every allocation fails once; relaxed reads may be old; whole file systems, shown to e2fsck.
+# more STATUS ARG...
+more()
+{
+	local want=$1 status=0
+	shift
+	"$RACE" run "$@" --quiet >"$DIR/out" 2>"$DIR/err" || status=$?
+	[ $status = "$want" ] || die "run $*: status $status: $(cat "$DIR/out" "$DIR/err")"
+	schedules=$((schedules + $(sed -n 's/.* \([0-9]*\) schedules.*/\1/p' "$DIR/out" | awk '{ sum += $1 } END { print sum }')))
+}
+more 0 'enospc*[a-z]' --explore dfs --bound 1 --alloc-fails 1 --seconds 200
+more 0 'fs-*' --explore dfs --bound 0 --alloc-fails 1 --seconds 300
+more 3 'enospc-[db]*' --explore random --schedules 500 --weak
+more 3 'fs-*' --explore random --schedules 100 --fsck
+more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
+
 # Real threads: what cannot fail does not, and what always does is seen.
 "$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
 "$RACE" run 'fs-*' --seconds 0.5 >"$DIR/out" || die "fs: $(cat "$DIR/out")"
