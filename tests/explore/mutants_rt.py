@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Seeded bugs in what rt builds on its own primitives: each must fail test_conform_explore.
 
-mutants_rt.py CC ARCHIVE LIBS...: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
+mutants_rt.py CC ARCHIVE LIBS... [-fFLAG...]: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
 with the conformance suite and runs that. Exit status 1 if a mutant passes, or if the unchanged source fails; 77
 without a compiler. A text that is not there any more is an error.
 """
@@ -54,6 +54,7 @@ def main():
     tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c")]
     flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
     flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
+    flags += [word for word in libs if word.startswith("-f")]
     missed = 0
     with tempfile.TemporaryDirectory() as tmp:
         objects = [os.path.join(tmp, str(i) + ".o") for i in range(len(tests))]
@@ -80,6 +81,7 @@ def main():
             missed += not good
             print("%-45s %s" % (name, said[0].split("contract:", 1)[-1][:150] if said else "passes" if good else "NOT FOUND"),
                   flush=True)
+    print(f"{len(MUTANTS) - 1 - missed} of {len(MUTANTS) - 1} seeded bugs found")
     sys.exit(1 if missed else 0)
 
 
