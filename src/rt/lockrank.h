@@ -35,6 +35,7 @@ enum lock_rank {
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
 	RANK_DEV = 72,          /* disk: state of a test device */
+	RANK_RANGE = 84,        /* rt: the ranges of one space; a leaf */
 	RANK_WQ = 86,           /* rt: one workqueue, or one completion; a leaf */
 };
 

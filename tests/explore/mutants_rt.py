@@ -13,7 +13,14 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WQ = "src/rt/wq.c"
+RANGE = "src/rt/range.c"
 MUTANTS = [
+    ("a range that is let in is not told", RANGE, "	if (moved)\n		rt_event_signal(&s->moved);", ""),
+    ("a range is let in too early", RANGE, " || !may_enter(s, next))", ")"),
+    ("the key is taken after the look", RANGE, "		key = rt_event_key(&s->moved);\n		enter = rt_u32_read_acquire(&r->held);",
+     "		enter = rt_u32_read_acquire(&r->held);\n		key = rt_event_key(&s->moved);"),
+    ("shared ranges exclude", RANGE, " && (a->exclusive || b->exclusive)", ""),
+    ("what touches at one byte does not overlap", RANGE, "a->first <= b->last &&", "a->first < b->last &&"),
     # name, file, old, new
     ("nothing changed", WQ, "", ""),
     ("an item runs on two threads", WQ, "		if (!runs(wq, work))\n			return work;", "		return work;"),
@@ -51,7 +58,7 @@ MUTANTS = [
 
 def main():
     cc, archive, libs = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]
-    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c")]
+    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c", "conform_range.c")]
     flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
     flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
     flags += [word for word in libs if word.startswith("-f")]
