@@ -40,7 +40,7 @@ static void symbols_open(struct symbols *s)
 	const Elf64_Shdr *sh;
 	const Elf64_Phdr *ph;
 
-	*s = (struct symbols){ NULL };
+	*s = (struct symbols){ .map = NULL };
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) == 0)
