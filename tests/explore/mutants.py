@@ -135,6 +135,7 @@ def main():
               " | ".join(str(f[2]) if f else "-" for f in (found[-1:] if quick else found)) + " |", flush=True)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
+    build(work)  # the library as it should be: mutants_rt.py uses it
     print(f"{tried - missed} of {tried} seeded bugs found")
     sys.exit(1 if missed else 0)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Seeded bugs in what rt builds on its own primitives: each must fail test_conform_explore.
 
-mutants_rt.py CC ARCHIVE LIBS... [-fFLAG...]: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
+mutants_rt.py CC ARCHIVE LIBS...: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
 with the conformance suite and runs that. Exit status 1 if a mutant passes, or if the unchanged source fails; 77
 without a compiler. A text that is not there any more is an error.
 """
@@ -61,7 +61,9 @@ def main():
     tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c", "conform_range.c")]
     flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
     flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
-    flags += [word for word in libs if word.startswith("-f")]
+    if not os.path.exists(archive):
+        print(archive, "is not there: skipped")
+        sys.exit(77)
     missed = 0
     with tempfile.TemporaryDirectory() as tmp:
         objects = [os.path.join(tmp, str(i) + ".o") for i in range(len(tests))]
