@@ -13,7 +13,7 @@ struct space {
 	rt_u32 owner[BYTES]; /* of each byte: writers << 8, and readers */
 	rt_u32 done;
 	struct rt_event ev;
-	unsigned runs; /* plain: under exclusive ranges that overlap */
+	unsigned runs; /* plain: under exclusive ranges of byte 0 */
 };
 
 static void setup(void *state)
@@ -56,7 +56,7 @@ static void use(struct space *x, unsigned first, unsigned last, bool exclusive)
 		return;
 	rt_range_lock(&x->s, r, first, last, exclusive);
 	hold(x, first, last, exclusive);
-	if (exclusive)
+	if (exclusive && first == 0)
 		x->runs++;
 	rt_range_unlock(&x->s, r);
 	rt_free(r);
