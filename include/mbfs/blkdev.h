@@ -15,6 +15,27 @@ extern "C" {
 
 struct mbfs_bdev;
 
+/* submit: the transfer is under way, done() will be called. */
+enum { MBFS_BDEV_QUEUED = 1 };
+
+/*
+ * One transfer that may go on after the call that started it. The caller's memory: it and the
+ * buffer stay where they are, and are the device's, until the transfer is over.
+ */
+struct mbfs_bdev_io {
+	bool is_write;
+	uint64_t off_bytes;
+	void *buf; /* of a write: only read */
+	size_t len_bytes;
+	/*
+	 * The transfer is over; @io may be freed. Called once, on a thread of the device, which holds
+	 * no lock: it may take spinlocks and queue work, but neither sleep nor do I/O.
+	 */
+	void (*done)(struct mbfs_bdev_io *io, int err);
+	struct mbfs_bdev_io *next; /* the device's, and priv too */
+	uint64_t priv[2];
+};
+
 /* What a device does. Every function returns 0 or a negative errno; short transfers do not exist.
  */
 struct mbfs_bdev_ops {
@@ -25,6 +46,9 @@ struct mbfs_bdev_ops {
 	/* The range's content is no longer needed; may be NULL. Reads of it are undefined until
 	 * written again. */
 	int (*trim)(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes);
+	/* Starts a transfer: MBFS_BDEV_QUEUED, and done() will be called; or 0 or an error: it is over,
+	 * and done() is not called. May be NULL: every transfer is over when the call returns. */
+	int (*submit)(struct mbfs_bdev *dev, struct mbfs_bdev_io *io);
 	/* Releases the device and its memory; called once, with no call under way. */
 	void (*close)(struct mbfs_bdev *dev);
 };
@@ -34,6 +58,7 @@ struct mbfs_bdev {
 	const struct mbfs_bdev_ops *ops;
 	uint64_t size_bytes;
 	bool read_only; /* writes answer -EROFS */
+	bool async; /* submit() may return MBFS_BDEV_QUEUED */
 };
 
 enum mbfs_bdev_flags {
@@ -99,6 +124,12 @@ MBFS_API MBFS_MUST_CHECK int mbfs_bdev_read(struct mbfs_bdev *dev, uint64_t off_
 					    size_t len_bytes);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_write(struct mbfs_bdev *dev, uint64_t off_bytes,
 					     const void *src, size_t len_bytes);
+/*
+ * mbfs_bdev_submit - start a transfer
+ * Returns MBFS_BDEV_QUEUED: @io->done will be called (maybe before this returns), with what follows
+ * as its error; else the transfer is over: 0, or a negative errno, and done is not called.
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_flush(struct mbfs_bdev *dev);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes,
 					    uint64_t len_bytes);

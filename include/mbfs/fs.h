@@ -56,9 +56,20 @@ struct mbfs_mount_opts {
 	bool discard;    /* trim freed blocks on the device, after a write-out; best effort */
 	bool fakeroot;   /* everything is done with root's rights to reserved blocks */
 	struct mbfs_alloc_tune tune;
+	const char *endio;    /* variant of the end-io engine, by name; NULL: mbfs */
 	uint64_t cache_bytes; /* metadata cache; 0: default */
 	unsigned commit_s;    /* seconds between write-outs; 0: default 5 */
 };
+
+/* Variants of the end-io engine: what happens between a write's data and the conversion of its
+ * blocks. In the order of history; NULL past the end, or when there is none of that name. */
+struct mbfs_endio_variant {
+	const char *name, *kernel, *commit, *summary;
+	bool holds; /* expected never to lose */
+};
+MBFS_API const struct mbfs_endio_variant *mbfs_endio_variant_at(unsigned idx);
+MBFS_API const struct mbfs_endio_variant *mbfs_endio_variant_find(const char *name);
+
 MBFS_API void mbfs_mount_opts_default(struct mbfs_mount_opts *opts);
 
 /*
@@ -175,6 +186,23 @@ MBFS_API ssize_t mbfs_file_read(struct mbfs_file *f, void *buf, size_t bytes, ui
  */
 MBFS_API ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
 				 size_t bytes, uint64_t off);
+
+/*
+ * mbfs_file_write_start - a write that may go on after the call
+ * @buf:  [in] stays as it is until the write is over
+ * @done: [in] called once with @arg and what the call would have returned, if it returns
+ *        -EINPROGRESS; on a thread of the mount, maybe before this returns; it may not sleep long
+ * Returns as mbfs_file_write() when the write is over, and done is not called; or -EINPROGRESS.
+ * @f is released only after that. Bytes past the first MiB may be left out.
+ */
+typedef void (*mbfs_io_done)(void *arg, ssize_t put);
+MBFS_API ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cred *cred,
+				       const void *buf, size_t bytes, uint64_t off,
+				       mbfs_io_done done, void *arg);
+/* The same for reads. */
+MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
+				      mbfs_io_done done, void *arg);
+
 /* @mode: 0 or FALLOC_FL_KEEP_SIZE; -EOPNOTSUPP otherwise. */
 MBFS_API int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cred, int mode,
 				 uint64_t off, uint64_t bytes);

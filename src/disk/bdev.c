@@ -25,6 +25,18 @@ int mbfs_bdev_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, 
 	return dev->ops->write(dev, off_bytes, src, len_bytes);
 }
 
+int mbfs_bdev_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io)
+{
+	if (io->is_write && dev->read_only)
+		return -EROFS;
+	if (!in_range(dev, io->off_bytes, io->len_bytes))
+		return -EINVAL;
+	if (dev->ops->submit)
+		return dev->ops->submit(dev, io);
+	return io->is_write ? dev->ops->write(dev, io->off_bytes, io->buf, io->len_bytes)
+			    : dev->ops->read(dev, io->off_bytes, io->buf, io->len_bytes);
+}
+
 int mbfs_bdev_flush(struct mbfs_bdev *dev)
 {
 	return dev->read_only ? 0 : dev->ops->flush(dev);

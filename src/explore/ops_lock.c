@@ -215,6 +215,23 @@ void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site)
 	ex_sync_acquire(&l->readers);
 }
 
+bool ex_write_try(struct rt_rwlock *l, const struct ex_site *site)
+{
+	bool free;
+
+	ex_point(EX_MUTEX_TRYLOCK, &l->l.o, NULL, l, 0, site);
+	free = !l->l.owner && !l->readers;
+	ex_value(free);
+	if (!free)
+		return false;
+	l->l.owner = (uint32_t)ex_tid(ex_world, ex_world->cur) + 1;
+	l->l.taken = site;
+	held_push(ex_world->cur, l, &l->l, false, false, site);
+	ex_sync_acquire(&l->l);
+	ex_sync_acquire(&l->readers);
+	return true;
+}
+
 void ex_write_unlock(struct rt_rwlock *l, const struct ex_site *site)
 {
 	ex_point(EX_WRITE_UNLOCK, &l->l.o, NULL, l, 0, site);

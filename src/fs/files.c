@@ -52,6 +52,7 @@ int mbfs_file_open(struct mbfs_fs *fs, mbfs_ino_t ino, int flags, struct mbfs_fi
 		err = file_truncate(f->in, 0);
 	if (err)
 		goto err_put;
+	rt_u32_set(&f->io_errs, rt_u32_read(&f->in->io_errs));
 	if (wants_write(flags))
 		rt_u32_add_return(&f->in->writers, 1);
 	rt_mutex_lock(&fs->files_lock);
@@ -123,6 +124,31 @@ static int change_check(struct mbfs_file *f)
 	return fs_writable(f->fs);
 }
 
+static unsigned write_how(const struct mbfs_file *f)
+{
+	return (f->flags & O_APPEND ? FILE_APPEND : 0) | (f->flags & O_DIRECT ? FILE_DIRECT : 0);
+}
+
+ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
+			      size_t bytes, uint64_t off, mbfs_io_done done, void *arg)
+{
+	ssize_t put = change_check(f);
+
+	if (put)
+		return put;
+	put = file_write_start(f->in, cred, buf, bytes, off, write_how(f), done, arg);
+	if (put < 0 && put != -EINPROGRESS)
+		fs_seen(f->fs, (int)put);
+	return put;
+}
+
+ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
+			     mbfs_io_done done, void *arg)
+{
+	(void)done, (void)arg;
+	return mbfs_file_read(f, buf, bytes, off);
+}
+
 ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
 			size_t bytes, uint64_t off)
 {
@@ -130,7 +156,7 @@ ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const
 
 	if (put)
 		return put;
-	put = file_write(f->in, cred, buf, bytes, off, f->flags & O_APPEND);
+	put = file_write(f->in, cred, buf, bytes, off, write_how(f));
 	if (put < 0)
 		fs_seen(f->fs, (int)put);
 	return put;
@@ -169,11 +195,23 @@ int64_t mbfs_file_seek(struct mbfs_file *f, uint64_t off, int whence)
 	return at;
 }
 
-/* Data is with the device already: metadata and the device's cache remain, for fdatasync too. */
+/*
+ * What is under way now is waited for; then the data is with the device, and metadata and the
+ * device's cache remain, for fdatasync too. A write of data that failed is reported once to each who
+ * has the file open.
+ */
 int mbfs_file_fsync(struct mbfs_file *f, bool datasync)
 {
+	int err = endio_flush(&f->in->endio, 0, UINT64_MAX), sync_err;
+	uint32_t errs;
+
 	(void)datasync;
-	return fs_sync(f->fs);
+	errs = rt_u32_read(&f->in->io_errs);
+	if (!err && rt_u32_read(&f->io_errs) != errs)
+		err = -EIO;
+	rt_u32_set(&f->io_errs, errs);
+	sync_err = fs_sync(f->fs);
+	return err ? fs_seen(f->fs, err) : sync_err;
 }
 
 mbfs_ino_t mbfs_file_ino(const struct mbfs_file *f)

@@ -123,6 +123,10 @@ static int open_inodes(struct mbfs_fs *fs, struct mbfs_diag *diag)
 	env->alloc = fs->alloc;
 	env->extents = (struct extent_env){ &fs->super.geo, fs->bufs, fs->alloc };
 	env->read_only = fs->read_only;
+	err = endio_env_open(fs->opts.endio, fs->dev->async, &file_endio_ops, &env->endio);
+	if (err)
+		return diag_set(diag, err, "no end-io engine \"%s\": %s",
+				fs->opts.endio ? fs->opts.endio : "mbfs", strerror(-err));
 	env->fakeroot = fs->opts.fakeroot;
 	env->super_ops = &fs_super_ops;
 	env->super_ctx = fs;
@@ -155,6 +159,7 @@ static void fs_dismantle(struct mbfs_fs *fs)
 	if (fs->alloc)
 		mbfs_alloc_close(fs->alloc);
 	rt_rcu_barrier();
+	endio_env_close(fs->env.endio);
 	if (fs->store)
 		store_disk_close(fs->store);
 	if (fs->gdt)
@@ -353,6 +358,7 @@ int mbfs_fs_unmount(struct mbfs_fs *fs)
 	uint64_t fenced_blks;
 	int err = 0;
 
+	endio_env_drain(fs->env.endio);
 	fs_writer_stop(fs);
 	fs_files_release_all(fs);
 	inode_cache_close(fs->env.cache);

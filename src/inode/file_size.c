@@ -21,14 +21,6 @@
 /* One extent_remove() takes at least this many extents. */
 enum { REMOVE_EXTENTS_MIN = 64 };
 
-/* Its table block is held. */
-static void dirty_held(struct inode *in, struct mbfs_tx *tx)
-{
-	int err = inode_dirty(in, tx);
-
-	MBFS_ASSERT(!err);
-}
-
 /* One step of freeing [*at, end of file). */
 static int trim_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at)
 {
@@ -36,7 +28,7 @@ static int trim_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at)
 	int err = extent_remove(&in->tree, tx, (mbfs_lblk_t)*at, LBLK_END, &next, &freed);
 
 	inode_add_blocks(in, -(int64_t)freed);
-	dirty_held(in, tx);
+	file_dirty_held(in, tx);
 	/* Without progress it would go round for ever. */
 	if (!err && next <= *at)
 		err = -EUCLEAN;
@@ -109,7 +101,7 @@ static void size_and_times(struct inode *in, struct mbfs_tx *tx, uint64_t size_b
 	inode_now(&in->mtime);
 	in->ctime = in->mtime;
 	rt_mutex_unlock(&in->fields);
-	dirty_held(in, tx);
+	file_dirty_held(in, tx);
 }
 
 static int truncate_up(struct inode *in, uint64_t size_bytes)
@@ -224,10 +216,6 @@ static int truncate_down(struct inode *in, uint64_t size_bytes)
 
 static int truncate_locked(struct inode *in, uint64_t size_bytes)
 {
-	int err = file_settle(in);
-
-	if (err)
-		return err;
 	/* Also to the same size: blocks reserved past the end go. */
 	return size_bytes > in->size_bytes ? truncate_up(in, size_bytes)
 					   : truncate_down(in, size_bytes);
@@ -235,18 +223,15 @@ static int truncate_locked(struct inode *in, uint64_t size_bytes)
 
 int file_truncate(struct inode *in, uint64_t size_bytes)
 {
-	struct buf *table;
+	struct file_change c;
 	int err = file_change_check(in, false);
 
+	if (!err)
+		err = file_change_begin(in, &c, size_bytes, size_bytes, true);
 	if (err)
 		return err;
-	rt_write_lock(&in->rw);
-	err = table_hold(in, &table);
-	if (!err) {
-		err = truncate_locked(in, size_bytes);
-		buf_put(table);
-	}
-	rt_write_unlock(&in->rw);
+	err = truncate_locked(in, size_bytes);
+	file_change_end(&c);
 	return err;
 }
 
@@ -276,7 +261,7 @@ static int falloc_step(struct falloc *f, uint64_t *at, uint64_t end_blk)
 	err = extent_allocate(&f->in->tree, tx, (mbfs_lblk_t)*at, (uint32_t)len, end_blk, f->flags,
 			      &map, &blks);
 	if (err) {
-		dirty_held(f->in, tx);
+		file_dirty_held(f->in, tx);
 		goto out;
 	}
 	inode_add_blocks(f->in, blks);
@@ -290,7 +275,7 @@ static int falloc_step(struct falloc *f, uint64_t *at, uint64_t end_blk)
 		rt_mutex_lock(&f->in->fields);
 		inode_now(&f->in->ctime);
 		rt_mutex_unlock(&f->in->fields);
-		dirty_held(f->in, tx);
+		file_dirty_held(f->in, tx);
 	}
 out:
 	tx_stop(tx);
@@ -301,20 +286,13 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 {
 	const struct mbfs_geo *geo = f->in->env->geo;
 	uint64_t at = off >> geo->block_bits, end_blk = div_up(f->end_bytes, geo->block_bytes);
-	struct buf *table;
-	int err = table_hold(f->in, &table);
+	int err = file_alloc_open(f->in);
 
-	if (err)
-		return err;
-	err = file_settle(f->in);
-	if (!err)
-		err = file_alloc_open(f->in);
 	if (!err && !f->keep_size && f->end_bytes > f->in->size_bytes)
 		err = file_zero_tail(f->in, f->in->size_bytes);
 	/* What was reserved stays if blocks run out half way, as in ext4. */
 	while (!err && at < end_blk)
 		err = falloc_step(f, &at, end_blk);
-	buf_put(table);
 	return err;
 }
 
@@ -327,6 +305,7 @@ int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 		.keep_size = mode & FALLOC_FL_KEEP_SIZE,
 		.end_bytes = off + bytes,
 	};
+	struct file_change c;
 	int err = file_change_check(in, true);
 
 	if (mode & ~FALLOC_FL_KEEP_SIZE)
@@ -337,8 +316,10 @@ int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 		return -EINVAL;
 	if (f.end_bytes < off || f.end_bytes > file_size_max(in))
 		return -EFBIG;
-	rt_write_lock(&in->rw);
+	err = file_change_begin(in, &c, off, f.end_bytes, !f.keep_size);
+	if (err)
+		return err;
 	err = falloc_locked(&f, off);
-	rt_write_unlock(&in->rw);
+	file_change_end(&c);
 	return err;
 }

@@ -64,6 +64,8 @@ static struct inode *inode_alloc(struct inode_env *env, mbfs_ino_t ino)
 	rt_rwlock_init(&in->rw, RANK_INODE);
 	rt_mutex_init(&in->fields, RANK_INODE_FIELDS);
 	rt_mutex_init(&in->xattr_lock, RANK_XATTR);
+	rt_range_init(&in->ranges, RANK_INODE_RANGE);
+	endio_file_init(&in->endio, env->endio);
 	rt_mutex_init(&in->load_lock, RANK_INODE_LOAD);
 	extent_tree_init(&in->tree, &env->extents);
 	in->tree.ino = ino;
@@ -76,6 +78,8 @@ static struct inode *inode_alloc(struct inode_env *env, mbfs_ino_t ino)
 
 static void inode_free(struct inode *in)
 {
+	endio_file_end(&in->endio);
+	rt_range_destroy(&in->ranges);
 	extent_tree_destroy(&in->tree);
 	rt_mutex_destroy(&in->load_lock);
 	rt_mutex_destroy(&in->xattr_lock);

@@ -5,7 +5,8 @@
  * inode.c  the cache and life of inodes  inode_table.c  load and write-back   orphan.c  orphans
  * ialloc.c  inode bitmaps                ialloc_find.c  placement
  * dir.c    directories, linear and hashed    xattr.c  attributes in the inode and a block
- * file.c   read, write, seek             file_size.c  truncate, fallocate
+ * file.c   read, seek                    file_write.c  write, and what is under way
+ * file_size.c  truncate, fallocate       file_change.c  who may touch which bytes
  * namei.c  lookup, link, unlink          create.c, rename.c
  * acl.c    POSIX ACLs and the mode
  */
@@ -16,7 +17,9 @@
 
 #include <errno.h>
 
+#include "extent/end_io.h"
 #include "extent/extent.h"
+#include "rt/range.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
@@ -31,6 +34,7 @@ struct inode_env {
 	struct gdt *gdt;
 	struct mbfs_alloc *alloc;
 	struct extent_env extents;
+	struct endio_env *endio;
 	struct inode_cache *cache;
 	bool read_only;
 	bool fakeroot;
@@ -93,6 +97,12 @@ struct inode {
 	/* written with RANK_ORPHAN and fields held, read with either */
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
+	/* What is read or written now: held from a transfer's start until its blocks are converted,
+	 * past the calls that started it. The size changes only under an exclusive range that reaches
+	 * from it to RANGE_END. Taken inside rw. */
+	struct rt_range_space ranges;
+	struct endio_file endio; /* own lock */
+	rt_u32 io_errs;	       /* [atomic] failed writes of data: the next fsync reports them */
 	bool trim_due; /* [rw] a truncate has failed to free all past the size */
 	struct extent_tree tree; /* own lock; root of fast symlinks and devices: raw i_block */
 	struct rt_mutex xattr_lock; /* RANK_XATTR */
@@ -201,10 +211,15 @@ bool xattr_any(struct inode *in);			/* false: it certainly has none */
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
 enum { XATTR_CREDITS = 12 };
 
-/* ---- file.c ---- takes rw itself; handles are its own */
+/* ---- file.c, file_write.c ---- takes rw itself; handles are its own */
+enum { FILE_APPEND = 1, FILE_DIRECT = 2 };
+/* A write that may go on: as mbfs_file_write_start(); how: the above. */
+ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const void *buf,
+			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg);
+extern const struct endio_host_ops file_endio_ops;
 ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off);
 ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
-		   uint64_t off, bool append);
+		   uint64_t off, unsigned how);
 int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
 		   uint64_t bytes);
 int file_truncate(struct inode *in, uint64_t size_bytes);

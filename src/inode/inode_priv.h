@@ -73,6 +73,29 @@ static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 }
 
 
+/* ---- file_change.c ---- */
+#define RANGE_LAST UINT64_MAX /* the end of a range that reaches to infinity */
+uint64_t file_size(struct inode *in); /* as it is now */
+/* rw shared, and [first, last] shared. Where the variant's worker needs rw, nobody waits for a range
+ * with rw held, but the truncate that history has there. */
+void file_read_lock(struct inode *in, struct rt_range *range, uint64_t first, uint64_t last);
+/* A change of a file's mapping or size: nothing else is under way in its bytes. */
+struct file_change {
+	struct inode *in;
+	struct rt_range range;
+	struct buf *table;
+};
+/*
+ * file_change_begin - keep everybody else out of the blocks of [off, end)
+ * @moves_size: out of all from the size, or @off if it is smaller, to the end
+ * Takes rw exclusively, waits for the transfers of these blocks and no others, then holds the table
+ * block and settles. Errors: those of reading the table block, of file_settle(), of the variant's
+ * flush; nothing is held then.
+ */
+int file_change_begin(struct inode *in, struct file_change *c, uint64_t off, uint64_t end,
+		      bool moves_size);
+void file_change_end(struct file_change *c);
+
 /* ---- file_size.c ---- */
 /* Free all blocks past the size, in bounded handles. Caller holds rw exclusively. */
 int file_trim(struct inode *in);
@@ -83,8 +106,13 @@ int file_trim(struct inode *in);
 int file_settle(struct inode *in);
 
 /* ---- file.c ---- */
+/* Blocks of the map that are metadata are damage: they may not be written over. */
+int file_data_check(struct inode *in, const struct extent_map *map);
+/* inode_dirty() with its table block held. */
+void file_dirty_held(struct inode *in, struct mbfs_tx *tx);
 /* May this caller use reserved blocks? MBFS_ALLOC_ROOT or 0. */
 unsigned file_alloc_flags(const struct inode *in, const struct mbfs_cred *cred);
+/* ---- file_write.c ---- */
 /* Make the bytes from @from to the end of its block zero on disk, if the block is written. */
 int file_zero_tail(struct inode *in, uint64_t from);
 /* in->tree.file is there. Caller holds rw exclusively. */

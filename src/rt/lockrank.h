@@ -13,6 +13,7 @@ enum lock_rank {
 	RANK_FS_STATE = 4,      /* fs: mount/unmount/sync/remount state */
 	RANK_RENAME = 6,        /* fs: one cross-directory rename at a time */
 	RANK_INODE = 10,        /* inode: names, size, data writes; parent before child (_nested) */
+	RANK_INODE_RANGE = 12,  /* inode: ranges of bytes being read, written, changed; rt/range.h */
 	RANK_XATTR = 14,        /* inode: extended attributes */
 	RANK_INODE_LOAD = 16,   /* inode: loading one inode; spans a device read */
 	RANK_ORPHAN = 18,       /* inode: on-disk orphan list */
@@ -35,6 +36,7 @@ enum lock_rank {
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
 	RANK_DEV = 72,          /* disk: state of a test device */
+	RANK_ENDIO = 80,        /* extent: writes under way of one file; a leaf */
 	RANK_RANGE = 84,        /* rt: the ranges of one space; a leaf */
 	RANK_WQ = 86,           /* rt: one workqueue, or one completion; a leaf */
 };

@@ -49,11 +49,11 @@ START_TEST(limits_are_the_formats)
 	uint8_t bytes[2] = { 1, 2 };
 
 	ck_assert_uint_eq(file_size_max(in), max);
-	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 2, max, false), -EFBIG);
-	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 2, max - 1, false), 1);
+	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 2, max, 0), -EFBIG);
+	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 2, max - 1, 0), 1);
 	ck_assert_uint_eq(in->size_bytes, max);
 	expect(in, max - 1, bytes, 1);
-	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 1, 0, true), -EFBIG);
+	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 1, 0, FILE_APPEND), -EFBIG);
 	ck_assert_int_eq(file_truncate(in, max + 1), -EFBIG);
 	ck_assert_int_eq(file_truncate(in, UINT64_MAX), -EFBIG);
 	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, max, 1), -EFBIG);
@@ -81,7 +81,7 @@ START_TEST(other_kinds_have_no_bytes)
 	uint8_t byte = 0;
 
 	ck_assert_int_eq(file_read(in, &byte, 1, 0), err);
-	ck_assert_int_eq(file_write(in, &t_fs_root, &byte, 1, 0, false), err);
+	ck_assert_int_eq(file_write(in, &t_fs_root, &byte, 1, 0, 0), err);
 	ck_assert_int_eq(file_truncate(in, 0), err);
 	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 1), err);
 	ck_assert_int_eq(file_seek(in, 0, SEEK_DATA), -EINVAL);
@@ -104,12 +104,12 @@ START_TEST(a_full_image_takes_what_fits)
 	uint64_t blks = t_fs_free_blks(fs), total = 0;
 	ssize_t put;
 
-	while ((put = file_write(in, &t_fs_user, buf, 3 << 20, total, false)) > 0)
+	while ((put = file_write(in, &t_fs_user, buf, 3 << 20, total, 0)) > 0)
 		total += (uint64_t)put;
 	ck_assert_int_eq(put, -ENOSPC);
 	ck_assert_uint_eq(in->size_bytes, total);
 	ck_assert_uint_ge(t_fs_free_blks(fs), fs->super.geo.resv_blk_nr - 8);
-	while ((put = file_write(in, &t_fs_root, buf, 3 << 20, total, false)) > 0)
+	while ((put = file_write(in, &t_fs_root, buf, 3 << 20, total, 0)) > 0)
 		total += (uint64_t)put;
 	ck_assert_int_eq(put, -ENOSPC);
 	ck_assert_uint_eq(in->size_bytes, total);
@@ -160,14 +160,14 @@ START_TEST(junk_past_the_end_never_shows)
 	uint8_t *buf = pattern(4096, 1);
 	struct extent_map map;
 
-	ck_assert_int_eq(file_write(in, &t_fs_root, buf, 100, 0, false), 100);
+	ck_assert_int_eq(file_write(in, &t_fs_root, buf, 100, 0, 0), 100);
 	ck_assert_int_eq(extent_map(&in->tree, 0, 1, &map), 0);
 	ck_assert_int_eq(map.state, EXTENT_WRITTEN);
 	memset(mbfs_bdev_mem_bytes(mem) + map.pblk * 4096 + 100, 0xA5, 3996);
 	if (_i == 0)
 		ck_assert_int_eq(file_truncate(in, 9000), 0);
 	else if (_i == 1)
-		ck_assert_int_eq(file_write(in, &t_fs_root, buf, 1, 8999, false), 1);
+		ck_assert_int_eq(file_write(in, &t_fs_root, buf, 1, 8999, 0), 1);
 	else
 		ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 8000, 1000), 0);
 	ck_assert_uint_eq(in->size_bytes, 9000);
@@ -199,7 +199,7 @@ START_TEST(block_mapped_files_are_read_and_freed)
 	for (size_t i = 0; i < sizeof(want); i++)
 		want[i] = t_image_byte(i);
 	expect(in, 0, want, sizeof(want));
-	ck_assert_int_eq(file_write(in, &t_fs_root, buf, 10, 30000, false), -EOPNOTSUPP);
+	ck_assert_int_eq(file_write(in, &t_fs_root, buf, 10, 30000, 0), -EOPNOTSUPP);
 	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 10), -EOPNOTSUPP);
 	ck_assert_int_eq(file_truncate(in, 13500), 0);
 	expect(in, 0, want, 13500);
@@ -231,7 +231,7 @@ enum { SCENE_BYTES = 200000 };
 static void scene_write(struct inode *in, struct outcome *o, const uint8_t *buf, size_t bytes,
 			uint64_t off)
 {
-	ssize_t put = file_write(in, &t_fs_root, buf, bytes, off, false);
+	ssize_t put = file_write(in, &t_fs_root, buf, bytes, off, 0);
 
 	/* Fewer bytes, or none: what was there may be overwritten in part, but fresh bytes read as
 	 * zeros. */
@@ -284,7 +284,7 @@ static void scene(struct t_fs *fs, const uint8_t *buf, struct outcome *o)
 		inode_put(in);
 	}
 	if (!namei_create(root, &t_fs_root, "gone", S_IFREG | 0600, 0, NULL, &in)) {
-		(void)file_write(in, &t_fs_root, buf, 50000, 0, false);
+		(void)file_write(in, &t_fs_root, buf, 50000, 0, 0);
 		(void)namei_unlink(root, "gone");
 		inode_put(in);
 	}

@@ -26,7 +26,7 @@ START_TEST(evicted_inodes_come_back)
 	for (int i = 0; i < 100; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		in = t_fs_create(fs, name, S_IFREG | 0600);
-		ck_assert_int_eq(file_write(in, &t_fs_root, name, 3, (uint64_t)i * 500, false), 3);
+		ck_assert_int_eq(file_write(in, &t_fs_root, name, 3, (uint64_t)i * 500, 0), 3);
 		inode_attr(in, &was[i]);
 		ino[i] = in->ino;
 		inode_put(in);
@@ -104,8 +104,8 @@ static void exercise(struct t_fs *fs, mbfs_ino_t ino)
 		(void)dir_find(in, "f1", 2, &found, &type);
 		rt_read_unlock(&in->rw);
 	}
-	(void)!file_write(in, &t_fs_root, buf, 5000, 12345, false);
-	(void)!file_write(in, &t_fs_root, buf, 5000, 0, true);
+	(void)!file_write(in, &t_fs_root, buf, 5000, 12345, 0);
+	(void)!file_write(in, &t_fs_root, buf, 5000, 0, FILE_APPEND);
 	(void)file_fallocate(in, &t_fs_root, 0, 100000, 20000);
 	(void)file_truncate(in, 5001);
 	(void)file_truncate(in, 0);

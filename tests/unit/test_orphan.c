@@ -25,7 +25,7 @@ static void fill(struct inode *in, size_t bytes)
 	uint8_t *buf = malloc(bytes);
 
 	memset(buf, 0x77, bytes);
-	ck_assert_int_eq(file_write(in, &t_fs_root, buf, bytes, 0, false), (ssize_t)bytes);
+	ck_assert_int_eq(file_write(in, &t_fs_root, buf, bytes, 0, 0), (ssize_t)bytes);
 	free(buf);
 }
 

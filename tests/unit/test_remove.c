@@ -97,7 +97,7 @@ static void make_node_apart(struct mbfs_bdev *mem)
 	for (uint64_t i = 0; i < 6; i++) {
 		if (i == 4)
 			in->tree.goal = geo_grp_start(&fs->super.geo, 9) + 100;
-		ck_assert_int_eq(file_write(in, &t_fs_root, &byte, 1, i * 2 * 1024, false), 1);
+		ck_assert_int_eq(file_write(in, &t_fs_root, &byte, 1, i * 2 * 1024, 0), 1);
 	}
 	inode_put(in);
 	t_fs_close_clean(fs);

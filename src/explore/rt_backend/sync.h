@@ -119,6 +119,7 @@ struct rt_rwlock {
 void ex_read_lock(struct rt_rwlock *l, const struct ex_site *site);
 void ex_read_unlock(struct rt_rwlock *l, const struct ex_site *site);
 void ex_write_lock(struct rt_rwlock *l, bool nested, const struct ex_site *site);
+bool ex_write_try(struct rt_rwlock *l, const struct ex_site *site);
 void ex_write_unlock(struct rt_rwlock *l, const struct ex_site *site);
 
 void ex_rwlock_init(struct rt_rwlock *l, enum lock_rank rank, const struct ex_site *site);
@@ -127,6 +128,7 @@ void ex_rwlock_init(struct rt_rwlock *l, enum lock_rank rank, const struct ex_si
 #define rt_read_lock(m)         ex_read_lock(m, EX_SITE(#m))
 #define rt_read_unlock(m)       ex_read_unlock(m, EX_SITE(#m))
 #define rt_write_lock(m)        ex_write_lock(m, false, EX_SITE(#m))
+#define rt_write_trylock(m)     ex_write_try(m, EX_SITE(#m))
 #define rt_write_lock_nested(m) ex_write_lock(m, true, EX_SITE(#m))
 #define rt_write_unlock(m)      ex_write_unlock(m, EX_SITE(#m))
 

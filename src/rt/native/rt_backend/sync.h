@@ -196,6 +196,13 @@ static inline void rt_write_lock_nested(struct rt_rwlock *l)
 	rt_rank_acquire(l, l->rank, true, false);
 	pthread_rwlock_wrlock(&l->rw);
 }
+static inline bool rt_write_trylock(struct rt_rwlock *l)
+{
+	if (pthread_rwlock_trywrlock(&l->rw))
+		return false;
+	rt_rank_acquire(l, l->rank, false, true);
+	return true;
+}
 static inline void rt_read_unlock(struct rt_rwlock *l)
 {
 	rt_rank_release(l, l->rank);

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writes under way, and the table of variants.
+ *
+ * Equation: in flight = begun - over. A write is over once, after its conversion or instead of it.
+ *
+ *   begin      flight + 1
+ *   complete   the variant: converts here, or puts it on completed and has a worker convert it
+ *   over       flight - 1, the waiters look again
+ *
+ * Pairs: complete runs on threads of the device, side by side with everything; conversions of one
+ * file run on one thread at a time but for those that end where they began. What orders a conversion
+ * against truncate and punch is the range of the file that the write holds (inode/file_change.c), or
+ * in the variants of old a flush.
+ *
+ * The host's over() may free the inode, with the file in it: nothing of either is touched after the
+ * last over() unless the caller has a pin.
+ *
+ * Locks: the file's (80), a leaf but for the queue's (86).
+ */
+#include "extent/end_io_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "rt/mem.h"
+
+enum { WORKERS = 4 };
+
+static const struct endio_variant *const variants[] = {
+	&endio_mbfs,
+};
+
+const struct mbfs_endio_variant *mbfs_endio_variant_at(unsigned idx)
+{
+	return idx < MBFS_ARRAY_SIZE(variants) ? &variants[idx]->pub : NULL;
+}
+
+static const struct endio_variant *find(const char *name)
+{
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(variants); i++)
+		if (strcmp(variants[i]->pub.name, name) == 0)
+			return variants[i];
+	return NULL;
+}
+
+const struct mbfs_endio_variant *mbfs_endio_variant_find(const char *name)
+{
+	const struct endio_variant *v = find(name);
+
+	return v ? &v->pub : NULL;
+}
+
+/* ---- what a mount shares ---- */
+int endio_env_open(const char *variant, bool with_wq, const struct endio_host_ops *host,
+		   struct endio_env **out)
+{
+	const struct endio_variant *v = variant ? find(variant) : &endio_mbfs;
+	struct endio_env *env;
+	int err;
+
+	if (!v)
+		return -EINVAL;
+	env = rt_zalloc(sizeof(*env));
+	if (!env)
+		return -ENOMEM;
+	env->variant = v;
+	env->host = host;
+	rt_event_init(&env->idle);
+	if (with_wq || v->needs_wq) {
+		err = rt_wq_create("end_io", WORKERS, &env->wq);
+		if (err) {
+			rt_free(env);
+			return err;
+		}
+	}
+	*out = env;
+	return 0;
+}
+
+void endio_env_drain(struct endio_env *env)
+{
+	uint32_t key;
+
+	for (;;) {
+		key = rt_event_key(&env->idle);
+		if (!rt_u32_read_acquire(&env->in_flight))
+			break;
+		rt_event_wait(&env->idle, key);
+	}
+	if (env->wq)
+		rt_wq_drain(env->wq);
+}
+
+void endio_env_close(struct endio_env *env)
+{
+	if (!env)
+		return;
+	if (env->wq)
+		rt_wq_destroy(env->wq);
+	rt_free(env);
+}
+
+const struct endio_variant *endio_env_variant(const struct endio_env *env)
+{
+	return env->variant;
+}
+
+void endio_env_stats(struct endio_env *env, struct endio_stats *out)
+{
+	*out = (struct endio_stats){
+		.in_flight = rt_u32_read(&env->in_flight),
+		.in_flight_max = rt_u64_read(&env->in_flight_max),
+		.begun = rt_u64_read(&env->begun),
+		.queued = rt_u64_read(&env->queued),
+		.converted = rt_u64_read(&env->converted),
+		.merged = rt_u64_read(&env->merged),
+		.failed = rt_u64_read(&env->failed),
+		.flushes = rt_u64_read(&env->flushes),
+		.flush_waits = rt_u64_read(&env->flush_waits),
+		.flush_ns = rt_u64_read(&env->flush_ns),
+		.requeued = rt_u64_read(&env->requeued),
+		.after_free = rt_u64_read(&env->after_free),
+	};
+}
+
+/* ---- a file ---- */
+void endio_file_init(struct endio_file *f, struct endio_env *env)
+{
+	f->env = env;
+	rt_spin_init(&f->lock, RANK_ENDIO);
+	TAILQ_INIT(&f->flight);
+	TAILQ_INIT(&f->completed);
+	rt_event_init(&f->moved);
+}
+
+void endio_file_end(struct endio_file *f)
+{
+	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed));
+	rt_spin_destroy(&f->lock);
+}
+
+void endio_begin(struct endio_file *f, struct endio *ei)
+{
+	struct endio_env *env = f->env;
+	uint64_t nr, max;
+
+	ei->file = f;
+	ei->flags = 0;
+	ei->err = 0;
+	rt_spin_lock(&f->lock);
+	ei->seq = ++f->begun;
+	TAILQ_INSERT_TAIL(&f->flight, ei, flight_link);
+	rt_spin_unlock(&f->lock);
+	rt_u64_add(&env->begun, 1);
+	nr = rt_u32_add_return(&env->in_flight, 1);
+	max = rt_u64_read(&env->in_flight_max);
+	while (nr > max && !rt_u64_cas(&env->in_flight_max, &max, nr))
+		;
+}
+
+void endio_over(struct endio *ei)
+{
+	struct endio_file *f = ei->file;
+	struct endio_env *env = f->env;
+
+	rt_spin_lock(&f->lock);
+	TAILQ_REMOVE(&f->flight, ei, flight_link);
+	rt_spin_unlock(&f->lock);
+	rt_event_signal(&f->moved);
+	env->host->over(ei);
+	if (!rt_u32_add_return(&env->in_flight, -1u))
+		rt_event_signal(&env->idle);
+}
+
+void endio_convert(struct endio_file *f, struct endio **batch, unsigned nr)
+{
+	struct endio_env *env = f->env;
+
+	env->host->convert(f, batch, nr);
+	rt_u64_add(&env->converted, nr);
+}
+
+void endio_note_merged(struct endio_file *f, unsigned nr)
+{
+	if (nr)
+		rt_u64_add(&f->env->merged, nr);
+}
+
+bool endio_queue(struct endio_file *f, struct rt_work *work)
+{
+	struct endio_env *env = f->env;
+
+	env->host->pin(f);
+	if (rt_wq_queue(env->wq, work)) {
+		rt_u64_add(&env->queued, 1);
+		return true;
+	}
+	env->host->unpin(f); /* not the last: the caller has one */
+	return false;
+}
+
+void endio_complete(struct endio *ei, bool may_sleep)
+{
+	ei->file->env->variant->complete(ei, may_sleep);
+}
+
+void endio_cancel(struct endio *ei, int err)
+{
+	MBFS_ASSERT(err < 0);
+	ei->err = err;
+	rt_u64_add(&ei->file->env->failed, 1);
+	endio_over(ei);
+}
+
+int endio_flush(struct endio_file *f, uint64_t first, uint64_t last)
+{
+	rt_u64_add(&f->env->flushes, 1);
+	return f->env->variant->flush(f, first, last);
+}
+
+/* Is a write of [first, last] under way that began as number @until or before? */
+static bool flying(struct endio_file *f, uint64_t first, uint64_t last, uint64_t until)
+{
+	struct endio *ei;
+	bool found = false;
+
+	rt_spin_lock(&f->lock);
+	TAILQ_FOREACH(ei, &f->flight, flight_link)
+		if (ei->seq <= until && ei->first <= last && first <= ei->last) {
+			found = true;
+			break;
+		}
+	rt_spin_unlock(&f->lock);
+	return found;
+}
+
+void endio_wait(struct endio_file *f, uint64_t first, uint64_t last)
+{
+	uint64_t until, start;
+	bool waited = false;
+	uint32_t key;
+
+	rt_spin_lock(&f->lock);
+	until = TAILQ_EMPTY(&f->flight) ? 0 : f->begun;
+	rt_spin_unlock(&f->lock);
+	if (!until)
+		return;
+	start = rt_now_ns();
+	for (;;) {
+		key = rt_event_key(&f->moved);
+		if (!flying(f, first, last, until))
+			break;
+		waited = true;
+		rt_event_wait(&f->moved, key);
+	}
+	if (!waited)
+		return;
+	rt_u64_add(&f->env->flush_waits, 1);
+	rt_u64_add(&f->env->flush_ns, rt_now_ns() - start);
+}
+
+bool endio_in_flight(struct endio_file *f, uint64_t first, uint64_t last, uint64_t *from,
+		     uint64_t *to)
+{
+	struct endio *ei;
+	bool found = false;
+
+	rt_spin_lock(&f->lock);
+	TAILQ_FOREACH(ei, &f->flight, flight_link)
+		if (ei->first <= last && first <= ei->last && (!found || ei->first < *from)) {
+			*from = ei->first;
+			*to = ei->last;
+			found = true;
+		}
+	rt_spin_unlock(&f->lock);
+	return found;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What end_io.c and the variants share. */
+#ifndef EXTENT_END_IO_PRIV_H
+#define EXTENT_END_IO_PRIV_H
+
+#include "extent/end_io.h"
+
+/* Atomics but for the constants. */
+struct endio_env {
+	const struct endio_variant *variant; /* [const] */
+	const struct endio_host_ops *host;   /* [const] */
+	struct rt_wq *wq;		     /* [const] NULL: every transfer ends where it began */
+	rt_u32 in_flight;		     /* [atomic] */
+	struct rt_event idle;		     /* in_flight fell to 0 */
+	rt_u64 in_flight_max, begun, queued, converted, merged, failed, flushes, flush_waits,
+		flush_ns, requeued, after_free; /* [atomic] */
+};
+
+extern const struct endio_variant endio_2012_mutex_trylock, endio_2012_v4, endio_3_7_wait,
+	endio_6_16, endio_mbfs;
+
+/* Convert one or some, and say that they are over. May sleep. */
+void endio_convert(struct endio_file *f, struct endio **batch, unsigned nr);
+/* The write leaves the flight, host->over(). */
+void endio_over(struct endio *ei);
+/* Queue a work that pins the file; false: it was pending, and is pinned already. */
+bool endio_queue(struct endio_file *f, struct rt_work *work);
+
+#endif

@@ -1,0 +1,702 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writing the bytes of a file. file.c's essay has the rules that keep the disk's old bytes from
+ * showing; here is the way of one write, which may outlive its call:
+ *
+ *	on the caller's thread			afterwards, wherever the last transfer ends
+ *	rw shared; the range of its blocks
+ *	map; a hole becomes unwritten blocks
+ *	times, if nothing else will change
+ *	rw is let go; data to the device   ->   endio_complete(): convert, size, times (a handle)
+ *						write_over(): the range is let go; the answer
+ *
+ * A write is one to a MiB of bytes, split into transfers where its blocks are not neighbours or a
+ * block is fresh and not written whole: then zeros go down with it, from a bounce block. If any
+ * transfer fails nothing is converted and the size stays. Blocks may run out midway: what is mapped
+ * by then is written.
+ *
+ * A range of bytes that one write covers is mapped when its data goes out, and stays so while it has
+ * the range, so conversion takes all of it: what was unwritten there has its data now.
+ *
+ * Pairs: writes of one file with each other where they do not overlap, and with reads; conversions
+ * on the workqueue with everything but changes of the same bytes. Locks: rw (10) shared, range (12),
+ * then handles, the tree (20), the allocator's, fields (28); transfers hold only the range.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "inode/inode_priv.h"
+#include "rt/mem.h"
+
+enum { CHUNK_BYTES = 1 << 20, PARTS_HELD = 3, BOUNCE_ALIGN = 4096 };
+
+/* One transfer of a write. */
+struct part {
+	struct mbfs_bdev_io io;
+	struct file_io *fio;
+	struct part *next;
+	uint8_t *bounce; /* NULL: straight from the caller's buffer */
+};
+
+enum { FIO_STARTED, FIO_OVER, FIO_LEFT }; /* LEFT: the caller has gone, done is called */
+
+/* One write under way. The file is open until it is over, which keeps the inode. */
+struct file_io {
+	struct endio ei;
+	struct inode *in;     /* [const] */
+	struct rt_range range;
+	bool ranged;          /* the range is held; let go once, by the thread that has it then */
+	struct buf *table;    /* [const] held: inode_dirty() cannot fail */
+	const uint8_t *buf;   /* [const] */
+	unsigned flags;	      /* [const] for the allocator */
+	uint64_t off, end;    /* [const] from the submission on: what is written */
+	bool extends;	      /* [const] past the size as it was */
+	struct part *parts;   /* [const] */
+	struct part held[PARTS_HELD];
+	unsigned held_nr;
+	rt_u32 left;  /* [atomic] transfers under way, and the submitter */
+	rt_u32 error; /* [atomic] errno of one that failed */
+	rt_u32 phase; /* [atomic] */
+	ssize_t put;
+	mbfs_io_done done;
+	void *arg;
+};
+
+/* ---- a fresh block's zeros, the tail of the last block ---- */
+
+int file_zero_tail(struct inode *in, uint64_t from)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+	uint32_t skip = (uint32_t)(from & (geo->block_bytes - 1)), bytes = geo->block_bytes - skip;
+	struct extent_map map;
+	uint8_t *zeros;
+	int err;
+
+	if (!skip)
+		return 0;
+	err = extent_map(&in->tree, (mbfs_lblk_t)(from >> geo->block_bits), 1, &map);
+	if (!err && map.state == EXTENT_WRITTEN)
+		err = file_data_check(in, &map);
+	if (err || map.state != EXTENT_WRITTEN)
+		return err;
+	zeros = rt_zalloc(bytes);
+	if (!zeros)
+		return -ENOMEM;
+	err = mbfs_bdev_write(in->env->dev, (map.pblk << geo->block_bits) + skip, zeros, bytes);
+	rt_free(zeros);
+	return err;
+}
+
+/* ---- transfers ---- */
+
+static struct part *part_new(struct file_io *fio)
+{
+	struct part *p = fio->held_nr < PARTS_HELD ? &fio->held[fio->held_nr++]
+						   : rt_zalloc(sizeof(*p));
+
+	if (p) {
+		p->fio = fio;
+		p->next = fio->parts;
+		p->io.is_write = true;
+		fio->parts = p;
+	}
+	return p;
+}
+
+static void part_free(struct part *p)
+{
+	rt_free(p->bounce);
+	if (p < p->fio->held || p >= p->fio->held + PARTS_HELD)
+		rt_free(p);
+}
+
+static int part_add(struct file_io *fio, uint64_t at, const uint8_t *buf, size_t bytes)
+{
+	struct part *p = part_new(fio);
+
+	if (!p)
+		return -ENOMEM;
+	p->io.off_bytes = at;
+	p->io.buf = (uint8_t *)buf;
+	p->io.len_bytes = bytes;
+	return 0;
+}
+
+/* A block of which only [skip, skip + bytes) comes from the caller, the rest zero. */
+static int part_add_padded(struct file_io *fio, uint64_t at, uint32_t skip, const uint8_t *buf,
+			   uint32_t bytes)
+{
+	const struct mbfs_geo *geo = fio->in->env->geo;
+	uint8_t *bounce = rt_zalloc_aligned(BOUNCE_ALIGN, geo->block_bytes);
+	int err = bounce ? part_add(fio, at, bounce, geo->block_bytes) : -ENOMEM;
+
+	if (err) {
+		rt_free(bounce);
+		return err;
+	}
+	memcpy(bounce + skip, buf, bytes);
+	fio->parts->bounce = bounce;
+	return 0;
+}
+
+/* All of the fresh blocks that [off, off + bytes) touches get written whole. */
+static int parts_fresh(struct file_io *fio, const struct extent_map *map, const uint8_t *buf,
+		       size_t bytes, uint64_t off)
+{
+	const struct mbfs_geo *geo = fio->in->env->geo;
+	uint32_t skip = (uint32_t)(off & (geo->block_bytes - 1)), part;
+	uint64_t at = map->pblk << geo->block_bits;
+	size_t whole;
+	int err = 0;
+
+	if (skip) {
+		part = geo->block_bytes - skip;
+		if (part > bytes)
+			part = (uint32_t)bytes;
+		err = part_add_padded(fio, at, skip, buf, part);
+		at += geo->block_bytes;
+		buf += part;
+		bytes -= part;
+	}
+	whole = bytes >> geo->block_bits << geo->block_bits;
+	if (!err && whole)
+		err = part_add(fio, at, buf, whole);
+	if (!err && bytes > whole)
+		err = part_add_padded(fio, at + whole, 0, buf + whole, (uint32_t)(bytes - whole));
+	return err;
+}
+
+/* ---- mapping ---- */
+
+/* A hole at the start of @map becomes unwritten blocks. */
+static int map_allocate(struct file_io *fio, uint32_t len, struct extent_map *map)
+{
+	const struct mbfs_geo *geo = fio->in->env->geo;
+	struct inode *in = fio->in;
+	uint64_t size = file_size(in);
+	mbfs_lblk_t lblk = map->lblk;
+	struct mbfs_tx *tx;
+	uint32_t blks;
+	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+
+	if (err)
+		return err;
+	if (fio->end > size)
+		size = fio->end;
+	err = extent_allocate(&in->tree, tx, lblk, len, div_up(size, geo->block_bytes), fio->flags,
+			      map, &blks);
+	if (!err) {
+		inode_add_blocks(in, blks);
+		file_dirty_held(in, tx);
+	}
+	tx_stop(tx);
+	return err;
+}
+
+/* The transfers of a run of blocks in one state at @off; the bytes that they write. */
+static ssize_t map_run(struct file_io *fio, uint64_t off)
+{
+	const struct mbfs_geo *geo = fio->in->env->geo;
+	uint32_t skip = (uint32_t)(off & (geo->block_bytes - 1)), len;
+	const uint8_t *buf = fio->buf + (off - fio->off);
+	size_t bytes = (size_t)(fio->end - off);
+	struct extent_map map;
+	uint64_t run;
+	int err;
+
+	len = (uint32_t)div_up(skip + bytes, geo->block_bytes);
+	err = extent_map(&fio->in->tree, (mbfs_lblk_t)(off >> geo->block_bits), len, &map);
+	if (!err && map.state == EXTENT_HOLE)
+		err = map_allocate(fio, map.len, &map);
+	if (!err)
+		err = file_data_check(fio->in, &map);
+	if (err)
+		return err;
+	run = ((uint64_t)map.len << geo->block_bits) - skip;
+	if (run < bytes)
+		bytes = (size_t)run;
+	if (map.state == EXTENT_WRITTEN) {
+		err = part_add(fio, (map.pblk << geo->block_bits) + skip, buf, bytes);
+	} else {
+		fio->ei.converts = true;
+		err = parts_fresh(fio, &map, buf, bytes, off);
+	}
+	return err ? err : (ssize_t)bytes;
+}
+
+/* All transfers; what cannot be mapped is left out, from the first error on. */
+static int map_all(struct file_io *fio)
+{
+	uint64_t at = fio->off;
+
+	while (at < fio->end) {
+		struct part *before = fio->parts;
+		ssize_t got = map_run(fio, at);
+
+		if (got >= 0) {
+			at += (uint64_t)got;
+			continue;
+		}
+		while (fio->parts != before) { /* of a run that is not complete */
+			struct part *p = fio->parts;
+
+			fio->parts = p->next;
+			part_free(p);
+		}
+		if (at == fio->off)
+			return (int)got;
+		fio->end = at;
+	}
+	return 0;
+}
+
+/* ---- the end of a write ---- */
+
+static struct file_io *fio_of(struct endio *ei)
+{
+	return container_of(ei, struct file_io, ei);
+}
+
+static struct inode *inode_of(struct endio_file *f)
+{
+	return container_of(f, struct inode, endio);
+}
+
+static void range_let_go(struct file_io *fio)
+{
+	if (fio->ranged)
+		rt_range_unlock(&fio->in->ranges, &fio->range);
+	fio->ranged = false;
+}
+
+static void fio_free(struct file_io *fio)
+{
+	while (fio->parts) {
+		struct part *p = fio->parts;
+
+		fio->parts = p->next;
+		part_free(p);
+	}
+	buf_put(fio->table);
+	rt_free(fio);
+}
+
+/* The caller may be on its way still: then it takes the answer with it. */
+static void write_over(struct endio *ei)
+{
+	struct file_io *fio = fio_of(ei);
+	uint32_t phase = FIO_STARTED;
+
+	if (ei->err && !fio->put)
+		fio->put = ei->err;
+	range_let_go(fio);
+	if (rt_u32_cas(&fio->phase, &phase, FIO_OVER))
+		return;
+	fio->done(fio->arg, fio->put);
+	fio_free(fio);
+}
+
+static void data_down(struct endio *ei)
+{
+	struct file_io *fio = fio_of(ei);
+
+	if (!fio->extends)
+		range_let_go(fio);
+}
+
+/* ---- conversion ---- */
+
+/* Times and, if the file has grown, its size. */
+static void mark(struct inode *in, struct mbfs_tx *tx, uint64_t end)
+{
+	if (end > file_size(in))
+		file_size_set(in, tx, end);
+	rt_mutex_lock(&in->fields);
+	inode_now(&in->mtime);
+	in->ctime = in->mtime;
+	rt_mutex_unlock(&in->fields);
+	file_dirty_held(in, tx);
+}
+
+/* How far from @off the bytes are written: after a conversion that failed midway. */
+static uint64_t written_to(struct inode *in, uint64_t off, uint64_t end)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+	mbfs_lblk_t lblk = (mbfs_lblk_t)(off >> geo->block_bits);
+	uint64_t at = (uint64_t)lblk << geo->block_bits;
+
+	while (at < end) {
+		struct extent_map map;
+
+		lblk = (mbfs_lblk_t)(at >> geo->block_bits);
+		if (extent_map(&in->tree, lblk, (uint32_t)div_up(end - at, geo->block_bytes),
+			       &map) ||
+		    map.state != EXTENT_WRITTEN)
+			break;
+		at += (uint64_t)map.len << geo->block_bits;
+	}
+	return at < off ? off : at > end ? end : at;
+}
+
+/* The blocks of writes batch[0..nr), which are neighbours, in one handle. */
+static int convert_run(struct inode *in, struct endio **batch, unsigned nr)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+	uint64_t off = fio_of(batch[0])->off, end = off;
+	mbfs_lblk_t lblk = (mbfs_lblk_t)(off >> geo->block_bits);
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+
+	if (err)
+		return err;
+	for (unsigned i = 0; i < nr; i++)
+		if (fio_of(batch[i])->end > end)
+			end = fio_of(batch[i])->end;
+	err = extent_convert(&in->tree, tx, lblk,
+			     (uint32_t)(div_up(end, geo->block_bytes) - lblk));
+	if (err) {
+		end = written_to(in, off, end);
+		/* A written block past the size is damage. */
+		if (end > off)
+			mark(in, tx, end);
+		else
+			file_dirty_held(in, tx); /* the tree may have changed */
+		tx_stop(tx);
+		return err;
+	}
+	mark(in, tx, end);
+	tx_stop(tx);
+	return 0;
+}
+
+/* What is converted counts, though the rest could not be. */
+static void convert_failed(struct inode *in, struct endio *ei, int err)
+{
+	struct file_io *fio = fio_of(ei);
+	uint64_t to = written_to(in, fio->off, fio->end);
+
+	ei->err = err;
+	fio->put = to > fio->off && to <= file_size(in) ? (ssize_t)(to - fio->off) : 0;
+	rt_u32_add(&in->io_errs, 1);
+	log_err("inode %u: %llu bytes at %llu were written, but cannot be made part of it: %s",
+		in->ino, (unsigned long long)(fio->end - fio->off), (unsigned long long)fio->off,
+		strerror(-err));
+}
+
+static int cmp_off(const void *x, const void *y)
+{
+	const struct endio *a = *(struct endio *const *)x, *b = *(struct endio *const *)y;
+
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+static void write_convert(struct endio_file *f, struct endio **batch, unsigned nr)
+{
+	struct inode *in = inode_of(f);
+	unsigned at = 0;
+
+	if (nr > 1)
+		qsort(batch, nr, sizeof(batch[0]), cmp_off);
+	while (at < nr) {
+		unsigned run = 1;
+		int err;
+
+		while (at + run < nr && batch[at + run]->first == batch[at + run - 1]->last + 1 &&
+		       !fio_of(batch[at + run - 1])->extends)
+			run++;
+		err = convert_run(in, batch + at, run);
+		for (unsigned i = 0; err && i < run; i++) {
+			int one = run > 1 ? convert_run(in, batch + at + i, 1) : err;
+
+			if (one)
+				convert_failed(in, batch[at + i], one);
+		}
+		endio_note_merged(f, run - 1);
+		at += run;
+	}
+}
+
+static void host_pin(struct endio_file *f)
+{
+	inode_hold(inode_of(f));
+}
+
+static void host_unpin(struct endio_file *f)
+{
+	inode_put(inode_of(f));
+}
+
+static bool host_trylock(struct endio_file *f)
+{
+	return rt_write_trylock(&inode_of(f)->rw);
+}
+
+static void host_unlock(struct endio_file *f)
+{
+	rt_write_unlock(&inode_of(f)->rw);
+}
+
+const struct endio_host_ops file_endio_ops = {
+	.convert = write_convert,
+	.over = write_over,
+	.data_down = data_down,
+	.pin = host_pin,
+	.unpin = host_unpin,
+	.trylock = host_trylock,
+	.unlock = host_unlock,
+};
+
+/* ---- submission ---- */
+
+static void finish(struct file_io *fio, bool may_sleep)
+{
+	int error = (int)rt_u32_read(&fio->error);
+
+	if (error) {
+		rt_u32_add(&fio->in->io_errs, 1);
+		fio->put = 0;
+		endio_cancel(&fio->ei, -error);
+		return;
+	}
+	fio->put = (ssize_t)(fio->end - fio->off);
+	endio_complete(&fio->ei, may_sleep);
+}
+
+static void part_ended(struct part *p, int err)
+{
+	if (err)
+		rt_u32_set(&p->fio->error, (uint32_t)-err);
+}
+
+static void part_done(struct mbfs_bdev_io *io, int err)
+{
+	struct part *p = container_of(io, struct part, io);
+	struct file_io *fio = p->fio;
+
+	part_ended(p, err);
+	if (!rt_u32_add_return(&fio->left, -1u))
+		finish(fio, false);
+}
+
+/* The data goes out, and whoever is last ends the write. */
+static ssize_t submit(struct file_io *fio)
+{
+	uint32_t phase = FIO_STARTED;
+	struct part *p, *next;
+	ssize_t put;
+
+	rt_u32_set(&fio->left, 1);
+	for (p = fio->parts; p; p = p->next)
+		rt_u32_add(&fio->left, 1);
+	for (p = fio->parts; p; p = next) {
+		int r;
+
+		next = p->next;
+		p->io.done = part_done;
+		r = mbfs_bdev_submit(fio->in->env->dev, &p->io);
+		if (r == MBFS_BDEV_QUEUED)
+			continue;
+		part_ended(p, r);
+		rt_u32_add_return(&fio->left, -1u); /* ours is left */
+	}
+	if (!rt_u32_add_return(&fio->left, -1u))
+		finish(fio, true);
+	if (rt_u32_cas(&fio->phase, &phase, FIO_LEFT))
+		return -EINPROGRESS;
+	put = fio->put;
+	fio_free(fio);
+	return put;
+}
+
+/* What must be there before a write, and needs rw exclusively. */
+static int prepare(struct inode *in)
+{
+	struct buf *table;
+	int err;
+
+	rt_write_lock(&in->rw);
+	err = table_hold(in, &table);
+	if (!err) {
+		err = file_settle(in);
+		buf_put(table);
+	}
+	if (!err)
+		err = file_alloc_open(in);
+	rt_write_unlock(&in->rw);
+	return err;
+}
+
+/*
+ * rw shared, and the range; off, end and extends follow from the size as it then is. A variant whose
+ * worker needs rw has nobody wait for a range with rw held, but the truncate that history has there.
+ */
+static int lock_bytes(struct file_io *fio, size_t bytes, bool append)
+{
+	struct inode *in = fio->in;
+	const uint64_t mask = in->env->geo->block_bytes - 1, max = file_size_max(in);
+	bool patient = !endio_env_variant(in->env->endio)->locks_inode;
+
+	for (;;) {
+		uint64_t size, first, last;
+		int err;
+
+		rt_read_lock(&in->rw);
+		size = file_size(in);
+		if (append)
+			fio->off = size;
+		if (fio->off >= max) {
+			rt_read_unlock(&in->rw);
+			return -EFBIG;
+		}
+		fio->end = bytes < max - fio->off ? fio->off + bytes : max;
+		fio->extends = append || fio->end > size;
+		first = (fio->extends && size < fio->off ? size : fio->off) & ~mask;
+		last = fio->extends ? RANGE_LAST : ((fio->end + mask) & ~mask) - 1;
+		if (in->trim_due || !in->tree.file) {
+			rt_read_unlock(&in->rw);
+			err = prepare(in);
+			if (err)
+				return err;
+			continue;
+		}
+		if (patient)
+			rt_range_lock(&in->ranges, &fio->range, first, last, true);
+		else if (!rt_range_trylock(&in->ranges, &fio->range, first, last, true)) {
+			rt_read_unlock(&in->rw);
+			rt_range_lock(&in->ranges, &fio->range, first, last, true);
+			rt_range_unlock(&in->ranges, &fio->range);
+			continue;
+		}
+		fio->ranged = true;
+		break;
+	}
+	/* Who went before us may have moved it. */
+	if (append)
+		fio->off = file_size(in);
+	if (fio->off >= max) {
+		range_let_go(fio);
+		rt_read_unlock(&in->rw);
+		return -EFBIG;
+	}
+	fio->end = bytes < max - fio->off ? fio->off + bytes : max;
+	return 0;
+}
+
+/* Everything up to the data; the range and rw are held. */
+static int ready(struct file_io *fio)
+{
+	struct inode *in = fio->in;
+	uint64_t size = file_size(in);
+	struct mbfs_tx *tx;
+	int err = table_hold(in, &fio->table);
+
+	if (!err && fio->off > size)
+		err = file_zero_tail(in, size);
+	if (!err)
+		err = map_all(fio);
+	if (err)
+		return err;
+	fio->extends = fio->end > size;
+	fio->ei.first = fio->off & ~(uint64_t)(in->env->geo->block_bytes - 1);
+	fio->ei.last = ((fio->end - 1) | (in->env->geo->block_bytes - 1));
+	if (fio->extends)
+		fio->ei.converts = true;
+	if (fio->ei.converts)
+		return 0;
+	err = tx_start(in->env->log, 1, &tx);
+	if (err)
+		return err;
+	mark(in, tx, 0);
+	tx_stop(tx);
+	return 0;
+}
+
+ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const void *buf,
+			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg)
+{
+	struct file_io *fio;
+	int err = file_change_check(in, true);
+
+	if (err || !bytes)
+		return err;
+	fio = rt_zalloc(sizeof(*fio));
+	if (!fio)
+		return -ENOMEM;
+	fio->in = in;
+	fio->buf = buf;
+	fio->off = off;
+	fio->flags = file_alloc_flags(in, cred);
+	fio->ei.direct = how & FILE_DIRECT;
+	fio->done = done;
+	fio->arg = arg;
+	err = lock_bytes(fio, bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES, how & FILE_APPEND);
+	if (err)
+		goto err_free;
+	err = ready(fio);
+	if (err)
+		goto err_unlock;
+	endio_begin(&in->endio, &fio->ei);
+	rt_read_unlock(&in->rw);
+	return submit(fio);
+
+err_unlock:
+	range_let_go(fio);
+	rt_read_unlock(&in->rw);
+err_free:
+	fio_free(fio);
+	return err;
+}
+
+/* ---- a write that is waited for ---- */
+
+struct waiter {
+	struct rt_completion over;
+	ssize_t put;
+};
+
+static void wake(void *arg, ssize_t put)
+{
+	struct waiter *w = arg;
+
+	w->put = put;
+	rt_complete(&w->over);
+}
+
+static ssize_t write_piece(struct inode *in, const struct mbfs_cred *cred, const void *buf,
+			   size_t bytes, uint64_t off, unsigned how)
+{
+	struct waiter w;
+	ssize_t put;
+
+	rt_completion_init(&w.over);
+	put = file_write_start(in, cred, buf, bytes, off, how, wake, &w);
+	if (put == -EINPROGRESS) {
+		rt_completion_wait(&w.over);
+		put = w.put;
+	}
+	rt_completion_destroy(&w.over);
+	return put;
+}
+
+ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
+		   uint64_t off, unsigned how)
+{
+	const uint8_t *from = buf;
+	size_t done = 0;
+
+	if (bytes > SSIZE_MAX)
+		bytes = SSIZE_MAX;
+	do {
+		ssize_t put = write_piece(in, cred, from + done, bytes - done, off + done, how);
+
+		if (put <= 0)
+			return done ? (ssize_t)done : put;
+		done += (size_t)put;
+	} while (done < bytes);
+	return (ssize_t)done;
+}
