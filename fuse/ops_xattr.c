@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Extended attributes, and the two virtual ones through which a live mount is inspected
- *(mbfs-stat): on the root directory, readable by whoever may read it, never listed, never stored:
+ * (mbfs-stat): on the root directory, readable by whoever may read it, never listed, never stored:
  *
  *	user.mbfs.stats		one JSON object: mbfs_fs_stats_json()
  *	user.mbfs.groups.N	{"groups":[...],"next":M}: block groups from N on, as many as fit;

@@ -28,8 +28,8 @@ struct mbfs_bdev_io {
 	void *buf; /* of a write: only read */
 	size_t len_bytes;
 	/*
-	 * The transfer is over; @io may be freed. Called once, on a thread of the device, which holds
-	 * no lock: it may take spinlocks and queue work, but neither sleep nor do I/O.
+	 * The transfer is over; @io may be freed. Called once, on a thread of the device, which
+	 * holds no lock: it may take spinlocks and queue work, but neither sleep nor do I/O.
 	 */
 	void (*done)(struct mbfs_bdev_io *io, int err);
 	struct mbfs_bdev_io *next; /* the device's, and priv too */
@@ -46,8 +46,9 @@ struct mbfs_bdev_ops {
 	/* The range's content is no longer needed; may be NULL. Reads of it are undefined until
 	 * written again. */
 	int (*trim)(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes);
-	/* Starts a transfer: MBFS_BDEV_QUEUED, and done() will be called; or 0 or an error: it is over,
-	 * and done() is not called. May be NULL: every transfer is over when the call returns. */
+	/* Starts a transfer: MBFS_BDEV_QUEUED, and done() will be called; or 0 or an error: it is
+	 * over, and done() is not called. May be NULL: every transfer is over when the call
+	 * returns. */
 	int (*submit)(struct mbfs_bdev *dev, struct mbfs_bdev_io *io);
 	/* Releases the device and its memory; called once, with no call under way. */
 	void (*close)(struct mbfs_bdev *dev);

@@ -9,9 +9,9 @@
  *   over       flight - 1, the waiters look again
  *
  * Pairs: complete runs on threads of the device, side by side with everything; conversions of one
- * file run on one thread at a time but for those that end where they began. What orders a conversion
- * against truncate and punch is the range of the file that the write holds (inode/file_change.c), or
- * in the variants of old a flush.
+ * file run on one thread at a time but for those that end where they began. What orders a
+ * conversion against truncate and punch is the range of the file that the write holds
+ * (inode/file_change.c), or in the variants of old a flush.
  *
  * The host's over() may free the inode, with the file in it: nothing of either is touched after the
  * last over() unless the caller has a pin.

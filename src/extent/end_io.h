@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * extent/end_io.h - writes under way: from the submission of their data to the conversion of their
- * blocks. Between the two a block is mapped, but unwritten: it reads as zeros, so what the disk held
- * before never shows, whatever fails.
+ * blocks. Between the two a block is mapped, but unwritten: it reads as zeros, so what the disk
+ * held before never shows, whatever fails.
  *
  *	endio_begin()		the write is known, its data goes to the device
  *	endio_complete()	the data is down: the variant decides who converts, and when
@@ -10,8 +10,8 @@
  *	  host->over		the write is answered, its memory and its inode are let go
  *	endio_cancel()		instead of complete: the data failed, nothing is converted
  *
- * What happens in complete, and what a flush waits for, differs from kernel to kernel: variants, one
- * file each, behind struct endio_variant. DESIGN.md's "end_io" is this room.
+ * What happens in complete, and what a flush waits for, differs from kernel to kernel: variants,
+ * one file each, behind struct endio_variant. DESIGN.md's "end_io" is this room.
  *
  * It knows no inodes: the host is whoever embeds struct endio_file and gives struct endio_host_ops.
  */
@@ -31,9 +31,9 @@ TAILQ_HEAD(endio_list, endio);
 
 enum { ENDIO_BATCH_MAX = 32 };
 
-enum endio_flag { /* [file lock] once added */
-	ENDIO_UNWRITTEN = 1u << 0, /* not yet converted */
-	ENDIO_QUEUED = 1u << 1,	   /* its own work is pending or runs: 2012 */
+enum endio_flag {                            /* [file lock] once added */
+		  ENDIO_UNWRITTEN = 1u << 0, /* not yet converted */
+		  ENDIO_QUEUED = 1u << 1,    /* its own work is pending or runs: 2012 */
 };
 
 /*
@@ -42,15 +42,17 @@ enum endio_flag { /* [file lock] once added */
  */
 struct endio {
 	struct endio_file *file; /* [const] */
-	uint64_t first, last;	 /* [const] bytes, both included: whole blocks, what conversion touches */
+	uint64_t first,
+		last;  /* [const] bytes, both included: whole blocks, what conversion touches */
 	bool direct;   /* [const] O_DIRECT: counted as the kernel counts i_dio_count */
-	bool converts; /* [const] from complete on: there is something to convert, or the size grows */
+	bool converts; /* [const] from complete on: there is something to convert, or the size grows
+			*/
 	unsigned flags;
-	int err; /* of the conversion; read by host->over() */
-	uint64_t seq; /* [const] in the order of endio_begin() of its file */
-	TAILQ_ENTRY(endio) link;	/* [file lock] on completed, else the owner's */
+	int err;                        /* of the conversion; read by host->over() */
+	uint64_t seq;                   /* [const] in the order of endio_begin() of its file */
+	TAILQ_ENTRY(endio) link;        /* [file lock] on completed, else the owner's */
 	TAILQ_ENTRY(endio) flight_link; /* [file lock] */
-	struct rt_work work;		/* of the variants that queue one per write */
+	struct rt_work work;            /* of the variants that queue one per write */
 };
 
 /*
@@ -61,11 +63,11 @@ struct endio {
  * the worker has not yet looked.
  */
 struct endio_file {
-	struct endio_env *env; /* [const] */
-	struct rt_spin lock;   /* RANK_ENDIO */
+	struct endio_env *env;               /* [const] */
+	struct rt_spin lock;                 /* RANK_ENDIO */
 	struct endio_list flight, completed; /* [lock] */
-	uint64_t begun;			     /* [lock] */
-	rt_u32 unwritten; /* [atomic] converting or to be converted: i_unwritten of 3.7 */
+	uint64_t begun;                      /* [lock] */
+	rt_u32 unwritten;      /* [atomic] converting or to be converted: i_unwritten of 3.7 */
 	struct rt_event moved; /* a write is over, or unwritten fell to 0 */
 	struct rt_work work;   /* of the variants that queue one per file */
 };
@@ -73,16 +75,17 @@ struct endio_file {
 /* Upward calls. */
 struct endio_host_ops {
 	/*
-	 * Convert the blocks of @nr writes of one file, and grow its size over them, in as few handles
-	 * as it takes; each gets its err. Context: may sleep; no locks held.
+	 * Convert the blocks of @nr writes of one file, and grow its size over them, in as few
+	 * handles as it takes; each gets its err. Context: may sleep; no locks held.
 	 */
 	void (*convert)(struct endio_file *f, struct endio **batch, unsigned nr);
-	/* The write is over: @ei and, unless it is pinned, @ei->file are gone after. Any context that
-	 * endio_complete() may have. */
+	/* The write is over: @ei and, unless it is pinned, @ei->file are gone after. Any context
+	 * that endio_complete() may have. */
 	void (*over)(struct endio *ei);
-	/* Others may use the bytes, although the blocks are not yet converted. Variants before 3.11. */
+	/* Others may use the bytes, although the blocks are not yet converted. Variants
+	 * before 3.11. */
 	void (*data_down)(struct endio *ei);
-	void (*pin)(struct endio_file *f); /* under spinlocks */
+	void (*pin)(struct endio_file *f);   /* under spinlocks */
 	void (*unpin)(struct endio_file *f); /* may sleep; @f may be gone after */
 	/* The inode's lock, exclusively: what 2012 took in the worker. */
 	bool (*trylock)(struct endio_file *f);
@@ -91,14 +94,15 @@ struct endio_host_ops {
 
 struct endio_variant {
 	struct mbfs_endio_variant pub;
-	bool early; /* bytes of a buffered write are let go before its blocks are converted */
+	bool early;       /* bytes of a buffered write are let go before its blocks are converted */
 	bool locks_inode; /* the worker needs the inode's lock */
-	bool needs_wq;	  /* also where every transfer is over at once */
+	bool needs_wq;    /* also where every transfer is over at once */
 	/* The data of @ei is down. @may_sleep: the caller is the one who submitted it. */
 	void (*complete)(struct endio *ei, bool may_sleep);
 	/*
-	 * What truncate, punch and fsync call: as this variant has it, writes of [first, last] whose
-	 * data was down before are converted when it returns. Errors: of a conversion it did itself.
+	 * What truncate, punch and fsync call: as this variant has it, writes of [first, last]
+	 * whose data was down before are converted when it returns. Errors: of a conversion it did
+	 * itself.
 	 */
 	int (*flush)(struct endio_file *f, uint64_t first, uint64_t last);
 };
@@ -111,9 +115,9 @@ struct endio_stats {
 
 /*
  * endio_env_open - what all files of a mount share: the workqueue, the variant, counters
- * @with_wq: transfers may end on other threads than their submitter's; else the workqueue is started
- *           only for variants that need it
- * Errors: -EINVAL no such variant; -ENOMEM; -EAGAIN no thread.
+ * @with_wq: transfers may end on other threads than their submitter's; else the workqueue is
+ * started only for variants that need it Errors: -EINVAL no such variant; -ENOMEM; -EAGAIN no
+ * thread.
  */
 int endio_env_open(const char *variant, bool with_wq, const struct endio_host_ops *host,
 		   struct endio_env **out);
@@ -143,7 +147,8 @@ int endio_flush(struct endio_file *f, uint64_t first, uint64_t last);
  * Context: may sleep; holds no lock that a write under way may need.
  */
 void endio_wait(struct endio_file *f, uint64_t first, uint64_t last);
-/* Is a write under way in [first, last]? *from and *to (included): where, the one that starts first */
+/* Is a write under way in [first, last]? *from and *to (included): where, the one that starts first
+ */
 bool endio_in_flight(struct endio_file *f, uint64_t first, uint64_t last, uint64_t *from,
 		     uint64_t *to);
 

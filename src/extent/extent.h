@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * extent/extent.h - from file block to device block: the extent tree on disk, and block-mapped
- * files (read only).
+ * files (read only). end_io.h: writes under way.
  */
 #ifndef EXTENT_EXTENT_H
 #define EXTENT_EXTENT_H
 
 #include "alloc/alloc.h"
 #include "disk/geo.h"
+#include "extent/end_io.h"
 #include "journal/journal.h"
 
 /* What every tree of one mount shares; constant. */

@@ -197,8 +197,8 @@ int64_t mbfs_file_seek(struct mbfs_file *f, uint64_t off, int whence)
 
 /*
  * What is under way now is waited for; then the data is with the device, and metadata and the
- * device's cache remain, for fdatasync too. A write of data that failed is reported once to each who
- * has the file open.
+ * device's cache remain, for fdatasync too. A write of data that failed is reported once to each
+ * who has the file open.
  */
 int mbfs_file_fsync(struct mbfs_file *f, bool datasync)
 {

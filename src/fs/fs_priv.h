@@ -77,7 +77,7 @@ struct mbfs_file {
 	struct mbfs_fs *fs;         /* [const] */
 	struct inode *in;           /* [const] referenced */
 	int flags;                  /* [const] open(2)'s */
-	rt_u32 io_errs;             /* [racy: told once or twice] failed writes that fsync has told */
+	rt_u32 io_errs; /* [racy: told once or twice] failed writes that fsync has told */
 	LIST_ENTRY(mbfs_file) link; /* [files_lock] */
 };
 

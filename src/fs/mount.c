@@ -5,26 +5,26 @@
  * A mount has two halves. fs_assemble() reads and checks: superblock, what the user may do with it,
  * descriptors, allocator, root inode. It changes nothing, so mbfs_fs_probe() is that half and a
  * dismantling. Then a writable mount goes live: threads start, the superblock is marked not clean
- *and flushed *before* anything else may reach the image, and what a crash left on the orphan list
- *is freed. If that last step fails before any block was written the old superblock is put back.
+ * and flushed *before* anything else may reach the image, and what a crash left on the orphan list
+ * is freed. If that last step fails before any block was written the old superblock is put back.
  *
  *	opened		superblock -> buffers -> handles -> descriptors -> store -> allocator ->
- *inodes closed		the other way round
+ * inodes closed		the other way round
  *
  * Unmount: the write-out thread stops; open files are released; the inode cache is dropped, which
  * frees unlinked inodes; the allocator gives its preallocations back (memory only); then everything
  * dirty is written and flushed, with the descriptors sealed by the pre-write hook; only then the
  * superblock, with recomputed totals, is marked clean, written and flushed. Any error on this way
  * leaves the mark "not clean", and damage found while mounted leaves the mark "has errors": e2fsck
- *is asked for either way.
+ * is asked for either way.
  *
  * The journal of an image that has one stays empty and unused: mbfs keeps no journal yet, and the
- *not clean mark stands for it. A kernel or e2fsck that sees the mark after a crash checks the
- *image.
+ * not clean mark stands for it. A kernel or e2fsck that sees the mark after a crash checks the
+ * image.
  *
  * What runs concurrently: all calls of the API with each other and with the write-out thread;
- *nothing with mount and unmount. Lock paths: sync_lock -> (all of write-out's); rename_lock ->
- *inodes; super_lock is a leaf taken under the orphan list's lock.
+ * nothing with mount and unmount. Lock paths: sync_lock -> (all of write-out's); rename_lock ->
+ * inodes; super_lock is a leaf taken under the orphan list's lock.
  */
 #include "fs/fs_priv.h"
 

@@ -14,8 +14,8 @@
  * The size covers what is converted: a written block past i_size is damage.
  *
  * Locks: rw (10) shared, and a range (12) for what is read, held across device I/O. No buffer is
- * locked across I/O. The table block is held from the start of a change, so that inode_dirty() cannot
- * fail in the middle.
+ * locked across I/O. The table block is held from the start of a change, so that inode_dirty()
+ * cannot fail in the middle.
  */
 #include <errno.h>
 #include <limits.h>

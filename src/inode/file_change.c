@@ -10,8 +10,8 @@
  *   punch, zero, ...                    if the size or what follows moves
  *
  * rw is let go when the call returns; a range outlives the call that took it, for the data may be
- * under way. So who holds rw exclusively knows that no new transfer begins, and who has the range as
- * well that none is under way there. A conversion needs neither: its write has the range.
+ * under way. So who holds rw exclusively knows that no new transfer begins, and who has the range
+ * as well that none is under way there. A conversion needs neither: its write has the range.
  *
  * The size changes only under a range that reaches from it to the end: who holds a range that lies
  * below it finds it there still.

@@ -15,12 +15,12 @@
  * transfer fails nothing is converted and the size stays. Blocks may run out midway: what is mapped
  * by then is written.
  *
- * A range of bytes that one write covers is mapped when its data goes out, and stays so while it has
- * the range, so conversion takes all of it: what was unwritten there has its data now.
+ * A range of bytes that one write covers is mapped when its data goes out, and stays so while it
+ * has the range, so conversion takes all of it: what was unwritten there has its data now.
  *
  * Pairs: writes of one file with each other where they do not overlap, and with reads; conversions
- * on the workqueue with everything but changes of the same bytes. Locks: rw (10) shared, range (12),
- * then handles, the tree (20), the allocator's, fields (28); transfers hold only the range.
+ * on the workqueue with everything but changes of the same bytes. Locks: rw (10) shared, range
+ * (12), then handles, the tree (20), the allocator's, fields (28); transfers hold only the range.
  */
 #include <errno.h>
 #include <limits.h>
@@ -48,15 +48,15 @@ enum { FIO_STARTED, FIO_OVER, FIO_LEFT }; /* LEFT: the caller has gone, done is 
 /* One write under way. The file is open until it is over, which keeps the inode. */
 struct file_io {
 	struct endio ei;
-	struct inode *in;     /* [const] */
+	struct inode *in; /* [const] */
 	struct rt_range range;
-	bool ranged;          /* the range is held; let go once, by the thread that has it then */
-	struct buf *table;    /* [const] held: inode_dirty() cannot fail */
-	const uint8_t *buf;   /* [const] */
-	unsigned flags;	      /* [const] for the allocator */
-	uint64_t off, end;    /* [const] from the submission on: what is written */
-	bool extends;	      /* [const] past the size as it was */
-	struct part *parts;   /* [const] */
+	bool ranged;        /* the range is held; let go once, by the thread that has it then */
+	struct buf *table;  /* [const] held: inode_dirty() cannot fail */
+	const uint8_t *buf; /* [const] */
+	unsigned flags;     /* [const] for the allocator */
+	uint64_t off, end;  /* [const] from the submission on: what is written */
+	bool extends;       /* [const] past the size as it was */
+	struct part *parts; /* [const] */
 	struct part held[PARTS_HELD];
 	unsigned held_nr;
 	rt_u32 left;  /* [atomic] transfers under way, and the submitter */
@@ -96,8 +96,8 @@ int file_zero_tail(struct inode *in, uint64_t from)
 
 static struct part *part_new(struct file_io *fio)
 {
-	struct part *p = fio->held_nr < PARTS_HELD ? &fio->held[fio->held_nr++]
-						   : rt_zalloc(sizeof(*p));
+	struct part *p =
+		fio->held_nr < PARTS_HELD ? &fio->held[fio->held_nr++] : rt_zalloc(sizeof(*p));
 
 	if (p) {
 		p->fio = fio;
@@ -357,8 +357,7 @@ static int convert_run(struct inode *in, struct endio **batch, unsigned nr)
 	for (unsigned i = 0; i < nr; i++)
 		if (fio_of(batch[i])->end > end)
 			end = fio_of(batch[i])->end;
-	err = extent_convert(&in->tree, tx, lblk,
-			     (uint32_t)(div_up(end, geo->block_bytes) - lblk));
+	err = extent_convert(&in->tree, tx, lblk, (uint32_t)(div_up(end, geo->block_bytes) - lblk));
 	if (err) {
 		end = written_to(in, off, end);
 		/* A written block past the size is damage. */
@@ -532,8 +531,9 @@ static int prepare(struct inode *in)
 }
 
 /*
- * rw shared, and the range; off, end and extends follow from the size as it then is. A variant whose
- * worker needs rw has nobody wait for a range with rw held, but the truncate that history has there.
+ * rw shared, and the range; off, end and extends follow from the size as it then is. A variant
+ * whose worker needs rw has nobody wait for a range with rw held, but the truncate that history has
+ * there.
  */
 static int lock_bytes(struct file_io *fio, size_t bytes, bool append)
 {

@@ -17,7 +17,6 @@
 
 #include <errno.h>
 
-#include "extent/end_io.h"
 #include "extent/extent.h"
 #include "rt/range.h"
 #include "rt/rcu.h"
@@ -98,8 +97,8 @@ struct inode {
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
 	/* What is read or written now: held from a transfer's start until its blocks are converted,
-	 * past the calls that started it. The size changes only under an exclusive range that reaches
-	 * from it to RANGE_END. Taken inside rw. */
+	 * past the calls that started it. The size changes only under an exclusive range that
+	 * reaches from it to RANGE_END. Taken inside rw. */
 	struct rt_range_space ranges;
 	struct endio_file endio; /* own lock */
 	rt_u32 io_errs;	       /* [atomic] failed writes of data: the next fsync reports them */

@@ -76,8 +76,8 @@ static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 /* ---- file_change.c ---- */
 #define RANGE_LAST UINT64_MAX /* the end of a range that reaches to infinity */
 uint64_t file_size(struct inode *in); /* as it is now */
-/* rw shared, and [first, last] shared. Where the variant's worker needs rw, nobody waits for a range
- * with rw held, but the truncate that history has there. */
+/* rw shared, and [first, last] shared. Where the variant's worker needs rw, nobody waits for a
+ * range with rw held, but the truncate that history has there. */
 void file_read_lock(struct inode *in, struct rt_range *range, uint64_t first, uint64_t last);
 /* A change of a file's mapping or size: nothing else is under way in its bytes. */
 struct file_change {

@@ -7,18 +7,18 @@
 #define RT_LOCKRANK_H
 
 enum lock_rank {
-	RANK_NONE = 0,          /* not checked: locks private to a test */
-	RANK_FS_WRITER = 1,     /* fs: stopping the write-out thread */
-	RANK_FS_FILES = 2,      /* fs: list of open files */
-	RANK_FS_STATE = 4,      /* fs: mount/unmount/sync/remount state */
-	RANK_RENAME = 6,        /* fs: one cross-directory rename at a time */
-	RANK_INODE = 10,        /* inode: names, size, data writes; parent before child (_nested) */
-	RANK_INODE_RANGE = 12,  /* inode: ranges of bytes being read, written, changed; rt/range.h */
-	RANK_XATTR = 14,        /* inode: extended attributes */
-	RANK_INODE_LOAD = 16,   /* inode: loading one inode; spans a device read */
-	RANK_ORPHAN = 18,       /* inode: on-disk orphan list */
-	RANK_EXTENT = 20,       /* extent: mapping of one inode */
-	RANK_IALLOC = 24,       /* inode: inode bitmap of one group */
+	RANK_NONE = 0,         /* not checked: locks private to a test */
+	RANK_FS_WRITER = 1,    /* fs: stopping the write-out thread */
+	RANK_FS_FILES = 2,     /* fs: list of open files */
+	RANK_FS_STATE = 4,     /* fs: mount/unmount/sync/remount state */
+	RANK_RENAME = 6,       /* fs: one cross-directory rename at a time */
+	RANK_INODE = 10,       /* inode: names, size, data writes; parent before child (_nested) */
+	RANK_INODE_RANGE = 12, /* inode: ranges of bytes being read, written, changed; rt/range.h */
+	RANK_XATTR = 14,       /* inode: extended attributes */
+	RANK_INODE_LOAD = 16,  /* inode: loading one inode; spans a device read */
+	RANK_ORPHAN = 18,      /* inode: on-disk orphan list */
+	RANK_EXTENT = 20,      /* extent: mapping of one inode */
+	RANK_IALLOC = 24,      /* inode: inode bitmap of one group */
 	RANK_INODE_FIELDS = 28, /* inode: attributes of one in-core inode and its on-disk copy */
 	RANK_INODE_CACHE = 30,  /* inode: lists of the inode cache */
 	RANK_LG = 32,           /* alloc: one virtual CPU's locality group */

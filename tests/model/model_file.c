@@ -81,7 +81,8 @@ static void do_write(struct model *m)
 
 	for (size_t i = 0; i < len; i++)
 		m->buf[i] = (uint8_t)(1 + rt_rand_below(&m->rand, 0xA0));
-	ck_assert_int_eq(file_write(m->in, &t_fs_root, m->buf, len, append ? 0 : off, append ? FILE_APPEND : 0),
+	ck_assert_int_eq(file_write(m->in, &t_fs_root, m->buf, len, append ? 0 : off,
+				    append ? FILE_APPEND : 0),
 			 (ssize_t)len);
 	for (unsigned w = 0; w < WINDOW_NR; w++)
 		if (off >= window_at[w] && off < window_at[w] + m->window_bytes)

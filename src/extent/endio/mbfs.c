@@ -4,10 +4,10 @@
  * goes on its file's list, and the first on an empty list queues the file's work. The worker takes
  * the whole list and converts it in batches, neighbours together.
  *
- * A write keeps its bytes (the range of the file that it holds) until it is converted, whoever asked
- * for it. So truncate and punch, which take the range of their bytes first, meet no conversion, and
- * the worker needs no lock of the inode: no deadlock, and nothing to miss. A flush waits for the
- * writes themselves, not for a list.
+ * A write keeps its bytes (the range of the file that it holds) until it is converted, whoever
+ * asked for it. So truncate and punch, which take the range of their bytes first, meet no
+ * conversion, and the worker needs no lock of the inode: no deadlock, and nothing to miss. A flush
+ * waits for the writes themselves, not for a list.
  *
  * Nothing is queued that has nothing to convert, and what is queued pins the inode.
  */
@@ -73,7 +73,8 @@ const struct endio_variant endio_mbfs = {
 	.pub = { .name = "mbfs",
 		 .kernel = "-",
 		 .commit = "-",
-		 .summary = "the range is held until the blocks are converted; a flush waits for writes",
+		 .summary = "the range is held until the blocks are converted; a flush waits for "
+			    "writes",
 		 .holds = true },
 	.complete = complete,
 	.flush = flush,

@@ -210,8 +210,7 @@ static inline void rt_read_unlock(struct rt_rwlock *l)
 }
 static inline void rt_write_unlock(struct rt_rwlock *l)
 {
-	rt_rank_release(l, l->rank);
-	pthread_rwlock_unlock(&l->rw);
+	rt_read_unlock(l); /* pthreads has one for both */
 }
 
 /* ---- condition variable ---- */
