@@ -145,8 +145,11 @@ ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cred *cred,
 ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
 			     mbfs_io_done done, void *arg)
 {
-	(void)done, (void)arg;
-	return mbfs_file_read(f, buf, bytes, off);
+	ssize_t got = file_read_start(f->in, buf, bytes, off, done, arg);
+
+	if (got < 0 && got != -EINPROGRESS)
+		fs_seen(f->fs, (int)got);
+	return got;
 }
 
 ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,

@@ -25,6 +25,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "inode/inode_priv.h"
+#include "inode/transfer.h"
 #include "rt/mem.h"
 
 enum { DIRECT_BLKS = 12 };
@@ -106,54 +107,83 @@ void file_dirty_held(struct inode *in, struct mbfs_tx *tx)
 
 /* ---- read ---- */
 
-/* From @map, which starts at the block of @off: up to @bytes; the count read. */
-static ssize_t read_run(struct inode *in, const struct extent_map *map, uint8_t *buf, size_t bytes,
-			uint64_t off)
-{
-	const struct mbfs_geo *geo = in->env->geo;
-	uint64_t skip = off & (geo->block_bytes - 1);
-	uint64_t run = ((uint64_t)map->len << geo->block_bits) - skip;
-	int err = 0;
-
-	if (run < bytes)
-		bytes = (size_t)run;
-	if (map->state == EXTENT_WRITTEN)
-		err = mbfs_bdev_read(in->env->dev, (map->pblk << geo->block_bits) + skip, buf,
-				     bytes);
-	else
-		memset(buf, 0, bytes);
-	return err ? err : (ssize_t)bytes;
-}
-
-static ssize_t read_locked(struct inode *in, uint8_t *buf, size_t bytes, uint64_t off)
-{
-	const struct mbfs_geo *geo = in->env->geo;
-	uint64_t size = file_size(in);
-	size_t done = 0;
-
-	if (off >= size)
-		return 0;
-	if (bytes > size - off)
-		bytes = (size_t)(size - off);
-	while (done < bytes) {
-		uint64_t at = off + done;
-		mbfs_lblk_t lblk = (mbfs_lblk_t)(at >> geo->block_bits);
-		uint64_t last = (off + bytes - 1) >> geo->block_bits;
-		struct extent_map map;
-		ssize_t got = extent_map(&in->tree, lblk, (uint32_t)(last - lblk + 1), &map);
-
-		if (!got)
-			got = read_run(in, &map, buf + done, bytes - done, at);
-		if (got < 0)
-			return done ? (ssize_t)done : got;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
-}
-
-ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off)
-{
+/* One read under way. The file is open until it is over. */
+struct file_read {
+	struct inode *in; /* [const] */
 	struct rt_range range;
+	struct transfers data;
+	struct answer answer;
+};
+
+static void read_over(struct transfers *data, bool here)
+{
+	struct file_read *r = container_of(data, struct file_read, data);
+	int err = transfers_error(data);
+
+	(void)here;
+	if (err)
+		r->answer.put = err;
+	rt_range_unlock(&r->in->ranges, &r->range);
+	if (!answer_late(&r->answer))
+		return;
+	transfers_drop(data, NULL);
+	r->answer.done(r->answer.arg, r->answer.put);
+	rt_free(r);
+}
+
+/* The transfers for [off, end); bytes of holes are zero at once. The bytes up to the first error.
+ */
+static ssize_t read_map(struct file_read *r, uint8_t *buf, uint64_t off, uint64_t end)
+{
+	const struct mbfs_geo *geo = r->in->env->geo;
+	uint64_t at = off;
+
+	while (at < end) {
+		mbfs_lblk_t lblk = (mbfs_lblk_t)(at >> geo->block_bits);
+		uint64_t skip = at & (geo->block_bytes - 1), bytes;
+		struct extent_map map;
+		int err = extent_map(&r->in->tree, lblk,
+				     (uint32_t)(div_up(end, geo->block_bytes) - lblk), &map);
+
+		if (!err) {
+			bytes = ((uint64_t)map.len << geo->block_bits) - skip;
+			bytes = bytes < end - at ? bytes : end - at;
+			if (map.state == EXTENT_WRITTEN)
+				err = transfers_add(&r->data, (map.pblk << geo->block_bits) + skip,
+						    buf + (at - off), (size_t)bytes, NULL);
+			else
+				memset(buf + (at - off), 0, (size_t)bytes);
+		}
+		if (err)
+			return at > off ? (ssize_t)(at - off) : err;
+		at += bytes;
+	}
+	return (ssize_t)(at - off);
+}
+
+static ssize_t read_begin(struct file_read *r, uint8_t *buf, size_t bytes, uint64_t off)
+{
+	struct inode *in = r->in;
+	uint64_t size;
+	ssize_t got;
+
+	file_read_lock(in, &r->range, off, off + bytes - 1);
+	size = file_size(in);
+	if (off >= size)
+		got = 0;
+	else
+		got = read_map(r, buf, off, bytes < size - off ? off + bytes : size);
+	rt_read_unlock(&in->rw);
+	if (got > 0)
+		return got;
+	rt_range_unlock(&in->ranges, &r->range);
+	return got;
+}
+
+ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off, mbfs_io_done done,
+			void *arg)
+{
+	struct file_read *r;
 	ssize_t got;
 
 	if (!inode_is_reg(in))
@@ -162,11 +192,33 @@ ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off)
 		bytes = SSIZE_MAX;
 	if (!bytes || off > file_size_max(in))
 		return 0;
-	file_read_lock(in, &range, off, off + bytes - 1);
-	got = read_locked(in, buf, bytes, off);
-	rt_range_unlock(&in->ranges, &range);
-	rt_read_unlock(&in->rw);
+	r = rt_zalloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->in = in;
+	r->data.dev = in->env->dev;
+	r->data.over = read_over;
+	r->answer.done = done;
+	r->answer.arg = arg;
+	got = read_begin(r, buf, bytes, off);
+	if (got > 0) {
+		r->answer.put = got;
+		transfers_submit(&r->data);
+		got = answer_take(&r->answer);
+		if (got == -EINPROGRESS)
+			return got;
+	}
+	transfers_drop(&r->data, NULL);
+	rt_free(r);
 	return got;
+}
+
+ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off)
+{
+	struct answer_wait w;
+
+	answer_wait_init(&w);
+	return answer_wait(&w, file_read_start(in, buf, bytes, off, answer_wake, &w));
 }
 
 /* ---- seek ---- */
@@ -181,8 +233,8 @@ static int seek_run(struct inode *in, uint64_t *at, uint64_t end, bool *is_data)
 	mbfs_lblk_t lblk = (mbfs_lblk_t)(*at >> geo->block_bits);
 	uint64_t from, to;
 	struct extent_map map;
-	int err = extent_map(&in->tree, lblk, (uint32_t)(div_up(end, geo->block_bytes) - lblk),
-			     &map);
+	int err =
+		extent_map(&in->tree, lblk, (uint32_t)(div_up(end, geo->block_bytes) - lblk), &map);
 
 	if (err)
 		return err;

@@ -31,19 +31,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "inode/inode_priv.h"
+#include "inode/transfer.h"
 #include "rt/mem.h"
 
-enum { CHUNK_BYTES = 1 << 20, PARTS_HELD = 3, BOUNCE_ALIGN = 4096 };
-
-/* One transfer of a write. */
-struct part {
-	struct mbfs_bdev_io io;
-	struct file_io *fio;
-	struct part *next;
-	uint8_t *bounce; /* NULL: straight from the caller's buffer */
-};
-
-enum { FIO_STARTED, FIO_OVER, FIO_LEFT }; /* LEFT: the caller has gone, done is called */
+enum { CHUNK_BYTES = 1 << 20, BOUNCE_ALIGN = 4096 };
 
 /* One write under way. The file is open until it is over, which keeps the inode. */
 struct file_io {
@@ -56,15 +47,8 @@ struct file_io {
 	unsigned flags;     /* [const] for the allocator */
 	uint64_t off, end;  /* [const] from the submission on: what is written */
 	bool extends;       /* [const] past the size as it was */
-	struct part *parts; /* [const] */
-	struct part held[PARTS_HELD];
-	unsigned held_nr;
-	rt_u32 left;  /* [atomic] transfers under way, and the submitter */
-	rt_u32 error; /* [atomic] errno of one that failed */
-	rt_u32 phase; /* [atomic] */
-	ssize_t put;
-	mbfs_io_done done;
-	void *arg;
+	struct transfers data;
+	struct answer answer;
 };
 
 /* ---- a fresh block's zeros, the tail of the last block ---- */
@@ -94,59 +78,31 @@ int file_zero_tail(struct inode *in, uint64_t from)
 
 /* ---- transfers ---- */
 
-static struct part *part_new(struct file_io *fio)
-{
-	struct part *p =
-		fio->held_nr < PARTS_HELD ? &fio->held[fio->held_nr++] : rt_zalloc(sizeof(*p));
-
-	if (p) {
-		p->fio = fio;
-		p->next = fio->parts;
-		p->io.is_write = true;
-		fio->parts = p;
-	}
-	return p;
-}
-
-static void part_free(struct part *p)
-{
-	rt_free(p->bounce);
-	if (p < p->fio->held || p >= p->fio->held + PARTS_HELD)
-		rt_free(p);
-}
-
-static int part_add(struct file_io *fio, uint64_t at, const uint8_t *buf, size_t bytes)
-{
-	struct part *p = part_new(fio);
-
-	if (!p)
-		return -ENOMEM;
-	p->io.off_bytes = at;
-	p->io.buf = (uint8_t *)buf;
-	p->io.len_bytes = bytes;
-	return 0;
-}
-
 /* A block of which only [skip, skip + bytes) comes from the caller, the rest zero. */
-static int part_add_padded(struct file_io *fio, uint64_t at, uint32_t skip, const uint8_t *buf,
-			   uint32_t bytes)
+static int add_padded(struct file_io *fio, uint64_t at, uint32_t skip, const uint8_t *buf,
+		      uint32_t bytes)
 {
 	const struct mbfs_geo *geo = fio->in->env->geo;
 	uint8_t *bounce = rt_zalloc_aligned(BOUNCE_ALIGN, geo->block_bytes);
-	int err = bounce ? part_add(fio, at, bounce, geo->block_bytes) : -ENOMEM;
+	int err;
 
-	if (err) {
-		rt_free(bounce);
-		return err;
-	}
+	if (!bounce)
+		return -ENOMEM;
 	memcpy(bounce + skip, buf, bytes);
-	fio->parts->bounce = bounce;
-	return 0;
+	err = transfers_add(&fio->data, at, bounce, geo->block_bytes, bounce);
+	if (err)
+		rt_free(bounce);
+	return err;
+}
+
+static int add_whole(struct file_io *fio, uint64_t at, const uint8_t *buf, size_t bytes)
+{
+	return transfers_add(&fio->data, at, (uint8_t *)buf, bytes, NULL);
 }
 
 /* All of the fresh blocks that [off, off + bytes) touches get written whole. */
-static int parts_fresh(struct file_io *fio, const struct extent_map *map, const uint8_t *buf,
-		       size_t bytes, uint64_t off)
+static int add_fresh(struct file_io *fio, const struct extent_map *map, const uint8_t *buf,
+		     size_t bytes, uint64_t off)
 {
 	const struct mbfs_geo *geo = fio->in->env->geo;
 	uint32_t skip = (uint32_t)(off & (geo->block_bytes - 1)), part;
@@ -158,16 +114,16 @@ static int parts_fresh(struct file_io *fio, const struct extent_map *map, const 
 		part = geo->block_bytes - skip;
 		if (part > bytes)
 			part = (uint32_t)bytes;
-		err = part_add_padded(fio, at, skip, buf, part);
+		err = add_padded(fio, at, skip, buf, part);
 		at += geo->block_bytes;
 		buf += part;
 		bytes -= part;
 	}
 	whole = bytes >> geo->block_bits << geo->block_bits;
 	if (!err && whole)
-		err = part_add(fio, at, buf, whole);
+		err = add_whole(fio, at, buf, whole);
 	if (!err && bytes > whole)
-		err = part_add_padded(fio, at + whole, 0, buf + whole, (uint32_t)(bytes - whole));
+		err = add_padded(fio, at + whole, 0, buf + whole, (uint32_t)(bytes - whole));
 	return err;
 }
 
@@ -221,10 +177,10 @@ static ssize_t map_run(struct file_io *fio, uint64_t off)
 	if (run < bytes)
 		bytes = (size_t)run;
 	if (map.state == EXTENT_WRITTEN) {
-		err = part_add(fio, (map.pblk << geo->block_bits) + skip, buf, bytes);
+		err = add_whole(fio, (map.pblk << geo->block_bits) + skip, buf, bytes);
 	} else {
 		fio->ei.converts = true;
-		err = parts_fresh(fio, &map, buf, bytes, off);
+		err = add_fresh(fio, &map, buf, bytes, off);
 	}
 	return err ? err : (ssize_t)bytes;
 }
@@ -235,19 +191,14 @@ static int map_all(struct file_io *fio)
 	uint64_t at = fio->off;
 
 	while (at < fio->end) {
-		struct part *before = fio->parts;
+		struct transfer *before = fio->data.first;
 		ssize_t got = map_run(fio, at);
 
 		if (got >= 0) {
 			at += (uint64_t)got;
 			continue;
 		}
-		while (fio->parts != before) { /* of a run that is not complete */
-			struct part *p = fio->parts;
-
-			fio->parts = p->next;
-			part_free(p);
-		}
+		transfers_drop(&fio->data, before); /* of a run that is not complete */
 		if (at == fio->off)
 			return (int)got;
 		fio->end = at;
@@ -276,28 +227,21 @@ static void range_let_go(struct file_io *fio)
 
 static void fio_free(struct file_io *fio)
 {
-	while (fio->parts) {
-		struct part *p = fio->parts;
-
-		fio->parts = p->next;
-		part_free(p);
-	}
+	transfers_drop(&fio->data, NULL);
 	buf_put(fio->table);
 	rt_free(fio);
 }
 
-/* The caller may be on its way still: then it takes the answer with it. */
 static void write_over(struct endio *ei)
 {
 	struct file_io *fio = fio_of(ei);
-	uint32_t phase = FIO_STARTED;
 
-	if (ei->err && !fio->put)
-		fio->put = ei->err;
+	if (ei->err && !fio->answer.put)
+		fio->answer.put = ei->err;
 	range_let_go(fio);
-	if (rt_u32_cas(&fio->phase, &phase, FIO_OVER))
+	if (!answer_late(&fio->answer))
 		return;
-	fio->done(fio->arg, fio->put);
+	fio->answer.done(fio->answer.arg, fio->answer.put);
 	fio_free(fio);
 }
 
@@ -380,7 +324,7 @@ static void convert_failed(struct inode *in, struct endio *ei, int err)
 	uint64_t to = written_to(in, fio->off, fio->end);
 
 	ei->err = err;
-	fio->put = to > fio->off && to <= file_size(in) ? (ssize_t)(to - fio->off) : 0;
+	fio->answer.put = to > fio->off && to <= file_size(in) ? (ssize_t)(to - fio->off) : 0;
 	rt_u32_add(&in->io_errs, 1);
 	log_err("inode %u: %llu bytes at %llu were written, but cannot be made part of it: %s",
 		in->ino, (unsigned long long)(fio->end - fio->off), (unsigned long long)fio->off,
@@ -452,64 +396,18 @@ const struct endio_host_ops file_endio_ops = {
 
 /* ---- submission ---- */
 
-static void finish(struct file_io *fio, bool may_sleep)
+static void data_over(struct transfers *data, bool here)
 {
-	int error = (int)rt_u32_read(&fio->error);
+	struct file_io *fio = container_of(data, struct file_io, data);
+	int err = transfers_error(data);
 
-	if (error) {
+	if (err) {
 		rt_u32_add(&fio->in->io_errs, 1);
-		fio->put = 0;
-		endio_cancel(&fio->ei, -error);
+		endio_cancel(&fio->ei, err);
 		return;
 	}
-	fio->put = (ssize_t)(fio->end - fio->off);
-	endio_complete(&fio->ei, may_sleep);
-}
-
-static void part_ended(struct part *p, int err)
-{
-	if (err)
-		rt_u32_set(&p->fio->error, (uint32_t)-err);
-}
-
-static void part_done(struct mbfs_bdev_io *io, int err)
-{
-	struct part *p = container_of(io, struct part, io);
-	struct file_io *fio = p->fio;
-
-	part_ended(p, err);
-	if (!rt_u32_add_return(&fio->left, -1u))
-		finish(fio, false);
-}
-
-/* The data goes out, and whoever is last ends the write. */
-static ssize_t submit(struct file_io *fio)
-{
-	uint32_t phase = FIO_STARTED;
-	struct part *p, *next;
-	ssize_t put;
-
-	rt_u32_set(&fio->left, 1);
-	for (p = fio->parts; p; p = p->next)
-		rt_u32_add(&fio->left, 1);
-	for (p = fio->parts; p; p = next) {
-		int r;
-
-		next = p->next;
-		p->io.done = part_done;
-		r = mbfs_bdev_submit(fio->in->env->dev, &p->io);
-		if (r == MBFS_BDEV_QUEUED)
-			continue;
-		part_ended(p, r);
-		rt_u32_add_return(&fio->left, -1u); /* ours is left */
-	}
-	if (!rt_u32_add_return(&fio->left, -1u))
-		finish(fio, true);
-	if (rt_u32_cas(&fio->phase, &phase, FIO_LEFT))
-		return -EINPROGRESS;
-	put = fio->put;
-	fio_free(fio);
-	return put;
+	fio->answer.put = (ssize_t)(fio->end - fio->off);
+	endio_complete(&fio->ei, here);
 }
 
 /* What must be there before a write, and needs rw exclusively. */
@@ -620,6 +518,7 @@ ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const v
 			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg)
 {
 	struct file_io *fio;
+	ssize_t put;
 	int err = file_change_check(in, true);
 
 	if (err || !bytes)
@@ -632,8 +531,11 @@ ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const v
 	fio->off = off;
 	fio->flags = file_alloc_flags(in, cred);
 	fio->ei.direct = how & FILE_DIRECT;
-	fio->done = done;
-	fio->arg = arg;
+	fio->data.dev = in->env->dev;
+	fio->data.is_write = true;
+	fio->data.over = data_over;
+	fio->answer.done = done;
+	fio->answer.arg = arg;
 	err = lock_bytes(fio, bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES, how & FILE_APPEND);
 	if (err)
 		goto err_free;
@@ -642,7 +544,11 @@ ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const v
 		goto err_unlock;
 	endio_begin(&in->endio, &fio->ei);
 	rt_read_unlock(&in->rw);
-	return submit(fio);
+	transfers_submit(&fio->data);
+	put = answer_take(&fio->answer);
+	if (put != -EINPROGRESS)
+		fio_free(fio);
+	return put;
 
 err_unlock:
 	range_let_go(fio);
@@ -654,33 +560,13 @@ err_free:
 
 /* ---- a write that is waited for ---- */
 
-struct waiter {
-	struct rt_completion over;
-	ssize_t put;
-};
-
-static void wake(void *arg, ssize_t put)
-{
-	struct waiter *w = arg;
-
-	w->put = put;
-	rt_complete(&w->over);
-}
-
 static ssize_t write_piece(struct inode *in, const struct mbfs_cred *cred, const void *buf,
 			   size_t bytes, uint64_t off, unsigned how)
 {
-	struct waiter w;
-	ssize_t put;
+	struct answer_wait w;
 
-	rt_completion_init(&w.over);
-	put = file_write_start(in, cred, buf, bytes, off, how, wake, &w);
-	if (put == -EINPROGRESS) {
-		rt_completion_wait(&w.over);
-		put = w.put;
-	}
-	rt_completion_destroy(&w.over);
-	return put;
+	answer_wait_init(&w);
+	return answer_wait(&w, file_write_start(in, cred, buf, bytes, off, how, answer_wake, &w));
 }
 
 ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,

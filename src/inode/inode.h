@@ -215,6 +215,8 @@ enum { FILE_APPEND = 1, FILE_DIRECT = 2 };
 /* A write that may go on: as mbfs_file_write_start(); how: the above. */
 ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const void *buf,
 			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg);
+ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off, mbfs_io_done done,
+			void *arg);
 extern const struct endio_host_ops file_endio_ops;
 ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off);
 ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
