@@ -35,7 +35,8 @@ struct transfers {
 	rt_u32 error; /* [atomic] errno of one that failed */
 };
 
-/* One more. @bounce: NULL, or block memory that is @buf, freed with it. -ENOMEM: it is not freed. */
+/* One more. @bounce: NULL, or block memory that is @buf, freed with it. -ENOMEM: it is not freed.
+ */
 int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes, uint8_t *bounce);
 /* Drop those added after @until was the first. */
 void transfers_drop(struct transfers *all, struct transfer *until);
