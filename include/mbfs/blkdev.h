@@ -60,6 +60,7 @@ struct mbfs_bdev {
 	uint64_t size_bytes;
 	bool read_only; /* writes answer -EROFS */
 	bool async; /* submit() may return MBFS_BDEV_QUEUED */
+	const char *engine; /* what carries out submitted transfers; NULL: the caller's thread */
 };
 
 enum mbfs_bdev_flags {
@@ -94,6 +95,18 @@ MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_mem(uint64_t size_bytes, struct mbfs
 
 /* The bytes of a device made by mbfs_bdev_open_mem(), size_bytes of them; the device keeps them. */
 MBFS_API uint8_t *mbfs_bdev_mem_bytes(struct mbfs_bdev *dev);
+
+enum { MBFS_BDEV_POOL_MAX = 64 };
+
+/*
+ * mbfs_bdev_open_pool - a device in front of another whose transfers are carried out by threads
+ * @inner:   [in] stays the caller's and is not closed with this one
+ * @threads: [in] 1..MBFS_BDEV_POOL_MAX: so many transfers at once, the others wait their turn
+ * Every submit() is queued; read, write, flush and trim stay with the caller's thread. Closing it
+ * waits for what is queued. Errors: -EINVAL, -ENOMEM, -EAGAIN (no thread).
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_pool(struct mbfs_bdev *inner, unsigned threads,
+						 struct mbfs_bdev **out);
 
 /* What a fault-injecting device does to the calls that reach it; counts start at 1. */
 struct mbfs_fault_plan {
@@ -131,6 +144,8 @@ MBFS_API MBFS_MUST_CHECK int mbfs_bdev_write(struct mbfs_bdev *dev, uint64_t off
  * as its error; else the transfer is over: 0, or a negative errno, and done is not called.
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io);
+/* What carries out submitted transfers, for people: "sync", "threads", "io_uring" ... */
+MBFS_API const char *mbfs_bdev_engine(const struct mbfs_bdev *dev);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_flush(struct mbfs_bdev *dev);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes,
 					    uint64_t len_bytes);

@@ -37,6 +37,11 @@ int mbfs_bdev_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io)
 			    : dev->ops->read(dev, io->off_bytes, io->buf, io->len_bytes);
 }
 
+const char *mbfs_bdev_engine(const struct mbfs_bdev *dev)
+{
+	return dev->engine ? dev->engine : "sync";
+}
+
 int mbfs_bdev_flush(struct mbfs_bdev *dev)
 {
 	return dev->read_only ? 0 : dev->ops->flush(dev);

@@ -35,7 +35,7 @@ enum lock_rank {
 	RANK_BUF_LOAD = 64,     /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
-	RANK_DEV = 72,          /* disk: state of a test device */
+	RANK_DEV = 72,          /* disk: state of one device, never across I/O */
 	RANK_ENDIO = 80,        /* extent: writes under way of one file; a leaf */
 	RANK_RANGE = 84,        /* rt: the ranges of one space; a leaf */
 	RANK_WQ = 86,           /* rt: one workqueue, or one completion; a leaf */

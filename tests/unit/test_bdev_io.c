@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Submitted transfers: every engine that carries them out, one table of them. */
+#include "support/t_image.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "rt/mem.h"
+#include "rt/sync.h"
+
+enum { MIB = 1 << 20, FLIGHT = 64, ROUNDS = 40 };
+
+/* ---- engines ---- */
+
+struct bed {
+	struct mbfs_bdev *base; /* what it is stored on; NULL: @dev has it */
+	struct mbfs_bdev *dev;
+};
+
+static void pool_open(struct bed *b, unsigned threads)
+{
+	ck_assert_int_eq(mbfs_bdev_open_mem(MIB, &b->base), 0);
+	ck_assert_int_eq(mbfs_bdev_open_pool(b->base, threads, &b->dev), 0);
+}
+
+static void open_mem(struct bed *b)
+{
+	ck_assert_int_eq(mbfs_bdev_open_mem(MIB, &b->dev), 0);
+}
+
+static void open_pool_1(struct bed *b)
+{
+	pool_open(b, 1);
+}
+
+static void open_pool_8(struct bed *b)
+{
+	pool_open(b, 8);
+}
+
+static const struct {
+	void (*open)(struct bed *b);
+	const char *engine;
+	bool async;
+} engines[] = {
+	{ open_mem, "sync", false },
+	{ open_pool_1, "threads", true },
+	{ open_pool_8, "threads", true },
+};
+
+static void bed_close(struct bed *b)
+{
+	mbfs_bdev_close(b->dev);
+	mbfs_bdev_close(b->base);
+}
+
+/* ---- transfers ---- */
+
+struct flight {
+	struct rt_event over;
+	rt_u32 under_way;
+};
+
+struct one {
+	struct mbfs_bdev_io io;
+	struct flight *flight;
+	uint8_t *buf;
+	int err;
+	unsigned done_nr;
+};
+
+static void one_done(struct mbfs_bdev_io *io, int err)
+{
+	struct one *o = container_of(io, struct one, io);
+	struct flight *f = o->flight;
+
+	o->err = err;
+	o->done_nr++;
+	rt_u32_add_return(&f->under_way, -1u);
+	rt_event_signal(&f->over);
+}
+
+static int one_start(struct mbfs_bdev *dev, struct one *o)
+{
+	int r;
+
+	o->io.done = one_done;
+	o->done_nr = 0;
+	rt_u32_add_return(&o->flight->under_way, 1);
+	r = mbfs_bdev_submit(dev, &o->io);
+	if (r != MBFS_BDEV_QUEUED)
+		one_done(&o->io, r);
+	return r;
+}
+
+static void land(struct flight *f)
+{
+	for (;;) {
+		uint32_t key = rt_event_key(&f->over);
+
+		if (!rt_u32_add_return(&f->under_way, 0))
+			return;
+		rt_event_wait(&f->over, key);
+	}
+}
+
+/*
+ * Goal: each engine moves the bytes it is told to. Method: rounds of 64 transfers of disjoint
+ * slots at once, reads and writes of random ends, against a twin in memory.
+ */
+START_TEST(bytes_agree_with_twin)
+{
+	static uint8_t twin[MIB], back[FLIGHT][MIB / FLIGHT];
+	static struct one ones[FLIGHT];
+	const uint32_t slot = MIB / FLIGHT;
+	struct flight f = { 0 };
+	struct rt_rand rand;
+	struct bed b = { 0 };
+
+	engines[_i].open(&b);
+	ck_assert_str_eq(mbfs_bdev_engine(b.dev), engines[_i].engine);
+	ck_assert_int_eq(b.dev->async, engines[_i].async);
+	rt_event_init(&f.over);
+	rand.state = 1;
+	memset(twin, 0, sizeof(twin));
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (uint32_t i = 0; i < FLIGHT; i++) {
+			struct one *o = &ones[i];
+			uint32_t from = (uint32_t)rt_rand_below(&rand, slot);
+			uint32_t len = (uint32_t)rt_rand_below(&rand, slot - from + 1);
+
+			if (rt_rand_below(&rand, 2)) { /* also whole blocks */
+				from &= ~4095u;
+				len = (len + 4095u) & ~4095u;
+			}
+			*o = (struct one){ .flight = &f, .buf = back[i] };
+			o->io.is_write = rt_rand_below(&rand, 2);
+			o->io.off_bytes = (uint64_t)i * slot + from;
+			o->io.len_bytes = len;
+			o->io.buf = back[i];
+			for (uint32_t k = 0; k < len; k++)
+				back[i][k] = (uint8_t)(round * 31 + i * 7 + k);
+			if (o->io.is_write)
+				memcpy(twin + o->io.off_bytes, back[i], len);
+			one_start(b.dev, o);
+		}
+		land(&f);
+		for (uint32_t i = 0; i < FLIGHT; i++) {
+			ck_assert_int_eq(ones[i].err, 0);
+			ck_assert_uint_eq(ones[i].done_nr, 1);
+			ck_assert_msg(!memcmp(back[i], twin + ones[i].io.off_bytes,
+					      ones[i].io.len_bytes),
+				      "engine %d, round %u, transfer %u", _i, round, i);
+		}
+	}
+	for (uint32_t i = 0; i < FLIGHT; i++) { /* and what read() sees is the same */
+		ck_assert_int_eq(mbfs_bdev_read(b.dev, (uint64_t)i * slot, back[i], slot), 0);
+		ck_assert_int_eq(memcmp(back[i], twin + (uint64_t)i * slot, slot), 0);
+	}
+	bed_close(&b);
+}
+END_TEST
+
+/* Goal: close loses nothing. Method: 64 writes, close without waiting, look at the bytes. */
+START_TEST(close_waits_for_what_is_queued)
+{
+	static uint8_t data[4096];
+	static struct one ones[FLIGHT];
+	struct flight f = { 0 };
+	struct mbfs_bdev *mem, *dev;
+
+	ck_assert_int_eq(mbfs_bdev_open_mem(MIB, &mem), 0);
+	ck_assert_int_eq(mbfs_bdev_open_pool(mem, 3, &dev), 0);
+	rt_event_init(&f.over);
+	memset(data, 0x77, sizeof(data));
+	for (uint32_t i = 0; i < FLIGHT; i++) {
+		ones[i] = (struct one){ .flight = &f, .io.is_write = true };
+		ones[i].io.off_bytes = i * sizeof(data);
+		ones[i].io.buf = data;
+		ones[i].io.len_bytes = sizeof(data);
+		ck_assert_int_eq(one_start(dev, &ones[i]), MBFS_BDEV_QUEUED);
+	}
+	mbfs_bdev_close(dev);
+	ck_assert_uint_eq(rt_u32_read(&f.under_way), 0);
+	for (uint32_t i = 0; i < FLIGHT; i++)
+		ck_assert_int_eq(
+			memcmp(mbfs_bdev_mem_bytes(mem) + i * sizeof(data), data, sizeof(data)), 0);
+	mbfs_bdev_close(mem);
+}
+END_TEST
+
+/* Goal: what cannot be is refused at once. Method: outside the device, read-only, no threads, too
+ * many, no memory. */
+START_TEST(submit_refuses)
+{
+	struct flight f = { 0 };
+	struct one o = { .flight = &f, .io.off_bytes = MIB, .io.len_bytes = 1 };
+	struct bed b = { 0 };
+	struct mbfs_bdev *dev = NULL;
+
+	engines[_i].open(&b);
+	ck_assert_int_eq(one_start(b.dev, &o), -EINVAL);
+	o.io.is_write = true;
+	b.dev->read_only = true;
+	ck_assert_int_eq(one_start(b.dev, &o), -EROFS);
+	b.dev->read_only = false;
+	ck_assert_int_eq(mbfs_bdev_open_pool(b.dev, 0, &dev), -EINVAL);
+	ck_assert_int_eq(mbfs_bdev_open_pool(b.dev, MBFS_BDEV_POOL_MAX + 1, &dev), -EINVAL);
+	for (uint64_t nth = 1; nth <= 3; nth++) { /* the pool, its queue, a thread */
+		rt_mem_fail_at(nth);
+		ck_assert_int_eq(mbfs_bdev_open_pool(b.dev, 2, &dev), -ENOMEM);
+		ck_assert(rt_mem_fail_struck());
+	}
+	ck_assert_ptr_null(dev);
+	bed_close(&b);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("bdev_io");
+	TCase *tc = tcase_create("engines");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_loop_test(tc, bytes_agree_with_twin, 0, (int)MBFS_ARRAY_SIZE(engines));
+	tcase_add_loop_test(tc, submit_refuses, 0, (int)MBFS_ARRAY_SIZE(engines));
+	tcase_add_test(tc, close_waits_for_what_is_queued);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+T_MAIN(suite)
