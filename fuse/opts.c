@@ -160,6 +160,22 @@ static int take_enospc(struct options *o, const struct option_row *row, const ch
 	return refuse("option %s=%s: the variants are %s", row->name, value, names);
 }
 
+static int take_endio(struct options *o, const struct option_row *row, const char *value)
+{
+	const struct mbfs_endio_variant *v = mbfs_endio_variant_find(value);
+	char names[256] = "";
+
+	if (v) {
+		o->fs.endio = v->name;
+		return 0;
+	}
+	for (unsigned i = 0; (v = mbfs_endio_variant_at(i)); i++) {
+		strncat(names, i ? " " : "", sizeof(names) - strlen(names) - 1);
+		strncat(names, v->name, sizeof(names) - strlen(names) - 1);
+	}
+	return refuse("option %s=%s: the variants are %s", row->name, value, names);
+}
+
 /* POINT:USEC */
 static int take_widen(struct options *o, const struct option_row *row, const char *value)
 {
@@ -205,6 +221,7 @@ static const struct option_row rows[] = {
 	{ "allow_other", 0, take_true, FIELD(allow_other), 0, 0 },
 	{ "default_permissions", 0, take_ignored, 0, 0, 0 }, /* always, but with fakeroot */
 	{ "enospc", '=', take_enospc, 0, 0, 0 },
+	{ "endio", '=', take_endio, 0, 0, 0 },
 	{ "widen", '=', take_widen, 0, 0, 0 },
 	{ "cpus", '=', take_u32, FIELD(fs.tune.cpus), 0, CPUS_MAX },
 	{ "mb_group_prealloc", '=', take_u32, FIELD(fs.tune.group_prealloc), 1, 1u << 20 },

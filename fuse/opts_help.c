@@ -48,6 +48,12 @@ static const char help_alloc[] =
 	"  -o widen=POINT:USEC    hold threads up there, to stretch a race (may be\n"
 	"                         given again). Points:\n";
 
+static const char help_endio[] =
+	"\n"
+	"Writes under way:\n"
+	"  -o endio=VARIANT       what happens between a write's data and the conversion\n"
+	"                         of its blocks (mbfs):\n";
+
 static const char help_rest[] =
 	"\n"
 	"Caches and threads:\n"
@@ -71,6 +77,7 @@ static const char help_rest[] =
 void options_help(void)
 {
 	const struct mbfs_alloc_variant *v;
+	const struct mbfs_endio_variant *e;
 	const char *name;
 
 	fputs(help, stdout);
@@ -79,6 +86,9 @@ void options_help(void)
 	fputs(help_alloc, stdout);
 	for (unsigned i = 0; (name = mbfs_alloc_point_name(i)); i++)
 		printf("      %s\n", name);
+	fputs(help_endio, stdout);
+	for (unsigned i = 0; (e = mbfs_endio_variant_at(i)); i++)
+		printf("      %-19s%s%s\n", e->name, e->summary, e->holds ? "" : " (can lose)");
 	fputs(help_rest, stdout);
 }
 

@@ -19,8 +19,9 @@ enum { ATTR_BYTES = 65536, PATH_BYTES = 128, EXIT_USAGE = 1, EXIT_NO_MOUNT = 2 }
 static const char help[] =
 	"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
 	"\n"
-	"Prints what the daemon of a live mbfs mount has counted: mount, allocator, metadata "
-	"cache.\n"
+	"Prints what the daemon of a live mbfs mount has counted: mount, allocator, writes "
+	"under\n"
+	"way, metadata cache.\n"
 	"\n"
 	"  --json    one JSON object, as the daemon gives it\n"
 	"  --groups  the block groups instead: free blocks, fragments, first free block, and how "

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"buffers":{...}}.
- * Counters are read one by one, not as a snapshot. The allocator's names are those of struct
- * mbfs_alloc_stats.
+ * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"endio":{...},
+ * "buffers":{...}}. Counters are read one by one, not as a snapshot. The allocator's names are those
+ * of struct mbfs_alloc_stats, endio's those of struct endio_stats.
  */
 #include "fs/fs_priv.h"
 
@@ -84,6 +84,7 @@ static void put_mount(struct json *j, struct mbfs_fs *fs)
 	json_str(j, "version", MBFS_VERSION);
 	json_str(j, "commit", MBFS_COMMIT);
 	json_str(j, "enospc", fs->opts.tune.enospc);
+	json_str(j, "endio", endio_env_variant(fs->env.endio)->pub.name);
 	json_u64(j, "cpus", fs->opts.tune.cpus);
 	json_u64(j, "read_only", fs->read_only);
 	json_u64(j, "damaged", rt_u32_read(&fs->damaged));
@@ -172,6 +173,27 @@ static void put_alloc(struct json *j, struct mbfs_fs *fs)
 	json_close(j);
 }
 
+static void put_endio(struct json *j, struct mbfs_fs *fs)
+{
+	struct endio_stats stats;
+
+	endio_env_stats(fs->env.endio, &stats);
+	json_open(j, "endio");
+	json_u64(j, "in_flight", stats.in_flight);
+	json_u64(j, "in_flight_max", stats.in_flight_max);
+	json_u64(j, "begun", stats.begun);
+	json_u64(j, "queued", stats.queued);
+	json_u64(j, "requeued", stats.requeued);
+	json_u64(j, "converted", stats.converted);
+	json_u64(j, "merged", stats.merged);
+	json_u64(j, "failed", stats.failed);
+	json_u64(j, "flushes", stats.flushes);
+	json_u64(j, "flush_waits", stats.flush_waits);
+	json_u64(j, "flush_ns", stats.flush_ns);
+	json_u64(j, "after_free", stats.after_free);
+	json_close(j);
+}
+
 static void put_buffers(struct json *j, struct mbfs_fs *fs)
 {
 	struct buf_stats stats;
@@ -197,6 +219,7 @@ char *mbfs_fs_stats_json(struct mbfs_fs *fs)
 	json_put(&j, "{");
 	put_mount(&j, fs);
 	put_alloc(&j, fs);
+	put_endio(&j, fs);
 	put_buffers(&j, fs);
 	json_put(&j, "}");
 	return j.text;

@@ -59,6 +59,7 @@ setfattr -x user.a renamed && ! getfattr -n user.a renamed 2>/dev/null || fail "
 same "$(getfattr -d -m - . | grep -c mbfs || true)" 0
 mbfs-stat --json "$MNT" | grep -q '"alloc":{' || fail "mbfs-stat"
 mbfs-stat "$MNT" | grep -q 'alloc.free_nr' || fail "mbfs-stat table"
+mbfs-stat "$MNT" | grep -q '^endio.converted *[1-9]' || fail "mbfs-stat: endio"
 mbfs-stat --groups "$MNT" | grep -q '^ *0 ' || fail "mbfs-stat groups"
 refused "not the root" mbfs-stat "$T"
 
