@@ -117,6 +117,9 @@ struct mbfs_fault_plan {
 	uint64_t fail_flush_at; /* the n-th flush answers -EIO; 0 never */
 	uint64_t cut_at;	/* from the n-th write on nothing reaches the device: power cut */
 	bool sticky;		/* once a fault has struck, all later calls of its kind fail too */
+	uint64_t delay_write_at; /* the n-th write takes delay_write_us; 0: every write */
+	uint32_t delay_write_us; /* longer than without */
+	uint32_t delay_read_us;	 /* every read */
 };
 
 /* What reached a fault-injecting device so far. */
@@ -125,8 +128,13 @@ struct mbfs_fault_counts {
 };
 
 /*
- * mbfs_bdev_open_fault - a device in front of another that fails as planned
+ * mbfs_bdev_open_fault - a device in front of another that fails and delays as planned
  * @inner: [in] stays the caller's and is not closed with this one
+ * Submitted transfers count as reads and writes. A delay is slept on the caller's thread, except
+ * that of a submitted transfer in front of an @inner that is async: then it is QUEUED and reaches
+ * @inner later. So both a pool in front of a fault device and a fault device in front of a pool can
+ * have many delayed writes under way; the first also reports its faults through done().
+ * Errors: -ENOMEM; -EAGAIN (no thread).
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_fault(struct mbfs_bdev *inner,
 						  const struct mbfs_fault_plan *plan,
