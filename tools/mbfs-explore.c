@@ -39,7 +39,7 @@ static const char usage_text[] =
 	"  --explore STRATEGY     portfolio (dfs 0, 1, 2, then pct, pos, random), random, pct, "
 	"pos,\n"
 	"                         dfs, sleep, dpor\n"
-	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait)\n"
+	"  --variant NAME|all     variant, or several: a,b (default ours: claim-wait, mbfs)\n"
 	"  --bound N              dfs: preemptions, or all: every schedule (default 2)\n"
 	"  --depth D              pct: depth of the bug (default 2, 3, 4 in turns)\n"
 	"  --schedules N          at most so many (default: no limit for dfs, sleep and dpor, "
@@ -450,9 +450,8 @@ static bool fsck_sample(const void *bytes, size_t nr, char *wrong, size_t wrong_
 }
 
 /* One scenario and variant. 0 or an exit status of bad use; *found and *budget are set. */
-static int run_one(const struct args *a, const struct small_scenario *small,
-		   const struct mbfs_alloc_variant *variant, const void *image, bool *found,
-		   bool *budget)
+static int run_one(const struct args *a, const struct small_scenario *small, const char *variant,
+		   const void *image, bool *found, bool *budget)
 {
 	static struct explore_result res; /* large; one run at a time */
 	struct small_explore race;
@@ -492,25 +491,24 @@ static int run_variants(const struct args *a, const struct small_scenario *small
 			bool *budget)
 {
 	char copy[256], *at = copy, *word;
-	const struct mbfs_alloc_variant *v;
+	struct race_variant v;
 	struct mbfs_diag diag = { "" };
 	void *image;
 	int err = 0;
 
 	if (small_image_make(small, &image, &diag))
 		return bad_use("%s", diag.text);
-	snprintf(copy, sizeof(copy), "%s", a->variants);
-	if (strcmp(a->variants, "all") == 0)
-		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !err; i++)
-			err = run_one(a, small, v, image, found, budget);
+	snprintf(copy, sizeof(copy), "%s", a->variants ? a->variants : small->family->ours);
+	if (strcmp(copy, "all") == 0)
+		for (unsigned i = 0; small->family->at(i, &v) && !err; i++)
+			err = run_one(a, small, v.name, image, found, budget);
 	else
-		while (!err && (word = strsep(&at, ","))) {
-			v = mbfs_alloc_variant_find(word);
-			err = v ? run_one(a, small, v, image, found, budget)
-				: bad_use("--variant %s: no such variant; mbfs-race list shows "
-					  "them",
-					  word);
-		}
+		while (!err && (word = strsep(&at, ",")))
+			err = race_variant_find(small->family, word, &v) ?
+				      run_one(a, small, v.name, image, found, budget) :
+				      bad_use("--variant %s: %s has no such variant; mbfs-race "
+					      "list shows them",
+					      word, small->name);
 	small_image_free(small, image);
 	return err;
 }
@@ -565,8 +563,7 @@ static int cmd_list(void)
 
 int main(int argc, char **argv)
 {
-	struct args a = { .variants = "claim-wait",
-			  .opt = { .bound = 2, .seed = 1, .budget_ns = 10000000000ull,
+	struct args a = { .opt = { .bound = 2, .seed = 1, .budget_ns = 10000000000ull,
 				   .now_ns = now_ns } };
 	int err;
 

@@ -11,6 +11,8 @@
 #include "race/race.h"
 #include "race/small.h"
 
+#include <mbfs/fs.h>
+
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -545,6 +547,7 @@ static int cmd_list(char **argv)
 	const struct race_scenario *sc;
 	const struct race_workload *w;
 	const struct mbfs_alloc_variant *v;
+	const struct mbfs_endio_variant *e;
 	const char *point;
 
 	for (unsigned i = 0; (sc = race_scenario_at(i)); i++) {
@@ -552,7 +555,7 @@ static int cmd_list(char **argv)
 		for (w = sc->workloads; w->name; w++)
 			printf("  workload %-12s %s\n", w->name, w->summary);
 	}
-	printf("\nvariants (--variant; mbfs -o enospc=NAME), and the delay point where they "
+	printf("\nENOSPC variants (--variant; mbfs -o enospc=NAME), and the delay point where they "
 	       "lose\n");
 	for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)); i++)
 		printf("  %-11s %-6s %-13s %-8s %-13s %s\n", v->name,
@@ -561,6 +564,10 @@ static int cmd_list(char **argv)
 						    "loses",
 		       v->window == MBFS_POINT_NR ? "" : mbfs_alloc_point_name(v->window),
 		       v->kernel ? v->kernel : "-", v->commit ? v->commit : "-", v->summary);
+	printf("\nend-io variants, of the endio scenarios (--variant; mbfs -o endio=NAME)\n");
+	for (unsigned i = 0; (e = mbfs_endio_variant_at(i)); i++)
+		printf("  %-18s %-6s %-13s %-13s %s\n", e->name, e->holds ? "holds" : "loses",
+		       e->kernel, e->commit, e->summary);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);

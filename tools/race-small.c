@@ -31,7 +31,7 @@ static const char usage_text[] =
 	"Run it with real threads, round after round. SCENARIO: a name, a pattern ('fs-*'), or\n"
 	"enospc-windows.\n"
 	"\n"
-	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait)\n"
+	"  --variant NAME|all     variant, or several: a,b (default ours: claim-wait, mbfs)\n"
 	"  --rounds R             so many rounds\n"
 	"  --seconds S            or so long (default 5)\n"
 	"  --grace SECONDS        a round that takes longer is stuck, and killed (default 5)\n"
@@ -39,7 +39,7 @@ static const char usage_text[] =
 	"table)\n"
 	"  --explore STRATEGY     under the schedule explorer: see mbfs-race run --explore --help\n"
 	"\n"
-	"Exit status: 0 nothing broke under claim-wait, 1 something did, 2 bad use.\n";
+	"Exit status: 0 nothing broke under ours, 1 something did, 2 bad use.\n";
 
 static int bad_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -124,61 +124,61 @@ static const char *outcome(const struct small_tally *t)
 	return t->stuck ? "stuck" : t->died ? "died" : t->lost ? "loses" : "holds";
 }
 
-static void tell(struct args *a, const struct small_scenario *s,
-		 const struct mbfs_alloc_variant *v, const struct small_tally *t)
+static void tell(struct args *a, const struct small_scenario *s, const char *variant,
+		 const struct small_tally *t)
 {
 	double seconds = (double)t->ns / 1e9;
 
 	if (a->json != stdout)
 		printf("%-19s %-11s %-6s %10llu rounds %8llu lost  %8.0f rounds/s  %s\n", s->name,
-		       v->name, outcome(t), (unsigned long long)t->rounds,
+		       variant, outcome(t), (unsigned long long)t->rounds,
 		       (unsigned long long)t->lost,
 		       seconds > 0 ? (double)t->rounds / seconds : 0, t->text);
 	if (a->json)
 		fprintf(a->json,
 			"{\"scenario\":\"%s\",\"variant\":\"%s\",\"threads\":%u,\"result\":\"%s\","
 			"\"rounds\":%llu,\"lost\":%llu,\"seconds\":%.3f,\"text\":\"%s\"}\n",
-			s->name, v->name, s->threads, outcome(t), (unsigned long long)t->rounds,
+			s->name, variant, s->threads, outcome(t), (unsigned long long)t->rounds,
 			(unsigned long long)t->lost, seconds, t->text);
 }
 
-static int run_one(struct args *a, const struct small_scenario *s,
-		   const struct mbfs_alloc_variant *v)
+static int run_one(struct args *a, const struct small_scenario *s, const char *variant)
 {
 	struct small_tally tally;
 	struct mbfs_diag diag = { "" };
 
-	if (small_threads_run(s, v, a->rounds, a->run_ms, a->grace_ms, &tally, &diag))
+	if (small_threads_run(s, variant, a->rounds, a->run_ms, a->grace_ms, &tally, &diag))
 		return bad_use("%s: %s", s->name, diag.text);
-	tell(a, s, v, &tally);
+	tell(a, s, variant, &tally);
 	fflush(stdout);
-	a->lost = a->lost || (tally.lost && strcmp(v->name, "claim-wait") == 0);
+	a->lost = a->lost || (tally.lost && strcmp(variant, s->family->ours) == 0);
 	return 0;
 }
 
 static int run_variants(struct args *a, const struct small_scenario *s)
 {
 	char copy[256], *at = copy, *word;
-	const struct mbfs_alloc_variant *v;
+	struct race_variant v;
 	int err = 0;
 
-	snprintf(copy, sizeof(copy), "%s", a->variants);
+	snprintf(copy, sizeof(copy), "%s", a->variants ? a->variants : s->family->ours);
 	if (strcmp(copy, "all") == 0) {
-		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !err; i++)
-			err = run_one(a, s, v);
+		for (unsigned i = 0; s->family->at(i, &v) && !err; i++)
+			err = run_one(a, s, v.name);
 		return err;
 	}
-	while (!err && (word = strsep(&at, ","))) {
-		v = mbfs_alloc_variant_find(word);
-		err = v ? run_one(a, s, v) :
-			  bad_use("--variant %s: no such variant; mbfs-race list shows them", word);
-	}
+	while (!err && (word = strsep(&at, ",")))
+		err = race_variant_find(s->family, word, &v) ?
+			      run_one(a, s, v.name) :
+			      bad_use("--variant %s: %s has no such variant; mbfs-race list shows "
+				      "them",
+				      word, s->name);
 	return err;
 }
 
 int small_main(int argc, char **argv)
 {
-	struct args a = { .scenario = argv[0], .variants = "claim-wait", .run_ms = 5000,
+	struct args a = { .scenario = argv[0], .run_ms = 5000,
 			  .grace_ms = 5000 };
 	const struct small_scenario *s;
 	int err;

@@ -13,6 +13,8 @@
 #include <mbfs/alloc.h>
 #include <mbfs/blkdev.h>
 
+#include "race/variant.h"
+
 enum { SMALL_THREADS_MAX = 3, SMALL_TEXT_BYTES = 512 };
 
 struct small_scenario;
@@ -20,7 +22,7 @@ struct small_scenario;
 /* One execution. Constant while threads run, but for what the runner keeps. */
 struct small_run {
 	const struct small_scenario *s;
-	const struct mbfs_alloc_variant *variant;
+	const char *variant; /* of s->family */
 	const void *image; /* what @mkfs made; NULL: the scenario needs none */
 	size_t image_bytes;
 	bool faults; /* allocations may fail: a call may answer -ENOMEM, or do less */
@@ -30,6 +32,7 @@ struct small_run {
 
 struct small_scenario {
 	const char *name, *summary;
+	const struct race_family *family;
 	unsigned threads;
 	int shape; /* the scenario's own: what its rows differ in */
 	size_t state_bytes;

@@ -177,7 +177,7 @@ static int open_alloc(struct small_run *r, struct state *s)
 	struct mbfs_alloc_tune tune;
 
 	mbfs_alloc_tune_default(&tune);
-	tune.enospc = r->variant->name;
+	tune.enospc = r->variant;
 	tune.cpus = 8; /* each thread has one of its own */
 	tune.group_prealloc = 8;
 	tune.locked_checks = r->s->shape & LOCKED;
@@ -369,9 +369,9 @@ static void check(struct small_run *r)
 /* ---- the table ---- */
 
 #define ROW(name_, threads_, shape_, summary_)                                           \
-	{ .name = name_, .summary = summary_, .threads = threads_, .shape = shape_,      \
-	  .state_bytes = sizeof(struct state), .setup = setup, .thread = thread,         \
-	  .alloc = alloc, .check = check }
+	{ .name = name_, .summary = summary_, .family = &race_enospc,                    \
+	  .threads = threads_, .shape = shape_, .state_bytes = sizeof(struct state),     \
+	  .setup = setup, .thread = thread, .alloc = alloc, .check = check }
 
 const struct small_scenario small_enospc[] = {
 	ROW("enospc", 2, SWEEPS, "2 writers, the blocks in another file's PA: the seed"),

@@ -59,14 +59,14 @@ static void observe(void *state, struct explore_obs *obs)
 	small_observe(r->s->alloc(r), &room_of(r)->emptied, obs);
 }
 
-void small_explore_make(const struct small_scenario *small,
-			const struct mbfs_alloc_variant *variant, struct small_explore *out)
+void small_explore_make(const struct small_scenario *small, const char *variant,
+			struct small_explore *out)
 {
 	*out = (struct small_explore){
 		.small = small,
 		.variant = variant,
 		.s = { .name = small->name,
-		       .variant = variant->name,
+		       .variant = variant,
 		       .state_bytes = sizeof(struct room) + small->state_bytes,
 		       .arg = out,
 		       .setup = setup,

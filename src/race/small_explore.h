@@ -9,7 +9,7 @@
 struct small_explore {
 	struct explore_scenario s;
 	const struct small_scenario *small;
-	const struct mbfs_alloc_variant *variant;
+	const char *variant; /* of small->family */
 	const void *image;
 	bool faults; /* explore_options.alloc_fails */
 	/* NULL, or shown the image after each unmount: true if it is damaged, and how. */
@@ -20,7 +20,7 @@ struct small_explore {
  * Fills @out->s, which must stay where it is while the scenario runs; image and fsck are the
  * caller's. @image: small->image_bytes, if small->mkfs.
  */
-void small_explore_make(const struct small_scenario *small,
-			const struct mbfs_alloc_variant *variant, struct small_explore *out);
+void small_explore_make(const struct small_scenario *small, const char *variant,
+			struct small_explore *out);
 
 #endif

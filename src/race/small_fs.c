@@ -68,7 +68,7 @@ static void setup(struct small_run *r)
 
 	mbfs_mount_opts_default(&opts);
 	opts.tune.cpus = 2;
-	opts.tune.enospc = r->variant->name;
+	opts.tune.enospc = r->variant;
 	opts.cache_bytes = 1 << 20;
 	if (small_device(r, &s->dev) || mbfs_fs_mount(s->dev, &opts, &diag, &notes, &s->fs)) {
 		small_fail(r, "cannot mount: %s", diag.text);
@@ -237,9 +237,9 @@ static void check(struct small_run *r)
 }
 
 #define ROW(name_, threads_, shape_, summary_)                                              \
-	{ .name = name_, .summary = summary_, .threads = threads_, .shape = shape_,         \
-	  .state_bytes = sizeof(struct state), .mkfs = MKFS, .image_bytes = IMAGE_BYTES,    \
-	  .setup = setup, .thread = thread, .check = check }
+	{ .name = name_, .summary = summary_, .family = &race_enospc, .threads = threads_,  \
+	  .shape = shape_, .state_bytes = sizeof(struct state), .mkfs = MKFS,               \
+	  .image_bytes = IMAGE_BYTES, .setup = setup, .thread = thread, .check = check }
 
 const struct small_scenario small_fs[] = {
 	ROW("fs-files", 2, FILES, "2 users of one directory, each with a file of its own"),

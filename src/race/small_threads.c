@@ -210,8 +210,8 @@ static int fork_and_watch(struct small_run *r, uint64_t rounds, uint64_t run_ms,
 	return 0;
 }
 
-int small_threads_run(const struct small_scenario *s, const struct mbfs_alloc_variant *variant,
-		      uint64_t rounds, uint64_t run_ms, uint64_t grace_ms, struct small_tally *out,
+int small_threads_run(const struct small_scenario *s, const char *variant, uint64_t rounds,
+		      uint64_t run_ms, uint64_t grace_ms, struct small_tally *out,
 		      struct mbfs_diag *diag)
 {
 	struct small_run r = { .s = s, .variant = variant, .image_bytes = s->image_bytes };

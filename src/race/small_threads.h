@@ -19,8 +19,8 @@ struct small_tally {
  * @grace_ms: a round that takes longer is stuck
  * Errors: -errno the run could not be set up (@diag says why); what broke is in @out.
  */
-int small_threads_run(const struct small_scenario *s, const struct mbfs_alloc_variant *variant,
-		      uint64_t rounds, uint64_t run_ms, uint64_t grace_ms, struct small_tally *out,
+int small_threads_run(const struct small_scenario *s, const char *variant, uint64_t rounds,
+		      uint64_t run_ms, uint64_t grace_ms, struct small_tally *out,
 		      struct mbfs_diag *diag);
 
 #endif
