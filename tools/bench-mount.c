@@ -5,23 +5,17 @@
  * every peer gets a fresh image of the same size and does all the work; turns are repeated (A B C A
  * B C), and medians and ratios are reported, so that a machine that slows down hurts all alike.
  */
-#include "bench.h"
-#include "race/fixture.h"
-#include "race/proc.h"
+#include "bench-peer.h"
 #include "race/team.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PEER_NR = 4, TIMES_MAX = 100, THREADS_MAX = 8, PIECE = 65536, FILE_MAX = 8 << 20,
-       MOUNT_MS = 20000, END_MS = 120000, SMALL_MAX = 12000 };
-
-static const char *const peer_names[PEER_NR] = { "mbfs", "fuse2fs", "ext4", "null" };
+enum { THREADS_MAX = 8, PIECE = 65536, FILE_MAX = 8 << 20, SMALL_MAX = 12000 };
 
 enum kind { FALLOC_TRUNC, FALLOC_EXTEND, CREATE, UNLINK };
 
@@ -48,13 +42,6 @@ struct job {
 	uint64_t ops[THREADS_MAX];
 	unsigned made[THREADS_MAX]; /* small files there for unlink */
 	int err[THREADS_MAX];
-};
-
-struct turn {
-	const struct bench_args *args;
-	char dir[RACE_PATH_BYTES / 2];
-	char image[RACE_PATH_BYTES], mnt[RACE_PATH_BYTES], log[RACE_PATH_BYTES];
-	pid_t daemon;
 };
 
 /* Own file: fallocate pieces; truncate after each, or at 8 MiB when extending. */
@@ -138,14 +125,14 @@ static void job_member(void *arg, unsigned idx)
 }
 
 /* Operations per second; negative errno when it failed. */
-static double job_run(struct turn *t, struct job *j, const struct work *work)
+static double job_run(const struct bench_peer *p, struct job *j, const struct work *work)
 {
 	uint64_t ns = 0, ops = 0;
 	int err;
 
-	j->mnt = t->mnt;
+	j->mnt = p->mnt;
 	j->work = work;
-	j->until_ns = race_now_ns() + t->args->seconds * 1000000000ull;
+	j->until_ns = race_now_ns() + p->args->seconds * 1000000000ull;
 	memset(j->ops, 0, sizeof(j->ops));
 	memset(j->err, 0, sizeof(j->err));
 	err = race_team_run(work->threads, job_member, j, &ns);
@@ -156,148 +143,33 @@ static double job_run(struct turn *t, struct job *j, const struct work *work)
 	return err ? err : (double)ops * 1e9 / (double)(ns ? ns : 1);
 }
 
-/* ---- peers ---- */
-
-static int wait_mounted(struct turn *t, const char *name, struct mbfs_diag *diag)
-{
-	char last[200];
-	int status;
-
-	for (unsigned ms = 0; ms < MOUNT_MS; ms += 5) {
-		if (race_is_mounted(t->mnt))
-			return 0;
-		if (proc_ended(t->daemon, &status)) {
-			t->daemon = 0;
-			proc_last_line(t->log, last, sizeof(last));
-			snprintf(diag->text, sizeof(diag->text), "%s ended with %d: %s", name,
-				 status, last);
-			return -EIO;
-		}
-		race_sleep_ms(5);
-	}
-	kill(t->daemon, SIGKILL);
-	proc_wait(t->daemon, 0, &status);
-	t->daemon = 0;
-	snprintf(diag->text, sizeof(diag->text), "%s did not mount", name);
-	return -ETIMEDOUT;
-}
-
-static int peer_mount(struct turn *t, unsigned peer, struct mbfs_diag *diag)
-{
-	char opts[128] = "fakeroot", null_path[RACE_PATH_BYTES];
-	const char *mbfs_argv[] = { t->args->mbfsd, "-f", "-o", opts, t->image, t->mnt, NULL };
-	const char *fuse2fs_argv[] = { "fuse2fs", "-f", "-o", "fakeroot", t->image, t->mnt, NULL };
-	const char *null_argv[] = { null_path, t->mnt, NULL };
-	const char *ext4_argv[] = { "mount", "-o", "loop", t->image, t->mnt, NULL };
-	int err;
-
-	if (peer == 2) {
-		err = proc_run(ext4_argv, t->log, MOUNT_MS);
-		if (err == 0)
-			return 0;
-		proc_last_line(t->log, diag->text, sizeof(diag->text));
-		return -EPERM;
-	}
-	if (t->args->variant)
-		snprintf(opts, sizeof(opts), "fakeroot,enospc=%s", t->args->variant);
-	/* It is not installed: beside the daemon of the build, or nowhere. */
-	snprintf(null_path, sizeof(null_path), "%s-null", t->args->mbfsd);
-	err = proc_start(peer == 0 ? mbfs_argv : peer == 1 ? fuse2fs_argv : null_argv, t->log,
-			 &t->daemon);
-	if (err) {
-		snprintf(diag->text, sizeof(diag->text), "cannot fork: %s", strerror(-err));
-		return err;
-	}
-	return wait_mounted(t, peer_names[peer], diag);
-}
-
-/* Unmount, wait for the last byte; e2fsck of our own. */
-static int peer_unmount(struct turn *t, unsigned peer, struct mbfs_diag *diag)
-{
-	const char *fsck_argv[] = { "e2fsck", "-fn", t->image, NULL };
-	int err, status = 0;
-
-	err = race_unmount(t->mnt, false);
-	if (err) {
-		snprintf(diag->text, sizeof(diag->text), "cannot unmount: %s", strerror(-err));
-		if (t->daemon)
-			kill(t->daemon, SIGKILL);
-		race_unmount(t->mnt, true);
-	}
-	if (t->daemon)
-		proc_wait(t->daemon, END_MS, &status);
-	t->daemon = 0;
-	if (err || peer != 0)
-		return err;
-	if (status) {
-		snprintf(diag->text, sizeof(diag->text), "the daemon ended with %d", status);
-		return -EIO;
-	}
-	status = proc_run(fsck_argv, t->log, END_MS);
-	if (status)
-		snprintf(diag->text, sizeof(diag->text), "e2fsck -fn ended with %d", status);
-	return status ? -EUCLEAN : 0;
-}
-
 /* One peer, all the work. @ops of work that failed or was not asked for is 0. */
-static int peer_turn(const struct bench_args *args, unsigned peer, double ops[WORK_NR],
+static int peer_turn(const struct bench_args *args, enum bench_peer_kind kind, double ops[WORK_NR],
 		     struct mbfs_diag *diag)
 {
-	struct turn t = { .args = args };
 	struct job job = { .mnt = NULL };
+	struct bench_peer peer;
 	int err;
 
-	err = race_tmpdir_make(args->dir, args->size_bytes, t.dir, sizeof(t.dir), diag);
+	err = bench_peer_up(&peer, args, kind, NULL, false, diag);
 	if (err)
 		return err;
-	snprintf(t.image, sizeof(t.image), "%s/image", t.dir);
-	snprintf(t.mnt, sizeof(t.mnt), "%s/mnt", t.dir);
-	snprintf(t.log, sizeof(t.log), "%s/log", t.dir);
-	mkdir(t.mnt, 0700);
-	err = race_image_make(t.image, args->size_bytes, 4096, NULL, t.log, diag);
-	if (!err)
-		err = peer_mount(&t, peer, diag);
-	if (!err) {
-		for (unsigned w = 0; w < WORK_NR; w++) {
-			ops[w] = 0;
-			if (!bench_wanted(args, works[w].name))
-				continue;
-			ops[w] = job_run(&t, &job, &works[w]);
-			if (ops[w] < 0)
-				fprintf(stderr, "mbfs-bench: %s: %s: %s\n", peer_names[peer],
-					works[w].name, strerror((int)-ops[w]));
-		}
-		err = peer_unmount(&t, peer, diag);
+	for (unsigned w = 0; w < WORK_NR; w++) {
+		ops[w] = 0;
+		if (!bench_wanted(args, works[w].name))
+			continue;
+		ops[w] = job_run(&peer, &job, &works[w]);
+		if (ops[w] < 0)
+			fprintf(stderr, "mbfs-bench: %s: %s: %s\n", bench_peer_name(kind),
+				works[w].name, strerror((int)-ops[w]));
 	}
-	unlink(t.image);
-	unlink(t.log);
-	rmdir(t.mnt);
-	rmdir(t.dir);
-	return err;
+	return bench_peer_down(&peer, diag);
 }
 
 /* ---- report ---- */
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static double median(const double *values, unsigned nr)
-{
-	double copy[TIMES_MAX];
-
-	if (nr == 0)
-		return 0;
-	memcpy(copy, values, nr * sizeof(copy[0]));
-	qsort(copy, nr, sizeof(copy[0]), by_value);
-	return nr % 2 ? copy[nr / 2] : (copy[nr / 2 - 1] + copy[nr / 2]) / 2;
-}
-
 struct figures {
-	double ops[PEER_NR][WORK_NR][TIMES_MAX];
+	double ops[PEER_NR][WORK_NR][BENCH_TIMES_MAX];
 	unsigned nr[PEER_NR];
 };
 
@@ -307,7 +179,7 @@ static void print_work(const struct bench_args *args, const struct figures *f, u
 	char nr[PEER_NR][16];
 
 	for (unsigned p = 0; p < PEER_NR; p++)
-		m[p] = median(f->ops[p][w], f->nr[p]);
+		m[p] = bench_median(f->ops[p][w], f->nr[p]);
 	printf("%-38s", works[w].name);
 	for (unsigned p = 0; p < PEER_NR; p++)
 		printf(" %10s", m[p] > 0 ? race_human_nr(nr[p], m[p]) : "-");
@@ -333,15 +205,14 @@ int bench_mount(const struct bench_args *args)
 
 	if (!f)
 		return 1;
-	skip[2] = geteuid() != 0;
 	for (unsigned i = 0; i < args->times; i++) {
 		for (unsigned p = 0; p < PEER_NR; p++) {
 			if (skip[p])
 				continue;
-			fprintf(stderr, "turn %u of %u: %s\n", i + 1, args->times, peer_names[p]);
+			fprintf(stderr, "turn %u of %u: %s\n", i + 1, args->times, bench_peer_name(p));
 			diag.text[0] = 0;
 			if (peer_turn(args, p, ops, &diag)) {
-				fprintf(stderr, "mbfs-bench: %s: %s%s\n", peer_names[p], diag.text,
+				fprintf(stderr, "mbfs-bench: %s: %s%s\n", bench_peer_name(p), diag.text,
 					p ? " (left out)" : "");
 				skip[p] = true;
 				continue;
@@ -357,5 +228,5 @@ int bench_mount(const struct bench_args *args)
 		if (bench_wanted(args, works[w].name))
 			print_work(args, f, w);
 	free(f);
-	return skip[0];
+	return skip[PEER_MBFS];
 }

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+enum { BENCH_TIMES_MAX = 100 };
+
 struct bench_args {
 	FILE *json;	    /* NULL: none */
 	unsigned times;	    /* repetitions, the median counts */
@@ -24,6 +26,8 @@ struct bench_args {
 
 /* True when the case is to be run. */
 bool bench_wanted(const struct bench_args *a, const char *name);
+/* Of @nr <= BENCH_TIMES_MAX values; 0 of none. */
+double bench_median(const double *values, unsigned nr);
 
 int bench_alloc(const struct bench_args *a);
 int bench_rcu(const struct bench_args *a);

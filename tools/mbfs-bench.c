@@ -38,11 +38,6 @@ static const char usage_text[] =
 	"\n"
 	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
 
-bool bench_wanted(const struct bench_args *a, const char *name)
-{
-	return !a->only || strstr(name, a->only);
-}
-
 int bench_rcu(const struct bench_args *a)
 {
 	static const unsigned readers[] = { 0, 1, 2, 4, 8 };
@@ -127,7 +122,7 @@ static int parse_opt(struct bench_args *a, int opt, const char *arg)
 		a->only = arg;
 		return 0;
 	case OPT_TIMES:
-		if (!number(arg, 100, &v) || v == 0)
+		if (!number(arg, BENCH_TIMES_MAX, &v) || v == 0)
 			return bad_use("--times: 1 to 100 is wanted, not", arg);
 		a->times = (unsigned)v;
 		return 0;
