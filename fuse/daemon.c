@@ -12,13 +12,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,38 +93,6 @@ static struct fuse_session *session_open(struct daemon *d, bool read_only)
 	return se;
 }
 
-/*
- * libfuse 3.14 knows two capabilities that it does not pass on to the kernel: lookups side by side
- * in one directory, and that the server clears setuid bits and file capabilities itself, without
- * which every write and fallocate costs a request for security.capability first. So its reads and
- * writes of the device go through here, and the flags are put into the reply to INIT, the first of
- * all.
- */
-static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdata)
-{
-	struct daemon *d = userdata;
-
-	if (d->init_reply) {
-		struct fuse_init_out *out = count > 1 ? iov[1].iov_base : NULL;
-
-		d->init_reply = false;
-		if (out && iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
-			out->flags |= FUSE_PARALLEL_DIROPS;
-			if (d->kill_priv)
-				out->flags |= FUSE_HANDLE_KILLPRIV_V2;
-		}
-	}
-	return writev(fd, iov, count);
-}
-
-static ssize_t device_read(int fd, void *buf, size_t bytes, void *userdata)
-{
-	(void)userdata;
-	return read(fd, buf, bytes);
-}
-
-static const struct fuse_custom_io device_io = { .writev = device_writev, .read = device_read };
-
 /* Serve until unmounted or told to end by a signal. 0 or an exit code. */
 static int serve(struct daemon *d, struct fuse_session *se)
 {
@@ -178,7 +144,7 @@ static int with_session(struct daemon *d, bool read_only)
 	}
 	if (fuse_session_mount(se, d->opts->mountpoint)) {
 		fail(0, "%s could not be mounted on", d->opts->mountpoint);
-	} else if (fuse_session_custom_io(se, &device_io, fuse_session_fd(se))) {
+	} else if (protocol_take_over(se)) {
 		fuse_session_unmount(se);
 		code = fail(EXIT_SYSTEM, "libfuse takes no functions of ours");
 	} else {

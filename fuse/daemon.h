@@ -13,7 +13,7 @@
 /* Exit codes of mount(8). */
 enum { EXIT_USAGE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
-enum { REQUEST_BYTES_MAX = 1 << 20, BACKGROUND_MAX = 64 };
+enum { REQUEST_BYTES_MAX = 1 << 20, BACKGROUND_DEFAULT = 256, BACKGROUND_MAX = 7864 };
 
 /* ---- options: opts.c ---- */
 enum command { COMMAND_MOUNT, COMMAND_WAIT, COMMAND_HELP, COMMAND_VERSION };
@@ -26,6 +26,7 @@ struct options {
 	bool suid, dev; /* asked for: else the kernel is told nosuid, nodev */
 	uint64_t offset_bytes;
 	unsigned max_threads;
+	unsigned max_background; /* of readahead, write-back and AIO under way */
 	unsigned timeout_s; /* of --wait */
 	char kernel[512];   /* ",opt,opt": mount options that libfuse and the kernel deal with */
 	struct mbfs_mount_opts fs;
@@ -88,6 +89,13 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* ---- protocol.c ---- */
+/* Reads and writes of the device go through it from here on. 0 or a negative errno. */
+int protocol_take_over(struct fuse_session *se);
+/* As fuse_reply_open() and fuse_reply_create(), with the flags for O_DIRECT or cached files. */
+int reply_open(fuse_req_t req, struct fuse_file_info *fi);
+int reply_create(fuse_req_t req, const struct fuse_entry_param *e, struct fuse_file_info *fi);
 
 /* ---- replies: reply.c ---- */
 /* FUSE calls the root 1, ext4 calls it 2; ext4's inode 1 is never shown, so the others keep their

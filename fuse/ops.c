@@ -22,8 +22,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	d->init_reply = true;
 	conn->max_write = REQUEST_BYTES_MAX;
 	conn->max_readahead = REQUEST_BYTES_MAX;
-	conn->max_background = BACKGROUND_MAX;
-	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+	conn->max_background = d->opts->max_background;
+	conn->congestion_threshold = d->opts->max_background * 3 / 4;
 	conn->want &=
 		~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
 			    FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |

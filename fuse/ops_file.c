@@ -6,13 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-/* Pages that were read stay: mbfs is the only writer. */
-static void open_reply_set(struct fuse_file_info *fi, struct mbfs_file *f)
-{
-	fi->fh = (uintptr_t)f;
-	fi->keep_cache = 1;
-}
-
 /* With the writeback cache the kernel places appends and reads what it only writes parts of. */
 static int open_flags(fuse_req_t req, const struct fuse_file_info *fi)
 {
@@ -32,8 +25,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, err);
 		return;
 	}
-	open_reply_set(fi, f);
-	if (fuse_reply_open(req, fi))
+	fi->fh = (uintptr_t)f;
+	if (reply_open(req, fi))
 		mbfs_file_release(f);
 }
 
@@ -67,8 +60,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	if (err)
 		goto err_forget;
 	entry_of(&attr, &e);
-	open_reply_set(fi, f);
-	if (fuse_reply_create(req, &e, fi)) {
+	fi->fh = (uintptr_t)f;
+	if (reply_create(req, &e, fi)) {
 		mbfs_file_release(f);
 		mbfs_fs_forget(fs, attr.ino, 1);
 	}
@@ -82,44 +75,11 @@ err_reply:
 	reply_err(req, err);
 }
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	ssize_t got;
-	char *buf;
-
-	(void)ino;
-	buf = malloc(size);
-	if (!buf) {
-		reply_err(req, -ENOMEM);
-		return;
-	}
-	got = mbfs_file_read(file_of(fi), buf, size, (uint64_t)off);
-	if (got < 0)
-		reply_err(req, (int)got);
-	else
-		fuse_reply_buf(req, buf, (size_t)got);
-	free(buf);
-}
-
 int kill_priv(fuse_req_t req, mbfs_ino_t ino, bool owner)
 {
 	if (!daemon_of(req)->kill_priv)
 		return 0;
 	return mbfs_fs_kill_priv(fs_of(req), ino, owner || fuse_req_ctx(req)->uid != 0);
-}
-
-void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
-	      struct fuse_file_info *fi)
-{
-	struct mbfs_cred cred = cred_of(req);
-	ssize_t put = kill_priv(req, ino_of(ino), false);
-
-	if (!put)
-		put = mbfs_file_write(file_of(fi), &cred, buf, size, (uint64_t)off);
-	if (put < 0)
-		reply_err(req, (int)put);
-	else
-		fuse_reply_write(req, (size_t)put);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -233,6 +233,7 @@ static const struct option_row rows[] = {
 	{ "nodiscard", 0, take_false, FIELD(fs.discard), 0, 0 },
 	{ "commit", '=', take_u32, FIELD(fs.commit_s), 0, COMMIT_MAX_S },
 	{ "cache", '=', take_size, FIELD(fs.cache_bytes), 0, 0 },
+	{ "max_background", '=', take_u32, FIELD(max_background), 1, BACKGROUND_MAX },
 	{ "max_threads", '=', take_u32, FIELD(max_threads), 1, THREADS_MAX },
 	{ "writeback_cache", 0, take_true, FIELD(writeback), 0, 0 },
 	/* the kernel's */
@@ -344,6 +345,7 @@ static void defaults(struct options *o)
 	memset(o, 0, sizeof(*o));
 	mbfs_mount_opts_default(&o->fs);
 	o->max_threads = THREADS_DEFAULT;
+	o->max_background = BACKGROUND_DEFAULT;
 	o->allow_other = geteuid() == 0;
 }
 

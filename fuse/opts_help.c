@@ -62,6 +62,7 @@ static const char help_rest[] =
 	"  -o writeback_cache     the kernel collects writes: \"no space\" is then\n"
 	"                         reported by fsync or not at all\n"
 	"  -o max_threads=N       requests served at once (128)\n"
+	"  -o max_background=N    requests of readahead, write-back and AIO under way (256)\n"
 	"  -o discard             freed blocks are trimmed on the device, some seconds\n"
 	"                         later and as far as they are still free (nodiscard)\n"
 	"\n"

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads and writes. On a device that carries out transfers by itself the request does not hold its
+ * thread: it is answered from whatever thread sees its end. Its data is a copy then, for the buffer
+ * that it came in is libfuse's, which reads the next request into it. libfuse sends an answer
+ * through the descriptor that the request came from, whoever gives it.
+ *
+ * On other devices everything is over when the library returns, and nothing is copied.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_BYTES = 4096 };
+
+/* A request under way. Its data begins at the next page: O_DIRECT on the image wants it so. */
+struct request {
+	fuse_req_t req;
+	bool is_write;
+};
+
+static struct request *request_new(fuse_req_t req, bool is_write, size_t bytes)
+{
+	struct request *r = aligned_alloc(PAGE_BYTES, PAGE_BYTES + ((bytes + PAGE_BYTES - 1) &
+								    ~(size_t)(PAGE_BYTES - 1)));
+
+	if (r)
+		*r = (struct request){ .req = req, .is_write = is_write };
+	return r;
+}
+
+static char *data_of(struct request *r)
+{
+	return (char *)r + PAGE_BYTES;
+}
+
+static void request_over(void *arg, ssize_t put)
+{
+	struct request *r = arg;
+
+	if (put < 0)
+		reply_err(r->req, (int)put);
+	else if (r->is_write)
+		fuse_reply_write(r->req, (size_t)put);
+	else
+		fuse_reply_buf(r->req, data_of(r), (size_t)put);
+	free(r);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct request *r = request_new(req, false, size);
+	ssize_t got;
+
+	(void)ino;
+	if (!r) {
+		reply_err(req, -ENOMEM);
+		return;
+	}
+	got = mbfs_file_read_start(file_of(fi), data_of(r), size, (uint64_t)off, request_over, r);
+	if (got != -EINPROGRESS)
+		request_over(r, got);
+}
+
+/* The data stays where it is until the write is over. */
+static void write_here(fuse_req_t req, const char *buf, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	struct mbfs_cred cred = cred_of(req);
+	ssize_t put = mbfs_file_write(file_of(fi), &cred, buf, size, (uint64_t)off);
+
+	if (put < 0)
+		reply_err(req, (int)put);
+	else
+		fuse_reply_write(req, (size_t)put);
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct mbfs_cred cred = cred_of(req);
+	struct request *r;
+	ssize_t put = kill_priv(req, ino_of(ino), false);
+
+	if (put) {
+		reply_err(req, (int)put);
+		return;
+	}
+	if (!daemon_of(req)->dev->async) {
+		write_here(req, buf, size, off, fi);
+		return;
+	}
+	r = request_new(req, true, size);
+	if (!r) {
+		reply_err(req, -ENOMEM);
+		return;
+	}
+	memcpy(data_of(r), buf, size);
+	put = mbfs_file_write_start(file_of(fi), &cred, data_of(r), size, (uint64_t)off,
+				    request_over, r);
+	if (put != -EINPROGRESS)
+		request_over(r, put);
+}
