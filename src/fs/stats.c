@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"endio":{...},
- * "buffers":{...}}. Counters are read one by one, not as a snapshot. The allocator's names are those
- * of struct mbfs_alloc_stats, endio's those of struct endio_stats.
+ * "buffers":{...}}. Counters are read one by one, not as a snapshot. The allocator's names are
+ * those of struct mbfs_alloc_stats, endio's those of struct endio_stats.
  */
 #include "fs/fs_priv.h"
 
