@@ -6,6 +6,7 @@
  * in the file of --json. Exit status: 0 every variant that should hold held, 1 one did not or
  * something broke, 2 bad use.
  */
+#include "race-load.h"
 #include "race-small.h"
 
 #include "race/race.h"
@@ -39,6 +40,7 @@ static const char usage_text[] =
 	"       mbfs-race run SCENARIO [OPTIONS]\n"
 	"       mbfs-race matrix SCENARIO [OPTIONS]\n"
 	"       mbfs-race run SCENARIO --explore STRATEGY [OPTIONS] | replay TOKEN [OPTIONS]\n"
+	"       mbfs-race load [OPTIONS] FILE | load --check --tag N FILE | stacks PID\n"
 	"       mbfs-race --help | --version\n"
 	"\n"
 	"Run allocator races with real concurrent writers. All workloads are sized so that "
@@ -54,6 +56,9 @@ static const char usage_text[] =
 	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as "
 	"a\n"
 	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
+	"  load FILE              asynchronous reads and writes of a file, all checked: see\n"
+	"                         mbfs-race load --help\n"
+	"  stacks PID             where the threads of a process are\n"
 	"\n"
 	"  --variant NAME|all     ENOSPC variant, or several: a,b (default claim-wait; matrix: "
 	"all)\n"
@@ -589,6 +594,10 @@ int main(int argc, char **argv)
 	}
 	if (wants_explorer(argc, argv))
 		return run_explorer(argv);
+	if (strcmp(argv[1], "load") == 0)
+		return load_main(argc - 1, argv + 1);
+	if (strcmp(argv[1], "stacks") == 0)
+		return stacks_main(argc - 1, argv + 1);
 	if (is_small(argc, argv))
 		return small_main(argc - 2, argv + 2);
 	for (int i = 2; i < argc; i++) {
