@@ -343,10 +343,11 @@ static bool listed(const char *list, const char *name)
 static int check_names(const struct args *a)
 {
 	char copy[512], *at = copy, *word;
+	struct race_variant v;
 
 	snprintf(copy, sizeof(copy), "%s", a->variants);
 	while (strcmp(a->variants, "all") != 0 && (word = strsep(&at, ",")))
-		if (!mbfs_alloc_variant_find(word))
+		if (!race_variant_find(a->cfg.scenario->family, word, &v))
 			return bad_use("--variant %s: no such variant; mbfs-race list shows them",
 				       word);
 	at = copy;
@@ -421,7 +422,7 @@ static int run_one(struct session *s, const struct race_config *cfg)
 	int err = race_run(cfg, &res, &diag);
 
 	if (err) {
-		fprintf(stderr, "mbfs-race: %s, %s, %u writers: %s\n", cfg->variant->name,
+		fprintf(stderr, "mbfs-race: %s, %s, %u writers: %s\n", cfg->variant.name,
 			cfg->workload->name, cfg->threads,
 			diag.text[0] ? diag.text : strerror(-err));
 		return err == -EINVAL ? EXIT_USE : EXIT_LOST;
@@ -432,7 +433,7 @@ static int run_one(struct session *s, const struct race_config *cfg)
 		race_json_line(s->json, cfg, &res);
 	s->runs++;
 	if (!res.check_ok || (res.fsck_run && !res.fsck_ok) ||
-	    (cfg->variant->holds && !race_held(&res)))
+	    (cfg->variant.holds && !race_held(cfg, &res)))
 		s->lost = true;
 	s->stop = res.interrupted;
 	return 0;
@@ -441,25 +442,24 @@ static int run_one(struct session *s, const struct race_config *cfg)
 /* The window that the variant has; all of them for one that has none. */
 static void widen_for(struct race_config *cfg, uint32_t us)
 {
-	for (unsigned i = 0; i < MBFS_POINT_NR; i++)
-		cfg->widen_us[i] = cfg->variant->window == MBFS_POINT_NR ||
-						   cfg->variant->window == i ?
-					   us :
-					   0;
+	const struct mbfs_alloc_variant *v = mbfs_alloc_variant_find(cfg->variant.name);
+
+	for (unsigned i = 0; v && i < MBFS_POINT_NR; i++)
+		cfg->widen_us[i] = v->window == MBFS_POINT_NR || v->window == i ? us : 0;
 }
 
 /* Every workload and variant asked for, with the numbers of @cfg. */
 static int run_all(struct session *s, const struct args *a, struct race_config cfg)
 {
 	const struct race_workload *w;
-	const struct mbfs_alloc_variant *v;
+	struct race_variant v;
 	int err;
 
 	for (w = cfg.scenario->workloads; w->name; w++) {
 		if (!listed(a->workloads, w->name))
 			continue;
-		for (unsigned i = 0; (v = mbfs_alloc_variant_at(i)) && !s->stop; i++) {
-			if (!listed(a->variants, v->name))
+		for (unsigned i = 0; cfg.scenario->family->at(i, &v) && !s->stop; i++) {
+			if (!listed(a->variants, v.name))
 				continue;
 			cfg.workload = w;
 			cfg.variant = v;
@@ -506,20 +506,23 @@ static int open_json(struct session *s, const char *path)
 static int cmd_run(int argc, char **argv, bool matrix)
 {
 	static const unsigned threads[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256 };
-	struct args a = { .variants = matrix ? "all" : "claim-wait" };
+	struct args a = { 0 };
 	struct session s = { .markdown = matrix };
+	const struct race_scenario *sc;
 	int err;
 
 	if (argc < 2 || argv[1][0] == '-')
 		return bad_use("a scenario is wanted after '%s'; mbfs-race list shows them",
 			       argv[0]);
-	race_config_default(&a.cfg);
-	a.cfg.scenario = race_scenario_find(argv[1]);
-	if (!a.cfg.scenario)
+	sc = race_scenario_find(argv[1]);
+	if (!sc)
 		return bad_use("no such scenario: '%s'; mbfs-race list shows them", argv[1]);
-	a.workloads = a.cfg.scenario->workloads[0].name;
+	race_config_default(sc, &a.cfg);
+	a.variants = matrix ? "all" : sc->family->ours;
+	a.workloads = sc->workloads[0].name;
 	a.cfg.seed = race_fresh_seed();
-	a.cfg.run_ms = matrix ? 2000 : 10000;
+	if (matrix)
+		a.cfg.run_ms = 2000;
 	a.threads_nr = matrix ? sizeof(threads) / sizeof(threads[0]) : 1;
 	memcpy(a.threads, threads, sizeof(threads));
 	if (!matrix)
@@ -535,7 +538,7 @@ static int cmd_run(int argc, char **argv, bool matrix)
 		return err;
 	a.cfg.mbfsd = a.mbfsd;
 	if (s.table)
-		(matrix ? race_markdown_head : race_table_head)(s.table);
+		(matrix ? race_markdown_head : race_table_head)(s.table, sc);
 	a.cfg.threads = a.threads[0];
 	if (!matrix && a.cpus_nr)
 		a.cfg.cpus = a.cpus[0];

@@ -218,10 +218,54 @@ static void churn_loop(struct race_worker *w)
 	}
 }
 
-void enospc_worker(struct race_worker *w)
+static void enospc_worker(struct race_worker *w)
 {
 	if (workload_of(w->cfg) == FILL || workload_of(w->cfg) == FILL_WRITE)
 		fill_loop(w);
 	else
 		churn_loop(w);
 }
+
+static void defaults(struct race_config *cfg)
+{
+	cfg->threads = 80;
+	cfg->cpus = 8;
+	cfg->run_ms = 10000;
+	cfg->grace_ms = 30000;
+	cfg->block_bytes = 65536;
+	cfg->size_bytes = 240ull << 20;
+}
+
+/* As many requests at once as there are writers, and room for the kernel's own. */
+static void daemon_options(const struct race_config *cfg, char *buf, size_t bytes)
+{
+	size_t at;
+
+	at = (size_t)snprintf(buf, bytes, "enospc=%s,cpus=%u,max_threads=%u", cfg->variant.name,
+			      cfg->cpus, cfg->threads + 16);
+	for (unsigned i = 0; i < MBFS_POINT_NR && at < bytes; i++)
+		if (cfg->widen_us[i])
+			at += (size_t)snprintf(buf + at, bytes - at, ",widen=%s:%u",
+					       mbfs_alloc_point_name((enum mbfs_alloc_point)i),
+					       cfg->widen_us[i]);
+}
+
+static bool held(const struct race_result *res)
+{
+	return res->sum.enospc == 0 && (!res->have_stats || res->stats.false_enospc == 0);
+}
+
+const struct race_kind enospc_kind = {
+	.defaults = defaults,
+	.plan_check = enospc_plan_check,
+	.worker = enospc_worker,
+	.library = &race_library_backend,
+	.mount = &race_mount_backend,
+	.daemon_options = daemon_options,
+	.held = held,
+	.table_head = enospc_table_head,
+	.table_row = enospc_table_row,
+	.json = enospc_json,
+	.markdown_head = enospc_markdown_head,
+	.markdown_row = enospc_markdown_row,
+};

@@ -22,28 +22,13 @@ enum { POLL_NS = 5000000, MOUNT_TRIES = 6000, DAEMON_END_MS = 120000, WAIT_MS = 
 /* Where the daemon shows its statistics as JSON: an extended attribute of the root directory. */
 #define STATS_XATTR "user.mbfs.stats"
 
-/* The daemon's -o: variant, virtual CPUs and the stretched points. */
-static void daemon_options(const struct race_config *cfg, char *buf, size_t bytes)
-{
-	size_t at;
-
-	/* As many requests at once as there are writers, and room for the kernel's own. */
-	at = (size_t)snprintf(buf, bytes, "enospc=%s,cpus=%u,max_threads=%u", cfg->variant->name,
-			      cfg->cpus, cfg->threads + 16);
-	for (unsigned i = 0; i < MBFS_POINT_NR && at < bytes; i++)
-		if (cfg->widen_us[i])
-			at += (size_t)snprintf(buf + at, bytes - at, ",widen=%s:%u",
-					       mbfs_alloc_point_name((enum mbfs_alloc_point)i),
-					       cfg->widen_us[i]);
-}
-
 static int daemon_start(struct race_mount *m, struct mbfs_diag *diag)
 {
 	char opts[256], last[200];
 	const char *argv[] = { m->cfg->mbfsd, "-f", "-o", opts, m->image, m->mnt, NULL };
 	int err, status = 0;
 
-	daemon_options(m->cfg, opts, sizeof(opts));
+	m->cfg->scenario->kind->daemon_options(m->cfg, opts, sizeof(opts));
 	err = proc_start(argv, m->log, &m->daemon);
 	if (err)
 		return diag_set(diag, err, "cannot start %s: %s", argv[0], strerror(-err));

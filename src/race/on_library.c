@@ -55,7 +55,7 @@ static int library_start(struct race_worker *workers, unsigned nr, void *ctx)
 	(void)nr;
 	shape_of(lib->cfg, &shape);
 	mbfs_alloc_tune_default(&tune);
-	tune.enospc = lib->cfg->variant->name;
+	tune.enospc = lib->cfg->variant.name;
 	tune.cpus = lib->cfg->cpus;
 	for (unsigned i = 0; i < MBFS_POINT_NR; i++)
 		tune.widen_us[i] = lib->cfg->widen_us[i];

@@ -13,19 +13,26 @@
 
 #include <stdio.h>
 
+#include "race/variant.h"
+
 enum {
 	RACE_THREADS_MAX = 1024,
 	RACE_CPUS_MAX = 1024,
 	RACE_HIST_NR = 976,
 	RACE_NOTE_BYTES = 960,
+	RACE_STACKS_BYTES = 4096,
 };
 
 struct race_workload {
 	const char *name, *summary;
 };
 
+struct race_kind;
+
 struct race_scenario {
 	const char *name, *summary;
+	const struct race_family *family;
+	const struct race_kind *kind; /* how it is run, and what its result looks like */
 	const struct race_workload *workloads; /* ends with a NULL name; the first is the default */
 };
 
@@ -47,7 +54,7 @@ uint64_t race_hist_at(const struct race_hist *h, unsigned per_mille);
 struct race_config {
 	const struct race_scenario *scenario;
 	const struct race_workload *workload;
-	const struct mbfs_alloc_variant *variant;
+	struct race_variant variant; /* of the scenario's family */
 	unsigned threads, cpus;
 	uint64_t run_ms; /* 0: until rounds are done */
 	uint64_t rounds; /* 0: until run_ms has passed */
@@ -60,8 +67,11 @@ struct race_config {
 	const char *dir;   /* where image and mount point go; NULL: chosen */
 	const char *mbfsd; /* path of the daemon, for mount */
 };
-/* The seed's workload: 80 writers, 8 virtual CPUs, 240 MiB, 64 KiB blocks, 10 s, claim-wait. */
-void race_config_default(struct race_config *cfg);
+/*
+ * What is best for @s: its first workload and our variant. For enospc that is the seed's: 80
+ * writers, 8 virtual CPUs, 240 MiB, 64 KiB blocks, 10 s.
+ */
+void race_config_default(const struct race_scenario *s, struct race_config *cfg);
 
 /* What all writers of a run did, summed. */
 struct race_tally {
@@ -85,6 +95,7 @@ struct race_result {
 	bool fsck_run, fsck_ok;	  /* e2fsck -fn, for mounts */
 	bool counts_differ;	  /* the allocator's oracle and the writers' count disagree */
 	char note[RACE_NOTE_BYTES]; /* what went wrong, one line; empty: nothing */
+	char stacks[RACE_STACKS_BYTES]; /* of a livelock: where its threads were, with "; " between */
 };
 
 /*
@@ -99,16 +110,16 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 /* A seed that no run had before. */
 uint64_t race_fresh_seed(void);
 
-/* There were calls, no false ENOSPC, no livelock, and nothing is damaged. */
-bool race_held(const struct race_result *res);
+/* There were calls, none of them lost, no livelock, and nothing is damaged. */
+bool race_held(const struct race_config *cfg, const struct race_result *res);
 
 /* ---- report.c ---- */
-void race_table_head(FILE *out);
+void race_table_head(FILE *out, const struct race_scenario *s);
 void race_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
 /* One JSON object and a newline. */
 void race_json_line(FILE *out, const struct race_config *cfg, const struct race_result *res);
 /* One row of the table of README.md (and its head). */
-void race_markdown_head(FILE *out);
+void race_markdown_head(FILE *out, const struct race_scenario *s);
 void race_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
 /* 1234567 as "1.23M"; @buf has at least 16 bytes. */
 const char *race_human_nr(char *buf, double nr);

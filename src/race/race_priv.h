@@ -87,15 +87,50 @@ struct race_worker {
 	struct rt_rand rand;
 };
 
+/* What scenarios of one kind share. */
+struct race_kind {
+	void (*defaults)(struct race_config *cfg);
+	/* -EINVAL when the numbers do not suit the scenario. */
+	int (*plan_check)(const struct race_config *cfg, uint64_t usable_blks,
+			  struct mbfs_diag *diag);
+	/* The life of one writer. */
+	void (*worker)(struct race_worker *w);
+	const struct race_backend *library, *mount;
+	/* The daemon's -o, as far as it depends on the variant. */
+	void (*daemon_options)(const struct race_config *cfg, char *buf, size_t bytes);
+	bool (*held)(const struct race_result *res);
+	void (*table_head)(FILE *out);
+	void (*table_row)(FILE *out, const struct race_config *cfg, const struct race_result *res);
+	/* What it counted, as members of a JSON object that ends with a comma. */
+	void (*json)(FILE *out, const struct race_config *cfg, const struct race_result *res);
+	void (*markdown_head)(FILE *out);
+	void (*markdown_row)(FILE *out, const struct race_config *cfg,
+			     const struct race_result *res);
+};
+
+/* ---- report.c, for the kinds ---- */
+const char *race_verdict(const struct race_config *cfg, const struct race_result *res);
+/* What the check at the end said, in a word or two. */
+const char *race_check_word(const struct race_config *cfg, const struct race_result *res);
+/* Calls a second. */
+double race_per_second(uint64_t nr, const struct race_result *res);
+void race_json_u64(FILE *out, const char *key, uint64_t value);
+/* The text after "name": in @json; NULL when there is no such key. */
+const char *race_json_value(const char *json, const char *name);
+
 /* ---- enospc.c ---- */
+extern const struct race_kind enospc_kind;
 extern const struct race_workload enospc_workloads[];
+/* report_enospc.c */
+void enospc_table_head(FILE *out);
+void enospc_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void enospc_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void enospc_markdown_head(FILE *out);
+void enospc_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
 /* -EINVAL when the size is too small for so many writers. */
 int enospc_plan_check(const struct race_config *cfg, uint64_t usable_blks, struct mbfs_diag *diag);
 /* Blocks of one file of writer @idx; of all writers together at most 80 % of @usable. */
 uint64_t enospc_file_blks(const struct race_config *cfg, uint64_t usable, unsigned idx);
-/* The life of one writer. */
-void enospc_worker(struct race_worker *w);
-
 /* ---- run.c ---- */
 static inline void race_progress(struct race_worker *w)
 {
@@ -125,7 +160,7 @@ uint64_t race_library_usable(const struct race_config *cfg);
 /* ---- on_mount.c ---- */
 extern const struct race_backend race_mount_backend; /* ctx: struct race_mount * */
 
-/* Fields of struct mbfs_alloc_stats that go through JSON, by name; NULL name past the end. */
+/* ---- report_enospc.c ---- Fields of struct mbfs_alloc_stats that go through JSON, by name; NULL name past the end. */
 struct race_stat_field {
 	const char *name;
 	size_t off;

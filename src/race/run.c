@@ -96,7 +96,7 @@ static void writer_main(void *arg)
 	struct race_worker *w = arg;
 
 	race_progress(w);
-	enospc_worker(w);
+	w->cfg->scenario->kind->worker(w);
 	race_progress(w);
 	rt_u32_set_release(&w->slot->left, 1);
 }
@@ -333,7 +333,7 @@ static void result_collect(struct run *r, struct race_result *res)
 static int run_with_children(struct run *r, const sigset_t *set, struct race_result *res,
 			     struct mbfs_diag *diag)
 {
-	int err = enospc_plan_check(r->cfg, r->sh->usable_blks, diag);
+	int err = r->cfg->scenario->kind->plan_check(r->cfg, r->sh->usable_blks, diag);
 
 	if (err)
 		return err;
@@ -357,7 +357,7 @@ static int run_on_library(struct run *r, const sigset_t *set, struct race_result
 	struct race_library lib = { .cfg = r->cfg, .sh = r->sh };
 	int err;
 
-	r->be = &race_library_backend;
+	r->be = r->cfg->scenario->kind->library;
 	r->ctx = &lib;
 	r->procs = 1;
 	r->sh->usable_blks = race_library_usable(r->cfg);
@@ -377,7 +377,7 @@ static int run_on_mount(struct run *r, const sigset_t *set, struct race_result *
 	err = race_mount_up(&m, r->cfg, diag);
 	if (err)
 		return err;
-	r->be = &race_mount_backend;
+	r->be = r->cfg->scenario->kind->mount;
 	r->ctx = &m;
 	r->procs = r->cfg->threads < RACE_PROCS_MAX ? r->cfg->threads : RACE_PROCS_MAX;
 	r->sh->usable_blks = race_mount_usable(&m);

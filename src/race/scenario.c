@@ -6,7 +6,7 @@
 static const struct race_scenario scenarios[] = {
 	{ "enospc",
 	  "ENOSPC although there is room: preallocations discarded by several writers at once",
-	  enospc_workloads },
+	  &race_enospc, &enospc_kind, enospc_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)
@@ -30,19 +30,12 @@ const struct race_workload *race_workload_find(const struct race_scenario *s, co
 	return NULL;
 }
 
-void race_config_default(struct race_config *cfg)
+void race_config_default(const struct race_scenario *s, struct race_config *cfg)
 {
-	*cfg = (struct race_config){
-		.scenario = &scenarios[0],
-		.workload = scenarios[0].workloads,
-		.variant = mbfs_alloc_variant_find("claim-wait"),
-		.threads = 80,
-		.cpus = 8,
-		.run_ms = 10000,
-		.grace_ms = 30000,
-		.block_bytes = 65536,
-		.size_bytes = 240ull << 20,
-	};
+	*cfg = (struct race_config){ .scenario = s, .workload = s->workloads };
+	s->kind->defaults(cfg);
+	if (!race_variant_find(s->family, s->family->ours, &cfg->variant))
+		MBFS_ASSERT(false);
 }
 
 uint64_t race_fresh_seed(void)
@@ -50,9 +43,8 @@ uint64_t race_fresh_seed(void)
 	return rt_rand_seed();
 }
 
-bool race_held(const struct race_result *res)
+bool race_held(const struct race_config *cfg, const struct race_result *res)
 {
-	return res->sum.attempts > 0 && res->sum.enospc == 0 &&
-	       (!res->have_stats || res->stats.false_enospc == 0) && !res->livelock &&
-	       res->check_ok && (!res->fsck_run || res->fsck_ok);
+	return res->sum.attempts > 0 && !res->livelock && res->check_ok &&
+	       (!res->fsck_run || res->fsck_ok) && cfg->scenario->kind->held(res);
 }

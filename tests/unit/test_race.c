@@ -96,7 +96,7 @@ START_TEST(files_of_all_writers_fit)
 	struct race_config cfg;
 	uint64_t sum;
 
-	race_config_default(&cfg);
+	race_config_default(race_scenario_find("enospc"), &cfg);
 	cfg.workload = &enospc_workloads[_i];
 	for (cfg.threads = 1; cfg.threads <= RACE_THREADS_MAX; cfg.threads++) {
 		for (unsigned u = 0; u < MBFS_ARRAY_SIZE(usable); u++) {
