@@ -129,23 +129,6 @@ static int fill_up_to(struct mbfs_alloc *a, uint64_t free_nr, struct runs *live,
 	return 0;
 }
 
-static uint64_t clock_cost_ns(void)
-{
-	static const unsigned times = 20000;
-	struct race_hist *h = calloc(1, sizeof(*h));
-	uint64_t from, cost;
-
-	if (!h)
-		return 0;
-	for (unsigned i = 0; i < times; i++) {
-		from = race_now_ns();
-		race_hist_add(h, race_now_ns() - from);
-	}
-	cost = race_hist_at(h, 500);
-	free(h);
-	return cost;
-}
-
 static uint64_t less(uint64_t ns, uint64_t cost)
 {
 	return ns > cost ? ns - cost : 0;
@@ -268,7 +251,7 @@ static int latency_case(const struct bench_args *args, struct mbfs_alloc *a, con
 		return -ENOMEM;
 	l->a = a;
 	l->blks = blks;
-	l->clock_ns = clock_cost_ns();
+	l->clock_ns = bench_clock_cost_ns();
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(kinds[i].name, kind) == 0)
 			l->flags = kinds[i].flags;
@@ -534,7 +517,7 @@ int bench_alloc(const struct bench_args *args)
 	int err = 0;
 
 	printf("clock: %llu ns are subtracted from each time\n",
-	       (unsigned long long)clock_cost_ns());
+	       (unsigned long long)bench_clock_cost_ns());
 	for (unsigned i = 0; i < 2; i++)
 		for (unsigned aged = 0; !err && aged < 2; aged++)
 			err = latency_device(args, sizes[i].bytes, sizes[i].name, aged != 0);

@@ -30,3 +30,32 @@ double bench_median(const double *values, unsigned nr)
 	qsort(copy, nr, sizeof(copy[0]), by_value);
 	return nr % 2 ? copy[nr / 2] : (copy[nr / 2 - 1] + copy[nr / 2]) / 2;
 }
+
+void bench_shuffle(uint32_t *order, uint32_t nr, uint64_t *seed)
+{
+	for (uint32_t i = 0; i < nr; i++)
+		order[i] = i;
+	for (uint32_t i = nr; i > 1; i--) {
+		uint32_t j = (uint32_t)(race_rand(seed) % i), was = order[j];
+
+		order[j] = order[i - 1];
+		order[i - 1] = was;
+	}
+}
+
+uint64_t bench_clock_cost_ns(void)
+{
+	static const unsigned times = 20000;
+	struct race_hist *h = calloc(1, sizeof(*h));
+	uint64_t from, cost;
+
+	if (!h)
+		return 0;
+	for (unsigned i = 0; i < times; i++) {
+		from = race_now_ns();
+		race_hist_add(h, race_now_ns() - from);
+	}
+	cost = race_hist_at(h, 500);
+	free(h);
+	return cost;
+}

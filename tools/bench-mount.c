@@ -209,11 +209,12 @@ int bench_mount(const struct bench_args *args)
 		for (unsigned p = 0; p < PEER_NR; p++) {
 			if (skip[p])
 				continue;
-			fprintf(stderr, "turn %u of %u: %s\n", i + 1, args->times, bench_peer_name(p));
+			fprintf(stderr, "turn %u of %u: %s\n", i + 1, args->times,
+				bench_peer_name(p));
 			diag.text[0] = 0;
 			if (peer_turn(args, p, ops, &diag)) {
-				fprintf(stderr, "mbfs-bench: %s: %s%s\n", bench_peer_name(p), diag.text,
-					p ? " (left out)" : "");
+				fprintf(stderr, "mbfs-bench: %s: %s%s\n", bench_peer_name(p),
+					diag.text, p ? " (left out)" : "");
 				skip[p] = true;
 				continue;
 			}

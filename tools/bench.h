@@ -10,7 +10,12 @@
 
 #include <stdio.h>
 
-enum { BENCH_TIMES_MAX = 100 };
+enum { BENCH_TIMES_MAX = 100, BENCH_LIST_MAX = 8, BENCH_FILES_MAX = 64 };
+
+/* Numbers of an option: 1,16,64 */
+struct bench_list {
+	unsigned nr, v[BENCH_LIST_MAX];
+};
 
 struct bench_args {
 	FILE *json;	    /* NULL: none */
@@ -22,15 +27,27 @@ struct bench_args {
 	const char *variant;
 	uint64_t size_bytes;
 	uint64_t seed;
+	/* aio */
+	struct bench_list depths, files;
+	unsigned engine; /* enum bench_engine */
+	unsigned peers;	 /* bits of enum bench_peer_kind; 0: all */
+	const char *mount_opts[BENCH_LIST_MAX]; /* each is a mount of its own */
+	unsigned mount_opts_nr;
 };
 
 /* True when the case is to be run. */
 bool bench_wanted(const struct bench_args *a, const char *name);
 /* Of @nr <= BENCH_TIMES_MAX values; 0 of none. */
 double bench_median(const double *values, unsigned nr);
+/* 0..nr-1 in random order. */
+void bench_shuffle(uint32_t *order, uint32_t nr, uint64_t *seed);
+/* The median cost of reading the clock. */
+uint64_t bench_clock_cost_ns(void);
 
 int bench_alloc(const struct bench_args *a);
 int bench_rcu(const struct bench_args *a);
 int bench_mount(const struct bench_args *a);
+int bench_aio(const struct bench_args *a);
+int bench_write(const struct bench_args *a);
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mbfs-bench - figures: the allocator in memory, RCU, and a mount beside its peers.
+ * mbfs-bench - figures: the allocator in memory, RCU, writes, and a mount beside its peers.
  */
-#include "bench.h"
+#include "bench-client.h"
+#include "bench-peer.h"
 #include "race/team.h"
 
 #include <errno.h>
@@ -15,26 +16,45 @@
 enum { EXIT_USE = 2 };
 
 static const char usage_text[] =
-	"Usage: mbfs-bench alloc|rcu|mount|all [OPTIONS]\n"
+	"Usage: mbfs-bench alloc|rcu|write|mount|aio|all [OPTIONS]\n"
 	"       mbfs-bench --help | --version\n"
 	"\n"
 	"  alloc             allocation and free in memory on 16 GiB and 1 TiB, empty and aged;\n"
 	"                    scaling with threads; Ceph's ageing recipe and free-space score\n"
 	"  rcu               latency of rt_rcu_barrier() beside 0 to 8 reading threads\n"
+	"  write             random writes of 4 KiB into written and unwritten blocks: the "
+	"library\n"
+	"                    alone, on a device in memory, without FUSE\n"
 	"  mount             fallocate storms, small files, unlink: mbfs, fuse2fs and the "
 	"kernel's\n"
 	"                    ext4 on a loop device in turn (needs root for the last; skipped "
 	"without)\n"
+	"  aio               random writes of 4 KiB with O_DIRECT, many in flight, into written "
+	"and\n"
+	"                    unwritten blocks: mbfs beside its peers; the cost of a conversion\n"
 	"\n"
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
 	"  --seconds N       of one measurement over a mount (default 2)\n"
-	"  --size BYTES      of the image for mount, in MiB with M or GiB with G (default 1G)\n"
+	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, write "
+	"and\n"
+	"                    aio 512M; these write to a quarter of it)\n"
 	"  --variant NAME    ENOSPC variant (default: the library's)\n"
 	"  --seed N          of the random sizes (default 1)\n"
 	"  --dir DIR         where images and mount points go (default TMPDIR, /dev/shm or /tmp)\n"
 	"  --daemon PATH     mbfs to mount with (default: beside mbfs-bench, then PATH)\n"
 	"  --json FILE       append one JSON object a line\n"
+	"\n"
+	"Of aio:\n"
+	"  --depth N,...     writes in flight, of all files together (default 1,16,64)\n"
+	"  --files N,...     files that are written to (default 1,8)\n"
+	"  --engine NAME     of the client: libaio (default) or uring\n"
+	"  --peers NAME,...  of null, ext4, fuse2fs (default all; none: mbfs alone); who cannot "
+	"run\n"
+	"                    here is left out with a line\n"
+	"  --mount-opts OPTS for mbfs, as after -o; given again: one more mount, compared with "
+	"the\n"
+	"                    first\n"
 	"\n"
 	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
 
@@ -98,7 +118,7 @@ static bool size_number(const char *s, uint64_t *out)
 }
 
 enum opt { OPT_ONLY = 256, OPT_TIMES, OPT_SECONDS, OPT_SIZE, OPT_VARIANT, OPT_SEED, OPT_DIR,
-	   OPT_DAEMON, OPT_JSON };
+	   OPT_DAEMON, OPT_JSON, OPT_DEPTH, OPT_FILES, OPT_ENGINE, OPT_PEERS, OPT_MOUNT_OPTS };
 
 static const struct option long_opts[] = {
 	{ "only", required_argument, NULL, OPT_ONLY },
@@ -110,8 +130,82 @@ static const struct option long_opts[] = {
 	{ "dir", required_argument, NULL, OPT_DIR },
 	{ "daemon", required_argument, NULL, OPT_DAEMON },
 	{ "json", required_argument, NULL, OPT_JSON },
+	{ "depth", required_argument, NULL, OPT_DEPTH },
+	{ "files", required_argument, NULL, OPT_FILES },
+	{ "engine", required_argument, NULL, OPT_ENGINE },
+	{ "peers", required_argument, NULL, OPT_PEERS },
+	{ "mount-opts", required_argument, NULL, OPT_MOUNT_OPTS },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* 1,16,64: each from 1 to @max. */
+static bool number_list(const char *arg, unsigned max, struct bench_list *out)
+{
+	char *end;
+
+	for (out->nr = 0; out->nr < BENCH_LIST_MAX; arg = end + 1) {
+		unsigned long v = *arg >= '1' && *arg <= '9' ? strtoul(arg, &end, 10) : 0;
+
+		if (v == 0 || v > max)
+			return false;
+		out->v[out->nr++] = (unsigned)v;
+		if (*end != ',')
+			return !*end;
+	}
+	return false;
+}
+
+/* Names of peers; mbfs itself is always there. */
+static bool peer_list(const char *arg, unsigned *out)
+{
+	*out = 1u << PEER_MBFS;
+	if (strcmp(arg, "none") == 0)
+		return true;
+	for (;;) {
+		size_t len = strcspn(arg, ",");
+		unsigned kind = PEER_MBFS + 1;
+
+		while (kind < PEER_NR && (strlen(bench_peer_name(kind)) != len ||
+					  strncmp(bench_peer_name(kind), arg, len) != 0))
+			kind++;
+		if (kind == PEER_NR)
+			return false;
+		*out |= 1u << kind;
+		if (!arg[len])
+			return true;
+		arg += len + 1;
+	}
+}
+
+static int parse_aio_opt(struct bench_args *a, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_DEPTH:
+		return number_list(arg, BENCH_DEPTH_MAX, &a->depths) ? 0 :
+			bad_use("--depth: up to 8 numbers from 1 to 1024 are wanted, as 1,16, not",
+				arg);
+	case OPT_FILES:
+		return number_list(arg, BENCH_FILES_MAX, &a->files) ? 0 :
+			bad_use("--files: up to 8 numbers from 1 to 64 are wanted, as 1,8, not",
+				arg);
+	case OPT_ENGINE:
+		while (a->engine < BENCH_ENGINE_NR &&
+		       strcmp(bench_engine_name(a->engine), arg) != 0)
+			a->engine++;
+		return a->engine < BENCH_ENGINE_NR ? 0
+						   : bad_use("--engine: libaio or uring is wanted, "
+							     "not", arg);
+	case OPT_PEERS:
+		return peer_list(arg, &a->peers) ? 0 :
+			bad_use("--peers: some of null, ext4, fuse2fs, or none, are wanted, not",
+				arg);
+	default: /* OPT_MOUNT_OPTS */
+		if (a->mount_opts_nr == BENCH_LIST_MAX)
+			return bad_use("--mount-opts: at most 8 times; too many with", arg);
+		a->mount_opts[a->mount_opts_nr++] = arg;
+		return 0;
+	}
+}
 
 static int parse_opt(struct bench_args *a, int opt, const char *arg)
 {
@@ -147,9 +241,11 @@ static int parse_opt(struct bench_args *a, int opt, const char *arg)
 	case OPT_DAEMON:
 		a->mbfsd = arg;
 		return access(arg, X_OK) ? bad_use("--daemon: cannot execute", arg) : 0;
-	default: /* OPT_JSON */
+	case OPT_JSON:
 		a->json = fopen(arg, "ae");
 		return a->json ? 0 : bad_use("--json: cannot write", arg);
+	default:
+		return parse_aio_opt(a, opt, arg);
 	}
 }
 
@@ -171,17 +267,30 @@ static void find_daemon(struct bench_args *a, char *path, size_t bytes)
 		a->mbfsd = "mbfs";
 }
 
+static const struct command {
+	const char *name;
+	int (*run)(const struct bench_args *a);
+	unsigned size_mib; /* of the image, unless --size is given */
+} commands[] = {
+	{ "alloc", bench_alloc, 0 },	{ "rcu", bench_rcu, 0 },     { "write", bench_write, 512 },
+	{ "mount", bench_mount, 1024 }, { "aio", bench_aio, 512 },
+};
+enum { COMMAND_NR = sizeof(commands) / sizeof(commands[0]) };
+
 static int run(const char *what, const struct bench_args *a)
 {
 	bool all = strcmp(what, "all") == 0;
 	int err = 0;
 
-	if (all || strcmp(what, "alloc") == 0)
-		err |= bench_alloc(a);
-	if (all || strcmp(what, "rcu") == 0)
-		err |= bench_rcu(a);
-	if (all || strcmp(what, "mount") == 0)
-		err |= bench_mount(a);
+	for (unsigned i = 0; i < COMMAND_NR; i++) {
+		struct bench_args args = *a;
+
+		if (!all && strcmp(what, commands[i].name) != 0)
+			continue;
+		if (!args.size_bytes)
+			args.size_bytes = (uint64_t)commands[i].size_mib << 20;
+		err |= commands[i].run(&args);
+	}
 	if (a->json && fclose(a->json)) {
 		fprintf(stderr, "mbfs-bench: --json: %s\n", strerror(errno));
 		err = 1;
@@ -191,13 +300,16 @@ static int run(const char *what, const struct bench_args *a)
 
 static bool is_command(const char *what)
 {
-	return strcmp(what, "alloc") == 0 || strcmp(what, "rcu") == 0 ||
-	       strcmp(what, "mount") == 0 || strcmp(what, "all") == 0;
+	bool is = strcmp(what, "all") == 0;
+
+	for (unsigned i = 0; i < COMMAND_NR; i++)
+		is = is || strcmp(what, commands[i].name) == 0;
+	return is;
 }
 
 int main(int argc, char **argv)
 {
-	struct bench_args a = { .times = 3, .seconds = 2, .size_bytes = 1ull << 30, .seed = 1 };
+	struct bench_args a = { .times = 3, .seconds = 2, .seed = 1 };
 	char path[PATH_MAX];
 	int opt, err;
 
@@ -212,7 +324,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 2 || !is_command(argv[1]))
-		return bad_use("alloc, rcu, mount or all is wanted, not", argc < 2 ? "" : argv[1]);
+		return bad_use("alloc, rcu, write, mount, aio or all is wanted, not",
+			       argc < 2 ? "" : argv[1]);
 	opterr = 0;
 	while ((opt = getopt_long(argc - 1, argv + 1, ":", long_opts, NULL)) != -1) {
 		if (opt == ':')

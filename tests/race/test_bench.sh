@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mbfs-bench refuses bad use by name and its parts run. Method: a table of bad lines; one small
-# case of alloc, and rcu. Numbers are not looked at.
+# case of alloc, rcu, write, and aio where there is /dev/fuse: each case and state must have its line,
+# with writes done. How fast is not looked at.
 set -euo pipefail
 
 BENCH=${MBFS_BUILD:?}/bin/mbfs-bench
@@ -18,7 +19,7 @@ refused()
 	fi
 }
 
-refused "alloc, rcu, mount or all"
+refused "alloc, rcu, write, mount, aio or all"
 refused "'run'" run
 refused "unknown option '--bogus'" alloc --bogus
 refused "--times" alloc --times 0
@@ -26,6 +27,50 @@ refused "--size" mount --size 1
 refused "no such variant 'nope'" alloc --variant nope
 refused "'twice'" rcu twice
 refused "cannot execute '/nowhere'" mount --daemon /nowhere
+refused "--depth" aio --depth 0
+refused "--depth" aio --depth 1,
+refused "--depth" aio --depth 1,2,3,4,5,6,7,8,9
+refused "--files" aio --files 65
+refused "libaio or uring is wanted, not 'posix'" aio --engine posix
+refused "not 'null,btrfs'" aio --peers null,btrfs
 "$BENCH" --help >/dev/null
 "$BENCH" alloc --only "16 GiB empty run 16" --times 1
 "$BENCH" rcu
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# lines FILE TEXT N - N lines of FILE have TEXT and a rate that is not 0
+lines()
+{
+	local nr
+	nr=$(grep -F "$2" "$1" | grep -cE '"writes_per_s":[1-9]' || true)
+	if [ "$nr" != "$3" ]; then
+		printf "%s: %s lines with %s, not %s\n" "$1" "$nr" "$2" "$3" >&2
+		cat "$1" >&2
+		exit 1
+	fi
+}
+
+"$BENCH" write --times 1 --size 64M --json "$tmp/write"
+lines "$tmp/write" '"state":"written"' 3
+lines "$tmp/write" '"state":"unwritten"' 3
+
+if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
+	echo "/dev/fuse cannot be opened: aio is not run"
+	exit 0
+fi
+for engine in libaio uring; do
+	"$BENCH" aio --times 1 --seconds 1 --size 64M --depth 1,16 --files 1,2 --engine "$engine" \
+		--peers null --mount-opts commit=1 --mount-opts commit=5 --json "$tmp/$engine"
+	lines "$tmp/$engine" '"peer":"mbfs commit=1","state":"written"' 4
+	lines "$tmp/$engine" '"peer":"mbfs commit=5","state":"unwritten"' 4
+	lines "$tmp/$engine" '"peer":"null"' 8
+done
+# A mount that cannot be is named, and nothing is left of it.
+if out=$(TMPDIR=$tmp "$BENCH" aio --times 1 --peers none --size 64M --mount-opts bogus 2>&1); then
+	echo "aio with a bad mount option was not refused" >&2
+	exit 1
+fi
+[[ $out == *bogus* ]] || { printf 'the bad option is not named: %s\n' "$out" >&2; exit 1; }
+[ -z "$(find "$tmp" -name 'mbfs-race.*')" ] || { find "$tmp" >&2; exit 1; }
