@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SUBJECTS_MAX = PEER_NR - 1 + BENCH_LIST_MAX, FILL_BYTES = 1 << 20,
+enum { SUBJECTS_MAX = PEER_NR - 1 + 2 * BENCH_LIST_MAX, FILL_BYTES = 1 << 20,
        SAMPLES = 256, STATS_BYTES = 32768, NAME_BYTES = 96 };
 
 enum state { UNWRITTEN, WRITTEN, STATE_NR };
@@ -47,6 +47,7 @@ struct aio_case {
 
 struct subject {
 	struct bench_peer peer;
+	struct bench_args args; /* with its own daemon */
 	const char *opts; /* of the mount; NULL: none */
 	char name[NAME_BYTES];
 	bool up;
@@ -224,36 +225,47 @@ static bool peer_wanted(const struct bench_args *args, enum bench_peer_kind kind
 	return !args->peers || (args->peers & 1u << kind);
 }
 
+/* The next subject. @daemon, @opts: NULL as usual. */
+static int subject_up(struct bench *b, enum bench_peer_kind kind, const char *daemon,
+		      const char *opts)
+{
+	struct subject *s = &b->subjects[b->subject_nr];
+	struct mbfs_diag diag = { "" };
+
+	s->args = *b->args;
+	if (daemon)
+		s->args.mbfsd = daemon;
+	s->opts = opts;
+	snprintf(s->name, sizeof(s->name), "%s%s%s", daemon ? daemon : bench_peer_name(kind),
+		 opts ? " " : "", opts ? opts : "");
+	s->passes = calloc(b->case_nr, sizeof(*s->passes));
+	if (!s->passes)
+		return -ENOMEM;
+	b->subject_nr++;
+	fprintf(stderr, "mounting %s\n", s->name);
+	if (bench_peer_up(&s->peer, &s->args, kind, opts, true, &diag) == 0) {
+		s->up = true;
+		return 0;
+	}
+	fprintf(stderr, "mbfs-bench: %s: %s%s\n", s->name, diag.text,
+		kind == PEER_MBFS ? "" : " (left out)");
+	return kind == PEER_MBFS ? -EIO : 0;
+}
+
 static int subjects_up(struct bench *b)
 {
-	unsigned opts_nr = b->args->mount_opts_nr ? b->args->mount_opts_nr : 1;
-	struct mbfs_diag diag;
+	const struct bench_args *a = b->args;
+	const char *first = a->mount_opts_nr ? a->mount_opts[0] : NULL;
+	int err = subject_up(b, PEER_MBFS, NULL, first);
 
-	for (unsigned i = 0; i < opts_nr + PEER_NR - 1; i++) {
-		enum bench_peer_kind kind = i < opts_nr ? PEER_MBFS : PEER_MBFS + 1 + i - opts_nr;
-		struct subject *s = &b->subjects[b->subject_nr];
-
-		if (kind != PEER_MBFS && !peer_wanted(b->args, kind))
-			continue;
-		s->opts = i < b->args->mount_opts_nr ? b->args->mount_opts[i] : NULL;
-		snprintf(s->name, sizeof(s->name), "%s%s%s", bench_peer_name(kind),
-			 s->opts ? " " : "", s->opts ? s->opts : "");
-		s->passes = calloc(b->case_nr, sizeof(*s->passes));
-		if (!s->passes)
-			return -ENOMEM;
-		b->subject_nr++;
-		fprintf(stderr, "mounting %s\n", s->name);
-		diag.text[0] = 0;
-		if (bench_peer_up(&s->peer, b->args, kind, s->opts, true, &diag) == 0) {
-			s->up = true;
-			continue;
-		}
-		fprintf(stderr, "mbfs-bench: %s: %s%s\n", s->name, diag.text,
-			kind == PEER_MBFS ? "" : " (left out)");
-		if (kind == PEER_MBFS)
-			return -EIO;
-	}
-	return 0;
+	for (unsigned i = 1; !err && i < a->mount_opts_nr; i++)
+		err = subject_up(b, PEER_MBFS, NULL, a->mount_opts[i]);
+	for (unsigned i = 0; !err && i < a->also_nr; i++)
+		err = subject_up(b, PEER_MBFS, a->also[i], first);
+	for (unsigned kind = PEER_MBFS + 1; !err && kind < PEER_NR; kind++)
+		if (peer_wanted(a, kind))
+			err = subject_up(b, kind, NULL, NULL);
+	return err;
 }
 
 /* All are taken down, whatever fails. */

@@ -33,6 +33,8 @@ struct bench_args {
 	unsigned peers;	 /* bits of enum bench_peer_kind; 0: all */
 	const char *mount_opts[BENCH_LIST_MAX]; /* each is a mount of its own */
 	unsigned mount_opts_nr;
+	const char *also[BENCH_LIST_MAX]; /* other daemons */
+	unsigned also_nr;
 };
 
 /* True when the case is to be run. */

@@ -55,6 +55,7 @@ static const char usage_text[] =
 	"  --mount-opts OPTS for mbfs, as after -o; given again: one more mount, compared with "
 	"the\n"
 	"                    first\n"
+	"  --also PATH       the daemon of another build, compared with the first; may be repeated\n"
 	"\n"
 	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
 
@@ -118,7 +119,7 @@ static bool size_number(const char *s, uint64_t *out)
 }
 
 enum opt { OPT_ONLY = 256, OPT_TIMES, OPT_SECONDS, OPT_SIZE, OPT_VARIANT, OPT_SEED, OPT_DIR,
-	   OPT_DAEMON, OPT_JSON, OPT_DEPTH, OPT_FILES, OPT_ENGINE, OPT_PEERS, OPT_MOUNT_OPTS };
+	   OPT_DAEMON, OPT_JSON, OPT_DEPTH, OPT_FILES, OPT_ENGINE, OPT_PEERS, OPT_MOUNT_OPTS, OPT_ALSO };
 
 static const struct option long_opts[] = {
 	{ "only", required_argument, NULL, OPT_ONLY },
@@ -135,6 +136,7 @@ static const struct option long_opts[] = {
 	{ "engine", required_argument, NULL, OPT_ENGINE },
 	{ "peers", required_argument, NULL, OPT_PEERS },
 	{ "mount-opts", required_argument, NULL, OPT_MOUNT_OPTS },
+	{ "also", required_argument, NULL, OPT_ALSO },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -199,6 +201,11 @@ static int parse_aio_opt(struct bench_args *a, int opt, const char *arg)
 		return peer_list(arg, &a->peers) ? 0 :
 			bad_use("--peers: some of null, ext4, fuse2fs, or none, are wanted, not",
 				arg);
+	case OPT_ALSO:
+		if (a->also_nr == BENCH_LIST_MAX || access(arg, X_OK))
+			return bad_use("--also: cannot execute, or more than 8:", arg);
+		a->also[a->also_nr++] = arg;
+		return 0;
 	default: /* OPT_MOUNT_OPTS */
 		if (a->mount_opts_nr == BENCH_LIST_MAX)
 			return bad_use("--mount-opts: at most 8 times; too many with", arg);

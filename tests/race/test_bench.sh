@@ -32,6 +32,7 @@ refused "--depth" aio --depth 1,
 refused "--depth" aio --depth 1,2,3,4,5,6,7,8,9
 refused "--files" aio --files 65
 refused "libaio or uring is wanted, not 'posix'" aio --engine posix
+refused "'/nowhere'" aio --also /nowhere
 refused "not 'null,btrfs'" aio --peers null,btrfs
 "$BENCH" --help >/dev/null
 "$BENCH" alloc --only "16 GiB empty run 16" --times 1
