@@ -165,7 +165,7 @@ static int run_here(struct daemon *d)
 	/* Requests from memory reclaim must not wait for memory that waits for us. Root only: a
 	 * hint. */
 	prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
-	d->kill_priv = !d->opts->writeback && (!d->opts->suid || geteuid() != 0);
+	d->protocol.kill_priv = !d->opts->writeback && (!d->opts->suid || geteuid() != 0);
 	code = open_image(d, &read_only);
 	if (!code)
 		code = with_session(d, read_only);

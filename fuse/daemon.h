@@ -8,6 +8,8 @@
 #include <fuse_lowlevel.h>
 #include <mbfs/fs.h>
 
+#include "protocol.h"
+
 #include <fcntl.h>
 
 /* Exit codes of mount(8). */
@@ -42,16 +44,15 @@ void options_version(void);
 
 /* ---- the mount: daemon.c ---- */
 struct daemon {
+	/* kill_priv: we clear setuid bits and capabilities on writes, instead of the kernel asking us
+	 * first each time. Only without -o suid: it would go on believing a cached setuid bit. */
+	struct protocol protocol;
 	const struct options *opts;
 	struct mbfs_bdev *dev;
 	struct mbfs_fs *fs;
 	int status_fd; /* to the waiting parent; -1 in the foreground or once told */
-	/* We clear setuid bits and capabilities on writes, instead of the kernel asking us first
-	 * each time. Only without -o suid: the kernel would go on believing a cached setuid bit. */
-	bool kill_priv;
 	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
 	bool acl;
-	bool init_reply; /* the next reply is INIT's; touched by the thread that serves INIT only */
 };
 
 /* Mounts, serves until unmounted, unmounts. Returns an exit code; every failure was reported. */
@@ -89,13 +90,6 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
-
-/* ---- protocol.c ---- */
-/* Reads and writes of the device go through it from here on. 0 or a negative errno. */
-int protocol_take_over(struct fuse_session *se);
-/* As fuse_reply_open() and fuse_reply_create(), with the flags for O_DIRECT or cached files. */
-int reply_open(fuse_req_t req, struct fuse_file_info *fi);
-int reply_create(fuse_req_t req, const struct fuse_entry_param *e, struct fuse_file_info *fi);
 
 /* ---- replies: reply.c ---- */
 /* FUSE calls the root 1, ext4 calls it 2; ext4's inode 1 is never shown, so the others keep their

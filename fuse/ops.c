@@ -19,7 +19,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct daemon *d = userdata;
 
-	d->init_reply = true;
+	d->protocol.init_reply = true;
 	conn->max_write = REQUEST_BYTES_MAX;
 	conn->max_readahead = REQUEST_BYTES_MAX;
 	conn->max_background = d->opts->max_background;

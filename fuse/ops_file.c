@@ -77,7 +77,7 @@ err_reply:
 
 int kill_priv(fuse_req_t req, mbfs_ino_t ino, bool owner)
 {
-	if (!daemon_of(req)->kill_priv)
+	if (!daemon_of(req)->protocol.kill_priv)
 		return 0;
 	return mbfs_fs_kill_priv(fs_of(req), ino, owner || fuse_req_ctx(req)->uid != 0);
 }

@@ -13,11 +13,14 @@
  * writes of it may come side by side. It decides so only below the size: appends and writes past
  * the end come alone. So the reply is made by hand.
  */
-#include "daemon.h"
-
+#include <fcntl.h>
+#include <stddef.h>
 #include <linux/fuse.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "protocol.h"
 
 #ifndef FUSE_INIT_EXT
 #define FUSE_INIT_EXT (1u << 30)
@@ -27,15 +30,15 @@
 
 static ssize_t device_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
-	struct daemon *d = userdata;
+	struct protocol *p = userdata;
 
-	if (d->init_reply) {
+	if (p->init_reply) {
 		struct fuse_init_out *out = count > 1 ? iov[1].iov_base : NULL;
 
-		d->init_reply = false;
+		p->init_reply = false;
 		if (out && iov[1].iov_len >= offsetof(struct fuse_init_out, unused)) {
 			out->flags |= FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT;
-			if (d->kill_priv)
+			if (p->kill_priv)
 				out->flags |= FUSE_HANDLE_KILLPRIV_V2;
 			out->flags2 |= FLAGS2_DIRECT_IO_ALLOW_MMAP;
 		}

@@ -17,8 +17,8 @@ mbfs_script_test(race_shards race race/test_shards.sh)
 mbfs_script_test(bench_cli race race/test_bench.sh)
 
 # The transport's limit, a peer for mbfs-bench, which looks for it beside the daemon. Not installed.
-add_executable(mbfs-null peer/mbfs-null.c)
+add_executable(mbfs-null peer/mbfs-null.c ${CMAKE_SOURCE_DIR}/fuse/protocol.c)
 target_link_libraries(mbfs-null PRIVATE mbfs PkgConfig::FUSE3)
-target_include_directories(mbfs-null PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/rt/native)
+target_include_directories(mbfs-null PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/rt/native)
 target_compile_definitions(mbfs-null PRIVATE FUSE_USE_VERSION=312)
 set_target_properties(mbfs-null PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)

@@ -16,9 +16,17 @@
 
 #include <fuse_lowlevel.h>
 
+#include "fuse/protocol.h"
 #include "rt/sync.h"
 
-enum { NODES_MAX = 4 << 20, BUCKETS = 4096, NAME_BYTES = 40, CACHE_SECONDS = 3600 };
+enum {
+	NODES_MAX = 4 << 20,
+	BUCKETS = 4096,
+	NAME_BYTES = 40,
+	CACHE_SECONDS = 3600,
+	REQUEST_BYTES_MAX = 1 << 20,
+	BACKGROUND = 256,
+};
 
 struct node {
 	uint64_t parent; /* [const] */
@@ -34,9 +42,11 @@ struct bucket {
 };
 
 struct null_fs {
+	struct protocol protocol;
 	struct node *nodes; /* mapped, and only touched as far as used; inode number = index */
 	rt_u64 used;	    /* [atomic] */
 	struct bucket buckets[BUCKETS];
+	char zeros[REQUEST_BYTES_MAX]; /* [const] what every file reads as */
 };
 
 static struct null_fs *fs_of(fuse_req_t req)
@@ -80,6 +90,20 @@ static struct node *find_locked(const struct bucket *b, uint64_t parent, const c
 	while (n && (n->parent != parent || strcmp(n->name, name) != 0))
 		n = n->next;
 	return n;
+}
+
+/* As mbfs's, but for what this file system has no use for. */
+static void null_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct null_fs *fs = userdata;
+
+	fs->protocol.init_reply = true;
+	conn->max_write = REQUEST_BYTES_MAX;
+	conn->max_readahead = REQUEST_BYTES_MAX;
+	conn->max_background = BACKGROUND;
+	conn->congestion_threshold = BACKGROUND * 3 / 4;
+	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ |
+				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
 static void null_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -132,7 +156,7 @@ static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 	if (err)
 		fuse_reply_err(req, err);
 	else
-		fuse_reply_create(req, &e, fi);
+		reply_create(req, &e, fi);
 }
 
 static void null_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -181,7 +205,7 @@ static void null_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	fuse_reply_open(req, fi);
+	reply_open(req, fi);
 }
 
 static void grow(struct null_fs *fs, fuse_ino_t ino, uint64_t end)
@@ -212,7 +236,23 @@ static void null_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	fuse_reply_err(req, 0);
 }
 
+static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		      struct fuse_file_info *fi)
+{
+	struct null_fs *fs = fs_of(req);
+	uint64_t end = rt_u64_read(&fs->nodes[ino].size);
+
+	(void)fi;
+	if ((uint64_t)off >= end)
+		size = 0;
+	else if (size > end - (uint64_t)off)
+		size = (size_t)(end - (uint64_t)off);
+	fuse_reply_buf(req, fs->zeros, size);
+}
+
 static const struct fuse_lowlevel_ops null_ops = {
+	.init = null_init,
+	.read = null_read,
 	.lookup = null_lookup,
 	.getattr = null_getattr,
 	.setattr = null_setattr,
@@ -240,7 +280,7 @@ static int serve(struct null_fs *fs, const char *mountpoint)
 		fuse_loop_cfg_set_clone_fd(cfg, 1);
 		fuse_loop_cfg_set_max_threads(cfg, 128);
 		if (!fuse_session_mount(se, mountpoint)) {
-			err = fuse_session_loop_mt(se, cfg) < 0;
+			err = protocol_take_over(se) || fuse_session_loop_mt(se, cfg) < 0;
 			fuse_session_unmount(se);
 		}
 		fuse_remove_signal_handlers(se);
