@@ -60,12 +60,17 @@ struct mbfs_bdev {
 	uint64_t size_bytes;
 	bool read_only; /* writes answer -EROFS */
 	bool async; /* submit() may return MBFS_BDEV_QUEUED */
+	uint32_t align_bytes; /* direct I/O: units whose neighbours may be written another way; 0: any */
 	const char *engine; /* what carries out submitted transfers; NULL: the caller's thread */
 };
 
 enum mbfs_bdev_flags {
 	MBFS_BDEV_RDONLY = 1u << 0, /* open for reading; the lock taken is shared */
 	MBFS_BDEV_NOLOCK = 1u << 1, /* take no lock: only for tools that inspect a live image */
+	MBFS_BDEV_URING = 1u << 2,  /* submitted transfers go to an io_uring; where the kernel gives
+				       none, to threads */
+	MBFS_BDEV_POOL = 1u << 3,   /* to threads; neither: the caller's thread does them */
+	MBFS_BDEV_DIRECT = 1u << 4, /* what is submitted in whole pages goes past the page cache */
 };
 
 /*
@@ -73,10 +78,12 @@ enum mbfs_bdev_flags {
  * @path:      [in] the image
  * @off_bytes: [in] where the file system starts in it (option offset=)
  * @flags:     [in] enum mbfs_bdev_flags
- * @diag:      [out] one line on error
+ * @diag:      [out] one line on error; and on success, if it is not quite as asked
  * @out:       [out] close with mbfs_bdev_close()
- * Errors: -EBUSY another mbfs holds the image, or the kernel has it mounted; else as open(2) and
- *         flock(2). Nothing is changed on error.
+ * Errors: -EBUSY another mbfs holds the image, or the kernel has it mounted; -EINVAL offset, or no
+ *         direct I/O there; -ENOMEM, -EAGAIN no threads; else as open(2) and flock(2). Nothing is
+ *         changed on error.
+ * With an engine threads are started: call after any fork.
  * The image is locked (flock) from here until mbfs_bdev_close(): mbfs_bdev_wait_unlocked() waits.
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_open_file(const char *path, uint64_t off_bytes,

@@ -258,6 +258,7 @@ int mbfs_bdev_open_fault(struct mbfs_bdev *inner, const struct mbfs_fault_plan *
 	f->dev.ops = &fault_ops;
 	f->dev.size_bytes = inner->size_bytes;
 	f->dev.read_only = inner->read_only;
+	f->dev.align_bytes = inner->align_bytes;
 	f->dev.async = inner->async;
 	f->dev.engine = inner->engine;
 	f->inner = inner;

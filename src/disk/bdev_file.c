@@ -4,9 +4,14 @@
  * for writing, shared for reading; the lock belongs to the open file, so it survives the daemon's
  * fork and is gone when the last process that has it is: that is what mbfs_bdev_wait_unlocked()
  * waits for.
+ *
+ * With direct I/O there are two descriptors of it: what is submitted in whole pages of 4096 bytes
+ * goes past the host's page cache, everything else through it. They agree because the kernel sees
+ * to it: before a direct transfer it writes back the cached pages of its range, and after a direct
+ * write it drops them. That holds as long as nobody has the same page in hand both ways at once,
+ * which is why a block may not be smaller than a page (align_bytes; a mount checks it). The lock is
+ * the first descriptor's.
  */
-#include <mbfs/blkdev.h>
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,61 +24,101 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "disk/bdev_priv.h"
 #include "rt/mem.h"
 #include "rt/sync.h"
-
-struct bdev_file {
-	struct mbfs_bdev dev;
-	int fd;             /* [const] */
-	uint64_t off_bytes; /* [const] where the file system starts */
-	bool is_blk;        /* [const] a block device, not a file */
-};
 
 static struct bdev_file *file_of(struct mbfs_bdev *dev)
 {
 	return container_of(dev, struct bdev_file, dev);
 }
 
-static int file_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
+/* ---- transfers ---- */
+
+ssize_t bdev_file_answer(ssize_t res)
 {
-	struct bdev_file *f = file_of(dev);
-	uint8_t *p = dst;
+	switch (res) {
+	case -EINTR:
+	case -EAGAIN:
+	case -ECANCELED: /* of a ring: the thread that had submitted it has ended */
+		return 0;
+	case -ENOSPC: /* a full host disk under a sparse image is a device error, not our ENOSPC */
+	case -EDQUOT:
+	case 0: /* the image has become shorter under us */
+		return -EIO;
+	default:
+		return res;
+	}
+}
 
+static int transfer(int fd, bool is_write, uint64_t pos, uint8_t *p, size_t len_bytes)
+{
 	while (len_bytes > 0) {
-		ssize_t n = pread(f->fd, p, len_bytes, (off_t)(f->off_bytes + off_bytes));
+		ssize_t n = is_write ? pwrite(fd, p, len_bytes, (off_t)pos)
+				     : pread(fd, p, len_bytes, (off_t)pos);
 
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = bdev_file_answer(n < 0 ? -errno : n);
 		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO; /* the image has become shorter under us */
+			return (int)n;
 		p += n;
-		off_bytes += (uint64_t)n;
+		pos += (uint64_t)n;
 		len_bytes -= (size_t)n;
 	}
 	return 0;
 }
 
+static int file_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
+{
+	const struct bdev_file *f = file_of(dev);
+
+	return transfer(f->fd, false, f->off_bytes + off_bytes, dst, len_bytes);
+}
+
 static int file_write(struct mbfs_bdev *dev, uint64_t off_bytes, const void *src, size_t len_bytes)
 {
-	struct bdev_file *f = file_of(dev);
-	const uint8_t *p = src;
+	const struct bdev_file *f = file_of(dev);
 
-	while (len_bytes > 0) {
-		ssize_t n = pwrite(f->fd, p, len_bytes, (off_t)(f->off_bytes + off_bytes));
+	return transfer(f->fd, true, f->off_bytes + off_bytes, (uint8_t *)src, len_bytes);
+}
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			/* A full host disk under a sparse image is a device error, not our ENOSPC.
-			 */
-			return errno == ENOSPC || errno == EDQUOT ? -EIO : -errno;
-		p += n;
-		off_bytes += (uint64_t)n;
-		len_bytes -= (size_t)n;
-	}
+bool bdev_file_direct(const struct bdev_file *f, const struct mbfs_bdev_io *io)
+{
+	return f->direct_fd >= 0 && (io->off_bytes | io->len_bytes) % BDEV_DIRECT_ALIGN == 0;
+}
+
+int bdev_file_bounce(const struct bdev_file *f, const struct mbfs_bdev_io *io, uint8_t **bounce)
+{
+	*bounce = NULL;
+	if ((uintptr_t)io->buf % f->mem_align == 0)
+		return 0;
+	*bounce = rt_zalloc_aligned(BDEV_DIRECT_ALIGN, io->len_bytes);
+	if (!*bounce)
+		return -ENOMEM;
+	if (io->is_write)
+		memcpy(*bounce, io->buf, io->len_bytes);
 	return 0;
+}
+
+void bdev_file_unbounce(const struct mbfs_bdev_io *io, uint8_t *bounce, int err)
+{
+	if (bounce && !io->is_write && !err)
+		memcpy(io->buf, bounce, io->len_bytes);
+	rt_free(bounce);
+}
+
+/* On the caller's thread. */
+static int file_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io)
+{
+	const struct bdev_file *f = file_of(dev);
+	uint64_t pos = f->off_bytes + io->off_bytes;
+	uint8_t *bounce;
+	int err;
+
+	if (!bdev_file_direct(f, io) || bdev_file_bounce(f, io, &bounce))
+		return transfer(f->fd, io->is_write, pos, io->buf, io->len_bytes);
+	err = transfer(f->direct_fd, io->is_write, pos, bounce ? bounce : io->buf, io->len_bytes);
+	bdev_file_unbounce(io, bounce, err);
+	return err;
 }
 
 static int file_flush(struct mbfs_bdev *dev)
@@ -98,6 +143,8 @@ static void file_close(struct mbfs_bdev *dev)
 {
 	struct bdev_file *f = file_of(dev);
 
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
 	close(f->fd);
 	rt_free(f);
 }
@@ -107,6 +154,7 @@ static const struct mbfs_bdev_ops file_ops = {
 	.write = file_write,
 	.flush = file_flush,
 	.trim = file_trim,
+	.submit = file_submit,
 	.close = file_close,
 };
 
@@ -218,6 +266,46 @@ static int image_open(const char *path, unsigned flags, struct stat *st, struct 
 				: "");
 }
 
+/* A second descriptor of the same file, past the page cache. */
+static int open_direct(const char *path, unsigned flags, struct mbfs_diag *diag,
+		       struct bdev_file *f)
+{
+	int how = (flags & MBFS_BDEV_RDONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT;
+	char self[32];
+
+	if (f->off_bytes % BDEV_DIRECT_ALIGN)
+		return diag_set(diag, -EINVAL,
+				"%s: direct I/O needs an offset that is a multiple of %d bytes",
+				path, BDEV_DIRECT_ALIGN);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
+	f->direct_fd = open(self, how);
+	if (f->direct_fd < 0)
+		return errno == EINVAL
+			       ? diag_set(diag, -EINVAL,
+					  "%s: its file system has no direct I/O; leave out -o "
+					  "direct",
+					  path)
+			       : diag_set(diag, -errno, "%s: cannot open for direct I/O: %s", path,
+					  strerror(errno));
+	f->mem_align = BDEV_DIRECT_ALIGN;
+	f->dev.align_bytes = BDEV_DIRECT_ALIGN;
+#ifdef STATX_DIOALIGN
+	struct statx stx;
+
+	if (statx(f->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    stx.stx_mask & STATX_DIOALIGN) {
+		if (!stx.stx_dio_offset_align || stx.stx_dio_offset_align > BDEV_DIRECT_ALIGN ||
+		    stx.stx_dio_mem_align > BDEV_DIRECT_ALIGN)
+			return diag_set(diag, -EINVAL,
+					"%s: its file system has no direct I/O of %d bytes; "
+					"leave out -o direct",
+					path, BDEV_DIRECT_ALIGN);
+		f->mem_align = stx.stx_dio_mem_align;
+	}
+#endif
+	return 0;
+}
+
 static int open_checked(const char *path, uint64_t off_bytes, unsigned flags,
 			struct mbfs_diag *diag, struct bdev_file *f)
 {
@@ -245,28 +333,63 @@ static int open_checked(const char *path, uint64_t off_bytes, unsigned flags,
 	f->is_blk = S_ISBLK(st.st_mode);
 	f->dev.size_bytes = size - off_bytes;
 	f->dev.read_only = flags & MBFS_BDEV_RDONLY;
-	return 0;
+	if (flags & MBFS_BDEV_DIRECT)
+		err = open_direct(path, flags, diag, f);
+	if (!err)
+		return 0;
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
 
 err_close:
 	close(f->fd);
 	return err;
 }
 
+/* What carries the transfers out. Without an engine: the caller. */
+static int open_engine(struct bdev_file *f, const char *path, unsigned flags,
+		       struct mbfs_diag *diag, struct mbfs_bdev **out)
+{
+	int err = -EINVAL;
+
+	*out = &f->dev;
+	if (!(flags & (MBFS_BDEV_URING | MBFS_BDEV_POOL)))
+		return 0;
+	if (flags & MBFS_BDEV_URING) {
+		err = bdev_uring_open(f, out);
+		if (!err)
+			return 0;
+		diag_set(diag, 0, "%s: the kernel gives no io_uring (%s): threads instead", path,
+			 strerror(-err));
+	}
+	err = bdev_pool_open(&f->dev, BDEV_POOL_THREADS, true, out);
+	return err ? diag_set(diag, err, "%s: no threads for its I/O: %s", path, strerror(-err))
+		   : 0;
+}
+
 int mbfs_bdev_open_file(const char *path, uint64_t off_bytes, unsigned flags,
 			struct mbfs_diag *diag, struct mbfs_bdev **out)
 {
 	struct bdev_file *f = rt_zalloc(sizeof(*f));
+	struct mbfs_bdev *dev;
 	int err;
 
+	if (diag)
+		diag->text[0] = 0;
 	if (!f)
 		return diag_set(diag, -ENOMEM, "out of memory");
 	f->dev.ops = &file_ops;
+	f->direct_fd = -1;
 	err = open_checked(path, off_bytes, flags, diag, f);
 	if (err) {
 		rt_free(f);
 		return err;
 	}
-	*out = &f->dev;
+	err = open_engine(f, path, flags, diag, &dev);
+	if (err) {
+		file_close(&f->dev);
+		return err;
+	}
+	*out = dev;
 	return 0;
 }
 

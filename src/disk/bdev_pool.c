@@ -142,6 +142,7 @@ int bdev_pool_open(struct mbfs_bdev *inner, unsigned threads, bool owns_inner,
 	p->dev.ops = &pool_ops;
 	p->dev.size_bytes = inner->size_bytes;
 	p->dev.read_only = inner->read_only;
+	p->dev.align_bytes = inner->align_bytes;
 	p->dev.async = true;
 	p->dev.engine = "threads";
 	p->inner = inner;

@@ -35,6 +35,7 @@ enum lock_rank {
 	RANK_BUF_LOAD = 64,     /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
+	RANK_RING = 70,         /* disk: submission side of one io_uring */
 	RANK_DEV = 72,          /* disk: state of one device, never across I/O */
 	RANK_ENDIO = 80,        /* extent: writes under way of one file; a leaf */
 	RANK_RANGE = 84,        /* rt: the ranges of one space; a leaf */

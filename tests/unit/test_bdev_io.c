@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "rt/mem.h"
@@ -16,6 +17,7 @@ enum { MIB = 1 << 20, FLIGHT = 64, ROUNDS = 40 };
 struct bed {
 	struct mbfs_bdev *base; /* what it is stored on; NULL: @dev has it */
 	struct mbfs_bdev *dev;
+	char *path; /* of an image file */
 };
 
 static void pool_open(struct bed *b, unsigned threads)
@@ -39,6 +41,48 @@ static void open_pool_8(struct bed *b)
 	pool_open(b, 8);
 }
 
+static void file_open(struct bed *b, unsigned flags)
+{
+	struct mbfs_diag diag = { "" };
+	int err;
+
+	b->path = t_temp();
+	ck_assert_int_eq(truncate(b->path, 4096 + MIB), 0);
+	err = mbfs_bdev_open_file(b->path, 4096, flags, &diag, &b->dev);
+	ck_assert_msg(!err, "%s", diag.text);
+	ck_assert_str_eq(diag.text, "");
+}
+
+static void open_file(struct bed *b)
+{
+	file_open(b, 0);
+}
+
+static void open_file_pool(struct bed *b)
+{
+	file_open(b, MBFS_BDEV_POOL);
+}
+
+static void open_file_uring(struct bed *b)
+{
+	file_open(b, MBFS_BDEV_URING);
+}
+
+static void open_direct(struct bed *b)
+{
+	file_open(b, MBFS_BDEV_DIRECT);
+}
+
+static void open_direct_pool(struct bed *b)
+{
+	file_open(b, MBFS_BDEV_DIRECT | MBFS_BDEV_POOL);
+}
+
+static void open_direct_uring(struct bed *b)
+{
+	file_open(b, MBFS_BDEV_DIRECT | MBFS_BDEV_URING);
+}
+
 static const struct {
 	void (*open)(struct bed *b);
 	const char *engine;
@@ -47,12 +91,21 @@ static const struct {
 	{ open_mem, "sync", false },
 	{ open_pool_1, "threads", true },
 	{ open_pool_8, "threads", true },
+	{ open_file, "sync", false },
+	{ open_file_pool, "threads", true },
+	{ open_file_uring, "io_uring", true },
+	{ open_direct, "sync", false },
+	{ open_direct_pool, "threads", true },
+	{ open_direct_uring, "io_uring", true },
 };
 
 static void bed_close(struct bed *b)
 {
 	mbfs_bdev_close(b->dev);
 	mbfs_bdev_close(b->base);
+	if (b->path)
+		unlink(b->path);
+	free(b->path);
 }
 
 /* ---- transfers ---- */
