@@ -5,17 +5,18 @@
  * done(). What is not submitted, and what direct I/O cannot take, goes the image's own way.
  *
  *	submit()				reaper of the ring
- *	prepare, in_flight + 1
- *	lock; one entry; to the kernel; unlock  ...	an answer: over, or the same once more
- *						in_flight - 1, done()
+ *	prepare
+ *	lock; one entry; in_flight + 1
+ *	to the kernel; unlock		...	an answer: in_flight - 1
+ *						over: done(); else the rest goes out as above
  *
- * Every entry goes to the kernel before the lock is let go, or at least before submit() returns:
- * so the submission queue is never full for long, and nothing waits there with nobody to send it.
- * The kernel keeps answers that find no room.
+ * Every entry goes to the kernel before the submitter returns: so the submission queue is never
+ * full for long, and nothing waits there with nobody to send it. The kernel keeps answers that find
+ * no room in the completion queue.
  *
- * Who submits leaves the file's memory alone until done(). The kernel orders the two threads, which
- * no tool that watches memory can see; in_flight does so as well: it is added to before the entry
- * goes out, and read with acquire before the answer is looked at.
+ * Who submits leaves the transfer alone until done(). The kernel orders the two threads, which no
+ * tool that watches memory can see; in_flight does so as well: it is added to once the entry is
+ * filled, and taken from before the answer is looked at.
  *
  * The kernel ties a request to the thread that submitted it: when that ends, requests it has not
  * started are cancelled. Such an answer is no error; the reaper sends it again.
@@ -103,6 +104,7 @@ static void send_out(struct ring *r, struct mbfs_bdev_io *io)
 	while (!(sqe = io_uring_get_sqe(&r->uring)))
 		send_entries(r);
 	fill_entry(r, sqe, io);
+	rt_u32_add_return(&r->in_flight, 1); /* pairs with reap() */
 	while (io_uring_sq_ready(&r->uring))
 		send_entries(r);
 	rt_mutex_unlock(&r->lock);
@@ -120,7 +122,6 @@ static int uring_submit(struct mbfs_bdev *dev, struct mbfs_bdev_io *io)
 		return mbfs_bdev_submit(&u->file->dev, io);
 	io->priv[PRIV_BOUNCE] = (uintptr_t)bounce;
 	io->priv[PRIV_PUT] = 0;
-	rt_u32_add_return(&r->in_flight, 1); /* pairs with reap_one() */
 	send_out(r, io);
 	return MBFS_BDEV_QUEUED;
 }
@@ -131,7 +132,6 @@ static void reap_one(struct ring *r, struct mbfs_bdev_io *io, int res)
 {
 	ssize_t n = bdev_file_answer(res);
 
-	MBFS_ASSERT(rt_u32_read_acquire(&r->in_flight)); /* pairs with uring_submit() */
 	if (n >= 0) {
 		io->priv[PRIV_PUT] += (uint64_t)n;
 		if (io->priv[PRIV_PUT] < io->len_bytes) {
@@ -140,7 +140,6 @@ static void reap_one(struct ring *r, struct mbfs_bdev_io *io, int res)
 		}
 	}
 	bdev_file_unbounce(io, (uint8_t *)(uintptr_t)io->priv[PRIV_BOUNCE], n < 0 ? (int)n : 0);
-	rt_u32_add_return(&r->in_flight, -1u);
 	io->done(io, n < 0 ? (int)n : 0);
 }
 
@@ -161,6 +160,7 @@ static void reap(void *arg)
 		io = io_uring_cqe_get_data(cqe);
 		res = cqe->res;
 		io_uring_cqe_seen(&r->uring, cqe);
+		rt_u32_add_return(&r->in_flight, -1u); /* pairs with send_out() */
 		if (io)
 			reap_one(r, io, res);
 		else
