@@ -6,7 +6,8 @@
  * ialloc.c  inode bitmaps                ialloc_find.c  placement
  * dir.c    directories, linear and hashed    xattr.c  attributes in the inode and a block
  * file.c   read, seek                    file_write.c  write, and what is under way
- * file_size.c  truncate, fallocate       file_change.c  who may touch which bytes
+ * file_size.c  truncate                  file_change.c  who may touch which bytes
+ * file_falloc.c  fallocate
  * namei.c  lookup, link, unlink          create.c, rename.c
  * acl.c    POSIX ACLs and the mode
  */

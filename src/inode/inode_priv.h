@@ -5,7 +5,8 @@
  * inode.c   the cache: who is in memory, who leaves    inode_table.c  bytes from and to the table
  * ialloc.c  numbers: bitmaps                            ialloc_find.c  which group
  * orphan.c  the list on disk
- * file.c    bytes of files                              file_size.c    ranges come and go
+ * file.c    bytes of files                              file_size.c    truncate
+ * file_falloc.c  ranges come and go
  */
 #ifndef INODE_INODE_PRIV_H
 #define INODE_INODE_PRIV_H
@@ -104,6 +105,8 @@ int file_trim(struct inode *in);
  * and the table block.
  */
 int file_settle(struct inode *in);
+/* The size, and the times of a change. */
+void file_resized(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes);
 
 /* ---- file.c ---- */
 /* Blocks of the map that are metadata are damage: they may not be written over. */
