@@ -203,7 +203,14 @@ MBFS_API ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cr
 MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
 				      mbfs_io_done done, void *arg);
 
-/* @mode: 0 or FALLOC_FL_KEEP_SIZE; -EOPNOTSUPP otherwise. */
+/*
+ * mbfs_file_fallocate - blocks of [off, off + bytes) come or go
+ * @mode: [in] of <linux/falloc.h>: 0 or KEEP_SIZE: holes become blocks that read as zeros;
+ *        PUNCH_HOLE|KEEP_SIZE: blocks are freed, past the size too, and parts of blocks zeroed
+ * Errors: -EOPNOTSUPP another mode, or a file that is mapped by block pointers; -EINVAL no bytes;
+ *         -EFBIG past what a file can have; -ENOSPC; -EIO. Some of it may be done then, from the
+ *         start on.
+ */
 MBFS_API int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cred, int mode,
 				 uint64_t off, uint64_t bytes);
 MBFS_API int mbfs_file_truncate(struct mbfs_file *f, uint64_t size_bytes);

@@ -172,8 +172,6 @@ int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cred, int m
 
 	if (err)
 		return err;
-	if (mode & ~FALLOC_FL_KEEP_SIZE)
-		return -EOPNOTSUPP;
 	return fs_seen(f->fs, file_fallocate(f->in, cred, mode, off, bytes));
 }
 

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* fallocate: blocks of a file come. The rules are in file.c's essay. */
+/*
+ * fallocate: blocks of a file come and go. The rules are in file.c's essay.
+ *
+ *   mode        whole blocks of the range            parts of blocks     range that is locked
+ *   0           holes become unwritten               as they are         to the end: the size moves
+ *   KEEP_SIZE   the same                             as they are         its blocks
+ *   PUNCH_HOLE  freed, past the size too             zeros on disk       its blocks
+ *
+ * Each goes in bounded handles. After an error, or a crash, a part of the range is done; the times
+ * are set first, so that no byte changes without them.
+ */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -66,30 +76,108 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 	return err;
 }
 
-int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
-		   uint64_t bytes)
+static int reserve(struct inode *in, const struct mbfs_cred *cred, bool keep_size, uint64_t off,
+		   uint64_t end)
 {
 	struct falloc f = {
 		.in = in,
 		.flags = file_alloc_flags(in, cred) | MBFS_ALLOC_FALLOC,
-		.keep_size = mode & FALLOC_FL_KEEP_SIZE,
-		.end_bytes = off + bytes,
+		.keep_size = keep_size,
+		.end_bytes = end,
 	};
 	struct file_change c;
-	int err = file_change_check(in, true);
+	int err = file_change_begin(in, &c, off, end, !keep_size);
 
-	if (mode & ~FALLOC_FL_KEEP_SIZE)
-		return -EOPNOTSUPP;
-	if (err)
-		return err;
-	if (!bytes)
-		return -EINVAL;
-	if (f.end_bytes < off || f.end_bytes > file_size_max(in))
-		return -EFBIG;
-	err = file_change_begin(in, &c, off, f.end_bytes, !f.keep_size);
 	if (err)
 		return err;
 	err = falloc_locked(&f, off);
 	file_change_end(&c);
 	return err;
+}
+
+/* ---- what takes blocks away ---- */
+
+/*
+ * Before blocks go: the times, and what is preallocated goes first, for its place in the file is
+ * bound to theirs.
+ */
+static int cut_begin(struct inode *in)
+{
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, 2, &tx);
+
+	if (err)
+		return err;
+	file_resized(in, tx, file_size(in));
+	tx_stop(tx);
+	if (in->tree.file)
+		mbfs_alloc_file_discard(in->tree.file);
+	return 0;
+}
+
+/* Zeros to the bytes of [off, end) that share their block with others. */
+static int zero_edges(struct inode *in, uint64_t off, uint64_t end)
+{
+	const uint64_t mask = in->env->geo->block_bytes - 1;
+	uint64_t head_end = (off + mask) & ~mask, tail = end & ~mask;
+	int err = 0;
+
+	if (off < head_end)
+		err = file_zero_part(in, off, end < head_end ? end : head_end);
+	if (!err && tail < end && tail >= head_end)
+		err = file_zero_part(in, tail, end);
+	return err;
+}
+
+static int punch_locked(struct inode *in, uint64_t off, uint64_t end)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+	uint64_t size = file_size(in);
+	int err = cut_begin(in);
+
+	/* No byte of the last block is left: it goes whole. */
+	if (off < size && end > size)
+		end = div_up(end, geo->block_bytes) << geo->block_bits;
+	if (!err)
+		err = zero_edges(in, off, end);
+	if (!err)
+		err = file_free_range(in, div_up(off, geo->block_bytes), end >> geo->block_bits);
+	return err;
+}
+
+static int punch(struct inode *in, uint64_t off, uint64_t end)
+{
+	struct file_change c;
+	int err = file_change_begin(in, &c, off, end, false);
+
+	if (err)
+		return err;
+	err = punch_locked(in, off, end);
+	file_change_end(&c);
+	return err;
+}
+
+int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
+		   uint64_t bytes)
+{
+	uint64_t end = off + bytes, max = file_size_max(in);
+	int err = file_change_check(in, true);
+
+	if (err)
+		return err;
+	if (!bytes)
+		return -EINVAL;
+	switch (mode) {
+	case 0:
+	case FALLOC_FL_KEEP_SIZE:
+		if (end < off || end > max)
+			return -EFBIG;
+		return reserve(in, cred, mode & FALLOC_FL_KEEP_SIZE, off, end);
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+		if (off >= max)
+			return 0; /* there is nothing, nor will be */
+		return punch(in, off, end < off || end > max ? max : end);
+	default:
+		return -EOPNOTSUPP;
+	}
 }

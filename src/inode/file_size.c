@@ -20,11 +20,11 @@
 /* One extent_remove() takes at least this many extents. */
 enum { REMOVE_EXTENTS_MIN = 64 };
 
-/* One step of freeing [*at, end of file). */
-static int trim_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at)
+/* One step of freeing the blocks of [*at, end). */
+static int free_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at, uint64_t end)
 {
 	uint64_t next = *at, freed = 0;
-	int err = extent_remove(&in->tree, tx, (mbfs_lblk_t)*at, LBLK_END, &next, &freed);
+	int err = extent_remove(&in->tree, tx, (mbfs_lblk_t)*at, end, &next, &freed);
 
 	inode_add_blocks(in, -(int64_t)freed);
 	file_dirty_held(in, tx);
@@ -35,20 +35,20 @@ static int trim_step(struct inode *in, struct mbfs_tx *tx, uint64_t *at)
 	return err;
 }
 
-static int trim_from(struct inode *in, uint64_t at)
+int file_free_range(struct inode *in, uint64_t at, uint64_t end)
 {
 	struct buf *table;
 	int err = table_hold(in, &table);
 
 	if (err)
 		return err;
-	while (!err && at < LBLK_END) {
+	while (!err && at < end) {
 		struct mbfs_tx *tx;
 
 		err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
 		if (err)
 			break;
-		err = trim_step(in, tx, &at);
+		err = free_step(in, tx, &at, end);
 		tx_stop(tx);
 	}
 	buf_put(table);
@@ -57,7 +57,7 @@ static int trim_from(struct inode *in, uint64_t at)
 
 int file_trim(struct inode *in)
 {
-	return trim_from(in, div_up(in->size_bytes, in->env->geo->block_bytes));
+	return file_free_range(in, div_up(in->size_bytes, in->env->geo->block_bytes), LBLK_END);
 }
 
 /* A link whose text is in the inode has no blocks to free, nor has a device. */
@@ -86,7 +86,7 @@ int file_free_blocks(struct inode *in)
 	if (in->tree.file)
 		mbfs_alloc_file_discard(in->tree.file);
 	if (has_blocks(in))
-		err = trim_from(in, 0);
+		err = file_free_range(in, 0, LBLK_END);
 	rt_write_unlock(&in->rw);
 	return err;
 }
@@ -186,7 +186,7 @@ static int truncate_begin(struct inode *in, struct mbfs_tx *tx, uint64_t size_by
 	}
 	file_resized(in, tx, size_bytes);
 	in->trim_due = true;
-	err = trim_step(in, tx, at);
+	err = free_step(in, tx, at, LBLK_END);
 	if (err)
 		(void)orphan_add(in, tx); /* cannot fail: its table block is held */
 	return err;
@@ -206,7 +206,7 @@ static int truncate_down(struct inode *in, uint64_t size_bytes)
 	err = truncate_begin(in, tx, size_bytes, &at);
 	tx_stop(tx);
 	if (!err)
-		err = trim_from(in, at);
+		err = file_free_range(in, at, LBLK_END);
 	if (err)
 		return err;
 	in->trim_due = false;

@@ -53,16 +53,15 @@ struct file_io {
 
 /* ---- a fresh block's zeros, the tail of the last block ---- */
 
-int file_zero_tail(struct inode *in, uint64_t from)
+int file_zero_part(struct inode *in, uint64_t from, uint64_t end)
 {
 	const struct mbfs_geo *geo = in->env->geo;
-	uint32_t skip = (uint32_t)(from & (geo->block_bytes - 1)), bytes = geo->block_bytes - skip;
+	uint32_t skip = (uint32_t)(from & (geo->block_bytes - 1)), bytes = (uint32_t)(end - from);
 	struct extent_map map;
 	uint8_t *zeros;
 	int err;
 
-	if (!skip)
-		return 0;
+	MBFS_ASSERT(from < end && end - from <= geo->block_bytes - skip);
 	err = extent_map(&in->tree, (mbfs_lblk_t)(from >> geo->block_bits), 1, &map);
 	if (!err && map.state == EXTENT_WRITTEN)
 		err = file_data_check(in, &map);
@@ -74,6 +73,13 @@ int file_zero_tail(struct inode *in, uint64_t from)
 	err = mbfs_bdev_write(in->env->dev, (map.pblk << geo->block_bits) + skip, zeros, bytes);
 	rt_free(zeros);
 	return err;
+}
+
+int file_zero_tail(struct inode *in, uint64_t from)
+{
+	const uint64_t mask = in->env->geo->block_bytes - 1;
+
+	return from & mask ? file_zero_part(in, from, (from | mask) + 1) : 0;
 }
 
 /* ---- transfers ---- */

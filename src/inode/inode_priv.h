@@ -101,6 +101,11 @@ void file_change_end(struct file_change *c);
 /* Free all blocks past the size, in bounded handles. Caller holds rw exclusively. */
 int file_trim(struct inode *in);
 /*
+ * Free the blocks of [from, end), 2^32: all, in bounded handles. Caller holds rw exclusively.
+ * Errors: extent_remove()'s; what went before is freed.
+ */
+int file_free_range(struct inode *in, uint64_t from_blk, uint64_t end_blk);
+/*
  * If a truncate could not free all: try again, before the file changes. Caller holds rw exclusively
  * and the table block.
  */
@@ -118,6 +123,8 @@ unsigned file_alloc_flags(const struct inode *in, const struct mbfs_cred *cred);
 /* ---- file_write.c ---- */
 /* Make the bytes from @from to the end of its block zero on disk, if the block is written. */
 int file_zero_tail(struct inode *in, uint64_t from);
+/* The same for [from, end), of one block. */
+int file_zero_part(struct inode *in, uint64_t from, uint64_t end);
 /* in->tree.file is there. Caller holds rw exclusively. */
 int file_alloc_open(struct inode *in);
 /* Set the size under fields; the large_file feature follows. */

@@ -42,7 +42,7 @@ fallocate -l 3M alloc && same "$(stat -c %s alloc)" 3145728
 [ "$(stat -c %b alloc)" -ge 6144 ] || fail "fallocate took no blocks"
 same "$(head -c 3145728 alloc | tr -d '\0' | wc -c)" 0 "preallocated bytes are zero"
 fallocate -n -o 3M -l 1M alloc && same "$(stat -c %s alloc)" 3145728 "KEEP_SIZE"
-refused "unsupported" fallocate -p -o 0 -l 4096 alloc
+fallocate -p -o 0 -l 1M alloc && same "$(stat -c %s alloc)" 3145728 "PUNCH_HOLE"
 refused "too large" truncate -s 9223372036854775807 big
 echo one >>log && echo two >>log && same "$(wc -l <log)" 2
 dd if=/dev/urandom of=direct bs=64k count=20 oflag=direct status=none

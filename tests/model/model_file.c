@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of a file against an array of bytes: random writes, reads, truncates, fallocates and
- * seeks, on real images of all block sizes whose free blocks are full of 0xA5.
+ * The bytes of a file against an array of bytes: random writes, reads, truncates, fallocates (all
+ * modes) and seeks, on real images of all block sizes whose free blocks are full of 0xA5.
  *
  * The twin knows two windows of the file, one at its start and one past 4 GiB; nothing is written
  * elsewhere, so all else must read as zeros.
@@ -131,6 +131,37 @@ static void do_fallocate(struct model *m)
 		m->size = off + len;
 }
 
+static void twin_zero(struct model *m, uint64_t from, uint64_t end)
+{
+	for (unsigned w = 0; w < WINDOW_NR; w++) {
+		uint64_t lo = from > window_at[w] ? from - window_at[w] : 0;
+		uint64_t hi = end > window_at[w] ? end - window_at[w] : 0;
+
+		if (hi > m->window_bytes)
+			hi = m->window_bytes;
+		if (lo < hi)
+			memset(m->twin[w] + lo, 0, hi - lo);
+	}
+}
+
+/* A hole for [from, end): there is no data in whole blocks of it afterwards. */
+static void do_punch(struct model *m)
+{
+	uint64_t off = random_off(m), mask = m->fs->super.geo.block_bytes - 1;
+	uint64_t len = rt_rand_below(&m->rand, 8) ? random_len(m, off) : 6ull << 30, end = off + len;
+	uint64_t first = (off + mask) & ~mask, last = end & ~mask;
+	int64_t data;
+
+	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root,
+					FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len), 0);
+	twin_zero(m, off, end);
+	if (first >= last || first >= m->size)
+		return;
+	data = file_seek(m->in, first, SEEK_DATA);
+	if (data != -ENXIO && (uint64_t)data < last)
+		ck_abort_msg("step %u: data at %" PRIi64 " of the hole", m->step, data);
+}
+
 /* Between data and the next hole all may be anything; between hole and data all is zero. */
 static void do_seek(struct model *m)
 {
@@ -187,8 +218,10 @@ static void step(struct model *m)
 		do_read(m);
 	else if (what < 80)
 		do_truncate(m);
-	else if (what < 90)
+	else if (what < 85)
 		do_fallocate(m);
+	else if (what < 90)
+		do_punch(m);
 	else
 		do_seek(m);
 }
