@@ -206,7 +206,9 @@ MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t byt
 /*
  * mbfs_file_fallocate - blocks of [off, off + bytes) come or go
  * @mode: [in] of <linux/falloc.h>: 0 or KEEP_SIZE: holes become blocks that read as zeros;
- *        PUNCH_HOLE|KEEP_SIZE: blocks are freed, past the size too, and parts of blocks zeroed
+ *        PUNCH_HOLE|KEEP_SIZE: blocks are freed, past the size too, and parts of blocks zeroed;
+ *        ZERO_RANGE with or without KEEP_SIZE: both; when it fails blocks may be missing, but what
+ *        was written is there or zero
  * Errors: -EOPNOTSUPP another mode, or a file that is mapped by block pointers; -EINVAL no bytes;
  *         -EFBIG past what a file can have; -ENOSPC; -EIO. Some of it may be done then, from the
  *         start on.

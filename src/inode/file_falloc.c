@@ -3,9 +3,14 @@
  * fallocate: blocks of a file come and go. The rules are in file.c's essay.
  *
  *   mode        whole blocks of the range            parts of blocks     range that is locked
- *   0           holes become unwritten               as they are         to the end: the size moves
+ *   0           holes become unwritten               as they are         its blocks; to the end of
+ *                                                                        all if the size moves
  *   KEEP_SIZE   the same                             as they are         its blocks
  *   PUNCH_HOLE  freed, past the size too             zeros on disk       its blocks
+ *   ZERO_RANGE  written: freed, then as 0            zeros on disk       as 0 and KEEP_SIZE
+ *
+ * A written block is not made unwritten in place: on disk it may be written still when it is freed
+ * as unwritten and given to another file, whose bytes would show here after a crash.
  *
  * Each goes in bounded handles. After an error, or a crash, a part of the range is done; the times
  * are set first, so that no byte changes without them.
@@ -76,25 +81,6 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 	return err;
 }
 
-static int reserve(struct inode *in, const struct mbfs_cred *cred, bool keep_size, uint64_t off,
-		   uint64_t end)
-{
-	struct falloc f = {
-		.in = in,
-		.flags = file_alloc_flags(in, cred) | MBFS_ALLOC_FALLOC,
-		.keep_size = keep_size,
-		.end_bytes = end,
-	};
-	struct file_change c;
-	int err = file_change_begin(in, &c, off, end, !keep_size);
-
-	if (err)
-		return err;
-	err = falloc_locked(&f, off);
-	file_change_end(&c);
-	return err;
-}
-
 /* ---- what takes blocks away ---- */
 
 /*
@@ -145,6 +131,66 @@ static int punch_locked(struct inode *in, uint64_t off, uint64_t end)
 	return err;
 }
 
+static int free_written(struct inode *in, uint64_t at, uint64_t end)
+{
+	while (at < end) {
+		struct extent_map map;
+		int err = extent_map(&in->tree, (mbfs_lblk_t)at, (uint32_t)(end - at), &map);
+
+		if (!err && map.state == EXTENT_WRITTEN)
+			err = file_free_range(in, at, at + map.len);
+		if (err)
+			return err;
+		at += map.len;
+	}
+	return 0;
+}
+
+static int zero_locked(struct falloc *f, uint64_t off)
+{
+	const struct mbfs_geo *geo = f->in->env->geo;
+	int err = cut_begin(f->in);
+
+	if (!err)
+		err = zero_edges(f->in, off, f->end_bytes);
+	if (!err)
+		err = free_written(f->in, div_up(off, geo->block_bytes),
+				   f->end_bytes >> geo->block_bits);
+	return err ? err : falloc_locked(f, off);
+}
+
+/* ---- locks and modes ---- */
+
+/* file_change_begin() for what may move the size: it takes all behind only if it will. */
+static int falloc_begin(const struct falloc *f, struct file_change *c, uint64_t off)
+{
+	int err = file_change_begin(f->in, c, off, f->end_bytes, false);
+
+	if (err || f->keep_size || f->end_bytes <= file_size(f->in))
+		return err;
+	file_change_end(c);
+	return file_change_begin(f->in, c, off, f->end_bytes, true);
+}
+
+static int reserve(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
+		   uint64_t end)
+{
+	struct falloc f = {
+		.in = in,
+		.flags = file_alloc_flags(in, cred) | MBFS_ALLOC_FALLOC,
+		.keep_size = mode & FALLOC_FL_KEEP_SIZE,
+		.end_bytes = end,
+	};
+	struct file_change c;
+	int err = falloc_begin(&f, &c, off);
+
+	if (err)
+		return err;
+	err = mode & FALLOC_FL_ZERO_RANGE ? zero_locked(&f, off) : falloc_locked(&f, off);
+	file_change_end(&c);
+	return err;
+}
+
 static int punch(struct inode *in, uint64_t off, uint64_t end)
 {
 	struct file_change c;
@@ -170,9 +216,11 @@ int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 	switch (mode) {
 	case 0:
 	case FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_ZERO_RANGE:
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
 		if (end < off || end > max)
 			return -EFBIG;
-		return reserve(in, cred, mode & FALLOC_FL_KEEP_SIZE, off, end);
+		return reserve(in, cred, mode, off, end);
 	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
 		if (off >= max)
 			return 0; /* there is nothing, nor will be */

@@ -144,22 +144,28 @@ static void twin_zero(struct model *m, uint64_t from, uint64_t end)
 	}
 }
 
-/* A hole for [from, end): there is no data in whole blocks of it afterwards. */
-static void do_punch(struct model *m)
+/* A hole or zeros for [from, end): there is no data in whole blocks of it afterwards. */
+static void do_zero(struct model *m)
 {
+	static const int modes[] = { FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_ZERO_RANGE };
+	int mode = modes[rt_rand_below(&m->rand, 3)];
 	uint64_t off = random_off(m), mask = m->fs->super.geo.block_bytes - 1;
-	uint64_t len = rt_rand_below(&m->rand, 8) ? random_len(m, off) : 6ull << 30, end = off + len;
-	uint64_t first = (off + mask) & ~mask, last = end & ~mask;
+	uint64_t len = mode & FALLOC_FL_PUNCH_HOLE && rt_rand_below(&m->rand, 8) == 0 ?
+		6ull << 30 : random_len(m, off);
+	uint64_t end = off + len, first = (off + mask) & ~mask, last = end & ~mask;
 	int64_t data;
 
-	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root,
-					FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len), 0);
+	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len), 0);
 	twin_zero(m, off, end);
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > m->size)
+		m->size = end;
 	if (first >= last || first >= m->size)
 		return;
 	data = file_seek(m->in, first, SEEK_DATA);
 	if (data != -ENXIO && (uint64_t)data < last)
-		ck_abort_msg("step %u: data at %" PRIi64 " of the hole", m->step, data);
+		ck_abort_msg("step %u: data at %" PRIi64 " of zeros", m->step, data);
 }
 
 /* Between data and the next hole all may be anything; between hole and data all is zero. */
@@ -221,7 +227,7 @@ static void step(struct model *m)
 	else if (what < 85)
 		do_fallocate(m);
 	else if (what < 90)
-		do_punch(m);
+		do_zero(m);
 	else
 		do_seek(m);
 }
@@ -273,6 +279,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("model_file");
 	TCase *tc = tcase_create("model");
 
+	tcase_set_timeout(tc, 60); /* mkfs and e2fsck, on a busy machine */
 	tcase_add_loop_test(tc, file_is_what_was_written, 0, (int)(sizeof(rows) / sizeof(rows[0])));
 	suite_add_tcase(s, tc);
 	return s;
