@@ -26,10 +26,8 @@
 #include "base/check.h"
 #include "rt/mem.h"
 
-enum { WORKERS = 4 };
-
 static const struct endio_variant *const variants[] = {
-	&endio_mbfs,
+	&endio_2012_mutex_trylock, &endio_2012_v4, &endio_3_7_wait, &endio_6_16, &endio_mbfs,
 };
 
 const struct mbfs_endio_variant *mbfs_endio_variant_at(unsigned idx)
@@ -53,7 +51,7 @@ const struct mbfs_endio_variant *mbfs_endio_variant_find(const char *name)
 }
 
 /* ---- what a mount shares ---- */
-int endio_env_open(const char *variant, bool with_wq, const struct endio_host_ops *host,
+int endio_env_open(const char *variant, unsigned workers, const struct endio_host_ops *host,
 		   struct endio_env **out)
 {
 	const struct endio_variant *v = variant ? find(variant) : &endio_mbfs;
@@ -68,8 +66,10 @@ int endio_env_open(const char *variant, bool with_wq, const struct endio_host_op
 	env->variant = v;
 	env->host = host;
 	rt_event_init(&env->idle);
-	if (with_wq || v->needs_wq) {
-		err = rt_wq_create("end_io", WORKERS, &env->wq);
+	if (!workers && v->needs_wq)
+		workers = 1;
+	if (workers) {
+		err = rt_wq_create("end_io", workers, &env->wq);
 		if (err) {
 			rt_free(env);
 			return err;
@@ -135,9 +135,27 @@ void endio_file_init(struct endio_file *f, struct endio_env *env)
 	rt_event_init(&f->moved);
 }
 
+void endio_file_retire(struct endio_file *f)
+{
+	bool husk;
+
+	rt_spin_lock(&f->lock);
+	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed));
+	husk = f->husk;
+	rt_spin_unlock(&f->lock);
+	if (!husk)
+		return;
+	rt_u64_add(&f->env->after_free, 1);
+	/* If it runs, then on another thread: a run that has looked at the file has cleared husk.
+	 */
+	if (!rt_wq_cancel(f->env->wq, &f->work))
+		rt_wq_flush_work(f->env->wq, &f->work);
+	f->husk = false;
+}
+
 void endio_file_end(struct endio_file *f)
 {
-	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed));
+	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed) && !f->husk);
 	rt_spin_destroy(&f->lock);
 }
 
@@ -147,8 +165,10 @@ void endio_begin(struct endio_file *f, struct endio *ei)
 	uint64_t nr, max;
 
 	ei->file = f;
-	ei->flags = 0;
+	ei->flags = ei->converts ? ENDIO_UNWRITTEN : 0;
 	ei->err = 0;
+	if (ei->converts)
+		rt_u32_add(&f->unwritten, 1);
 	rt_spin_lock(&f->lock);
 	ei->seq = ++f->begun;
 	TAILQ_INSERT_TAIL(&f->flight, ei, flight_link);
@@ -174,12 +194,26 @@ void endio_over(struct endio *ei)
 		rt_event_signal(&env->idle);
 }
 
+/* So many writes have nothing to convert any more. One of them keeps the file. */
+static void settled(struct endio_file *f, unsigned nr)
+{
+	if (!rt_u32_add_return(&f->unwritten, -nr))
+		rt_event_signal(&f->moved);
+}
+
 void endio_convert(struct endio_file *f, struct endio **batch, unsigned nr)
 {
 	struct endio_env *env = f->env;
 
 	env->host->convert(f, batch, nr);
 	rt_u64_add(&env->converted, nr);
+	settled(f, nr);
+}
+
+void endio_convert_here(struct endio *ei)
+{
+	endio_convert(ei->file, &ei, 1);
+	endio_over(ei);
 }
 
 void endio_note_merged(struct endio_file *f, unsigned nr)
@@ -188,15 +222,22 @@ void endio_note_merged(struct endio_file *f, unsigned nr)
 		rt_u64_add(&f->env->merged, nr);
 }
 
+bool endio_queue_bare(struct endio_file *f, struct rt_work *work)
+{
+	bool queued = rt_wq_queue(f->env->wq, work);
+
+	if (queued)
+		rt_u64_add(&f->env->queued, 1);
+	return queued;
+}
+
 bool endio_queue(struct endio_file *f, struct rt_work *work)
 {
 	struct endio_env *env = f->env;
 
 	env->host->pin(f);
-	if (rt_wq_queue(env->wq, work)) {
-		rt_u64_add(&env->queued, 1);
+	if (endio_queue_bare(f, work))
 		return true;
-	}
 	env->host->unpin(f); /* not the last: the caller has one */
 	return false;
 }
@@ -210,6 +251,8 @@ void endio_cancel(struct endio *ei, int err)
 {
 	MBFS_ASSERT(err < 0);
 	ei->err = err;
+	if (ei->converts)
+		settled(ei->file, 1);
 	rt_u64_add(&ei->file->env->failed, 1);
 	endio_over(ei);
 }
@@ -255,10 +298,14 @@ void endio_wait(struct endio_file *f, uint64_t first, uint64_t last)
 		waited = true;
 		rt_event_wait(&f->moved, key);
 	}
-	if (!waited)
-		return;
+	if (waited)
+		endio_note_wait(f, start);
+}
+
+void endio_note_wait(struct endio_file *f, uint64_t start_ns)
+{
 	rt_u64_add(&f->env->flush_waits, 1);
-	rt_u64_add(&f->env->flush_ns, rt_now_ns() - start);
+	rt_u64_add(&f->env->flush_ns, rt_now_ns() - start_ns);
 }
 
 bool endio_in_flight(struct endio_file *f, uint64_t first, uint64_t last, uint64_t *from,

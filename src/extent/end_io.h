@@ -29,11 +29,14 @@ struct endio_env;
 struct endio_file;
 TAILQ_HEAD(endio_list, endio);
 
-enum { ENDIO_BATCH_MAX = 32 };
+enum { ENDIO_BATCH_MAX = 32, ENDIO_WORKERS = 4 };
 
-enum endio_flag {                            /* [file lock] once added */
-		  ENDIO_UNWRITTEN = 1u << 0, /* not yet converted */
-		  ENDIO_QUEUED = 1u << 1,    /* its own work is pending or runs: 2012 */
+/* Of the variants that queue a work per write. [file lock] from complete on. */
+enum endio_flag {
+	ENDIO_UNWRITTEN = 1u << 0, /* not yet converted */
+	ENDIO_QUEUED = 1u << 1,    /* its own work is pending or runs, and ends it */
+	ENDIO_LISTED = 1u << 2,    /* on completed */
+	ENDIO_IN_FLUSH = 1u << 3,  /* a flush converts it */
 };
 
 /*
@@ -45,8 +48,7 @@ struct endio {
 	uint64_t first,
 		last;  /* [const] bytes, both included: whole blocks, what conversion touches */
 	bool direct;   /* [const] O_DIRECT: counted as the kernel counts i_dio_count */
-	bool converts; /* [const] from complete on: there is something to convert, or the size grows
-			*/
+	bool converts; /* [const] there is something to convert, or the size grows */
 	unsigned flags;
 	int err;                        /* of the conversion; read by host->over() */
 	uint64_t seq;                   /* [const] in the order of endio_begin() of its file */
@@ -67,9 +69,10 @@ struct endio_file {
 	struct rt_spin lock;                 /* RANK_ENDIO */
 	struct endio_list flight, completed; /* [lock] */
 	uint64_t begun;                      /* [lock] */
-	rt_u32 unwritten;      /* [atomic] converting or to be converted: i_unwritten of 3.7 */
+	rt_u32 unwritten;      /* [atomic] begun, and not yet converted: i_unwritten of 3.7 */
 	struct rt_event moved; /* a write is over, or unwritten fell to 0 */
 	struct rt_work work;   /* of the variants that queue one per file */
+	bool husk;             /* [lock] work is queued with nothing that keeps the file: 6.16 */
 };
 
 /* Upward calls. */
@@ -115,11 +118,11 @@ struct endio_stats {
 
 /*
  * endio_env_open - what all files of a mount share: the workqueue, the variant, counters
- * @with_wq: transfers may end on other threads than their submitter's; else the workqueue is
- * started only for variants that need it Errors: -EINVAL no such variant; -ENOMEM; -EAGAIN no
- * thread.
+ * @workers: threads that convert, ENDIO_WORKERS as a rule; 0: every transfer ends on its
+ * submitter's thread, and there is one worker if the variant cannot do without Errors: -EINVAL no
+ * such variant; -ENOMEM; -EAGAIN no thread.
  */
-int endio_env_open(const char *variant, bool with_wq, const struct endio_host_ops *host,
+int endio_env_open(const char *variant, unsigned workers, const struct endio_host_ops *host,
 		   struct endio_env **out);
 /* Waits for all writes under way; nobody begins one meanwhile. */
 void endio_env_drain(struct endio_env *env);
@@ -128,13 +131,17 @@ const struct endio_variant *endio_env_variant(const struct endio_env *env);
 void endio_env_stats(struct endio_env *env, struct endio_stats *out);
 
 void endio_file_init(struct endio_file *f, struct endio_env *env);
-/* Nothing is in flight and nothing pins it. What is queued all the same is counted as after_free,
- * and taken out. May sleep. */
-void endio_file_end(struct endio_file *f);
+/*
+ * The file goes: nothing is in flight, nothing pins it, nobody begins a write any more. Work that
+ * is queued all the same would look at it when it is gone: counted as after_free, and taken out.
+ * Context: may sleep; also on a worker.
+ */
+void endio_file_retire(struct endio_file *f);
+void endio_file_end(struct endio_file *f); /* retired, or never used; any context */
 
-/* The caller has filled first, last, direct. */
+/* The caller has filled first, last, direct, converts. */
 void endio_begin(struct endio_file *f, struct endio *ei);
-/* converts is filled. @may_sleep: on the submitter's thread, without locks. @ei is gone after. */
+/* @may_sleep: on the submitter's thread, without locks. @ei is gone after. */
 void endio_complete(struct endio *ei, bool may_sleep);
 /* Instead: it fails with @err (< 0), nothing is converted. */
 void endio_cancel(struct endio *ei, int err);

@@ -19,11 +19,17 @@ struct endio_env {
 extern const struct endio_variant endio_2012_mutex_trylock, endio_2012_v4, endio_3_7_wait,
 	endio_6_16, endio_mbfs;
 
-/* Convert one or some, and say that they are over. May sleep. */
+/* Convert one or some; each has its err. They are not over yet. May sleep. */
 void endio_convert(struct endio_file *f, struct endio **batch, unsigned nr);
+/* Convert one, and it is over. May sleep. */
+void endio_convert_here(struct endio *ei);
 /* The write leaves the flight, host->over(). */
 void endio_over(struct endio *ei);
 /* Queue a work that pins the file; false: it was pending, and is pinned already. */
 bool endio_queue(struct endio_file *f, struct rt_work *work);
+/* The same without the pin: what is listed keeps the file. Under the file's lock, or not. */
+bool endio_queue_bare(struct endio_file *f, struct rt_work *work);
+/* A flush has waited since @start_ns: statistics. */
+void endio_note_wait(struct endio_file *f, uint64_t start_ns);
 
 #endif

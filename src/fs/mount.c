@@ -123,7 +123,8 @@ static int open_inodes(struct mbfs_fs *fs, struct mbfs_diag *diag)
 	env->alloc = fs->alloc;
 	env->extents = (struct extent_env){ &fs->super.geo, fs->bufs, fs->alloc };
 	env->read_only = fs->read_only;
-	err = endio_env_open(fs->opts.endio, fs->dev->async, &file_endio_ops, &env->endio);
+	err = endio_env_open(fs->opts.endio, fs->dev->async ? ENDIO_WORKERS : 0, &file_endio_ops,
+			     &env->endio);
 	if (err)
 		return diag_set(diag, err, "no end-io engine \"%s\": %s",
 				fs->opts.endio ? fs->opts.endio : "mbfs", strerror(-err));

@@ -298,6 +298,8 @@ static int convert_run(struct inode *in, struct endio **batch, unsigned nr)
 {
 	const struct mbfs_geo *geo = in->env->geo;
 	uint64_t off = fio_of(batch[0])->off, end = off;
+	bool grows =
+		fio_of(batch[nr - 1])->extends; /* else the size may have shrunk: early variants */
 	mbfs_lblk_t lblk = (mbfs_lblk_t)(off >> geo->block_bits);
 	struct mbfs_tx *tx;
 	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
@@ -312,13 +314,13 @@ static int convert_run(struct inode *in, struct endio **batch, unsigned nr)
 		end = written_to(in, off, end);
 		/* A written block past the size is damage. */
 		if (end > off)
-			mark(in, tx, end);
+			mark(in, tx, grows ? end : 0);
 		else
 			file_dirty_held(in, tx); /* the tree may have changed */
 		tx_stop(tx);
 		return err;
 	}
-	mark(in, tx, end);
+	mark(in, tx, grows ? end : 0);
 	tx_stop(tx);
 	return 0;
 }

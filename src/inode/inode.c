@@ -195,6 +195,7 @@ static struct inode *cache_add(struct inode_cache *c, struct inode *in)
 /* The memory of an inode that is dead and on no list. */
 static void inode_drop(struct inode *in)
 {
+	endio_file_retire(&in->endio);
 	if (in->tree.file)
 		mbfs_alloc_file_close(in->tree.file);
 	rt_rcu_call(&in->rcu, inode_free_rcu);

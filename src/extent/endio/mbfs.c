@@ -49,8 +49,7 @@ static void complete(struct endio *ei, bool may_sleep)
 		return;
 	}
 	if (may_sleep) {
-		endio_convert(f, &ei, 1);
-		endio_over(ei);
+		endio_convert_here(ei);
 		return;
 	}
 	rt_spin_lock(&f->lock);
