@@ -8,8 +8,8 @@
 
 const struct small_scenario *small_at(unsigned idx)
 {
-	static const struct small_scenario *const tables[] = { small_enospc, small_fs,
-								 small_endio };
+	static const struct small_scenario *const tables[] = { small_enospc, small_fs, small_endio,
+								 small_mount };
 
 	for (unsigned t = 0; t < MBFS_ARRAY_SIZE(tables); t++) {
 		const struct small_scenario *s = tables[t];

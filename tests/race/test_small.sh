@@ -39,7 +39,7 @@ outcome()
 	esac
 }
 
-# variants enospc|endio
+# variants FIRST - of the scenarios whose names begin so
 variants()
 {
 	local all="pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait"
@@ -52,18 +52,19 @@ words()
 {
 	case $1 in
 	endio-flush) echo "the flush has returned, and a write that was on the list" ;;
-	endio-stale) echo "stale bytes" ;;
-	endio-uaf) echo "the file is gone and its work is still to run" ;;
+	endio-stale | mount-stale) echo "stale" ;;
+	endio-uaf | mount-uaf) echo "is gone and its work is still to run" ;;
 	*) echo "false ENOSPC" ;;
 	esac
 }
 
 if [ "${1:-}" = --print ]; then
-	"$RACE" list | awk '/^small scenarios/ { on = 1; next } on && $1 ~ /^en/ { print $1 }' |
+	"$RACE" list | awk '/^small scenarios/ { on = 1; next } on && $1 !~ /^fs/ { print $1 }' |
 		while read -r scenario; do
 			for variant in $(variants "${scenario%%-*}"); do
 				most=2
 				[ "${scenario%-3}" = "$scenario" ] || most=1
+				[ "${scenario#mount-}" = "$scenario" ] || most=1
 				for bound in 0 1 2; do
 					[ $bound -gt $most ] && continue
 					what=$(outcome "$scenario" $variant $bound)
@@ -103,6 +104,9 @@ more 0 'enospc*[a-z]' --explore dfs --bound 1 --alloc-fails 1 --seconds 200
 more 0 'endio-*' --explore dfs --bound 2 --alloc-fails 1 --seconds 200
 more 0 'endio-*' --variant 3.7-wait,mbfs --explore dpor --seconds 200
 more 3 'endio-*' --explore random --schedules 500 --weak
+more 3 'mount-*' --explore random --schedules 100 --fsck
+more 3 mount-truncate --variant 2012-v4,3.7-wait,6.16 --explore pct --schedules 100
+more 10 mount-truncate --variant 2012-mutex-trylock --explore random --schedules 100
 more 0 'fs-*' --explore dfs --bound 0 --alloc-fails 1 --seconds 300
 more 3 'enospc-[db]*' --explore random --schedules 500 --weak
 more 3 'fs-*' --explore random --schedules 100 --fsck
@@ -111,6 +115,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 # Real threads: what cannot fail does not, and what always does is seen.
 "$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
+"$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run endio-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 1 --json - >"$DIR/json"
 [ "$(field result)" = stuck ] || die "2012-mutex-trylock is not stuck: $(cat "$DIR/json")"
 "$RACE" run 'fs-*' --seconds 0.5 >"$DIR/out" || die "fs: $(cat "$DIR/out")"
