@@ -77,6 +77,8 @@ int race_mount_up(struct race_mount *m, const struct race_config *cfg, struct mb
 	err = race_image_make(m->image, cfg->size_bytes, cfg->block_bytes, NULL, m->log, diag);
 	if (err)
 		goto err_files;
+	if (!cfg->mount)
+		return 0;
 	err = daemon_start(m, diag);
 	if (err)
 		goto err_files;
@@ -97,7 +99,7 @@ uint64_t race_mount_usable(const struct race_mount *m)
 	return (uint64_t)st.f_bavail * st.f_frsize / m->cfg->block_bytes;
 }
 
-int race_mount_stats(const struct race_mount *m, struct mbfs_alloc_stats *out)
+int race_mount_stats(const struct race_mount *m, struct race_result *res)
 {
 	char json[16384];
 	ssize_t len = getxattr(m->mnt, STATS_XATTR, json, sizeof(json) - 1);
@@ -105,7 +107,8 @@ int race_mount_stats(const struct race_mount *m, struct mbfs_alloc_stats *out)
 	if (len <= 0)
 		return -ENODATA;
 	json[len] = 0;
-	return race_stats_parse(json, out) > 0 ? 0 : -ENODATA;
+	endio_stats_parse(json, &res->endio);
+	return race_stats_parse(json, &res->stats) > 0 ? 0 : -ENODATA;
 }
 
 /* Unmounted in order: the image must be clean now. */
@@ -116,7 +119,7 @@ static void fsck(struct race_mount *m, struct race_result *res)
 	char last[160];
 	int status;
 
-	status = proc_run(wait_argv, m->log, WAIT_MS);
+	status = m->cfg->mount ? proc_run(wait_argv, m->log, WAIT_MS) : 0;
 	if (status == 0) {
 		res->fsck_run = true;
 		status = proc_run(fsck_argv, m->log, FSCK_MS);
@@ -130,10 +133,23 @@ static void fsck(struct race_mount *m, struct race_result *res)
 	res->check_ok = false;
 }
 
+/* The image was in the hands of a process that has ended. */
+static void image_down(struct race_mount *m, bool force, struct race_result *res)
+{
+	if (!force && res->check_ok)
+		fsck(m, res);
+	if (!res->fsck_run || res->fsck_ok)
+		files_remove(m);
+}
+
 int race_mount_down(struct race_mount *m, bool force, struct race_result *res)
 {
 	int err, status = 0;
 
+	if (!m->cfg->mount) {
+		image_down(m, force, res);
+		return 0;
+	}
 	if (force)
 		kill(m->daemon, SIGKILL);
 	err = race_unmount(m->mnt, force);

@@ -17,17 +17,20 @@ struct race_mount {
 	pid_t daemon; /* 0: none */
 	uint64_t free_at_start; /* blocks */
 	uint8_t *buf;		/* in a writers' process: what it writes */
+	struct race_shared *sh; /* in a writers' process, of endio */
+	struct race_site *site; /* in a writers' process, of endio: where its files are */
 };
 
 /*
- * race_mount_up - mkfs.ext4, mount with the variant, wait until it is usable
+ * race_mount_up - mkfs.ext4, and if the run is over a mount: mount with the variant, wait until it
+ * is usable
  * Errors: with @diag; nothing is left behind.
  */
 int race_mount_up(struct race_mount *m, const struct race_config *cfg, struct mbfs_diag *diag);
 /* Blocks an ordinary user can have now. */
 uint64_t race_mount_usable(const struct race_mount *m);
 /* The daemon's statistics. -ENODATA when it has none. */
-int race_mount_stats(const struct race_mount *m, struct mbfs_alloc_stats *out);
+int race_mount_stats(const struct race_mount *m, struct race_result *res);
 /*
  * race_mount_down - unmount, wait for the last byte, e2fsck -fn, remove all
  * @force: [in] the daemon hangs: kill it; there is no e2fsck then

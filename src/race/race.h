@@ -75,7 +75,9 @@ void race_config_default(const struct race_scenario *s, struct race_config *cfg)
 
 /* What all writers of a run did, summed. */
 struct race_tally {
-	uint64_t attempts;   /* calls that allocate */
+	uint64_t attempts;   /* calls that allocate; of endio: writes answered */
+	uint64_t changes;    /* of endio: truncate, punch, fallocate, unlink */
+	uint64_t looks, stale; /* of endio: blocks read, and those that were not written there since */
 	uint64_t enospc;     /* of those, answered -ENOSPC: all false, for everything fits */
 	uint64_t files;	     /* files finished or given up */
 	uint64_t files_lost; /* given up for an ENOSPC */
@@ -83,8 +85,15 @@ struct race_tally {
 	struct race_hist lat;
 };
 
+/* What the end_io room counted: struct endio_stats of a mount. */
+struct race_endio_stats {
+	uint64_t in_flight_max, begun, queued, requeued, converted, merged, failed, flushes,
+		flush_waits, flush_ns, after_free;
+};
+
 struct race_result {
 	struct race_tally sum;
+	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;
 	struct mbfs_alloc_stats stats; /* the allocator's own */

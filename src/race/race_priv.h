@@ -16,11 +16,14 @@
 #include "rt/sync.h"
 #include "rt/work.h"
 
-enum { RACE_PROCS_MAX = 4 };
+enum { RACE_PROCS_MAX = 4, RACE_DEPTH_MAX = 16 };
 
 struct race_slot {
 	rt_u64 progress; /* [atomic] steps of the writer: one that stands still is stuck */
 	rt_u32 left;	 /* [atomic] the writer has ended */
+	rt_u32 doing;	 /* [atomic] of endio: enum endio_doing */
+	rt_u64 under_way[RACE_DEPTH_MAX]; /* [atomic] of endio: no write of this place has a lower
+					     number; 0: none */
 	struct race_tally tally; /* written by its writer only; read when the process is gone */
 };
 
@@ -37,7 +40,10 @@ struct race_shared {
 	rt_u32 round_lost;  /* [atomic] a writer has met ENOSPC in this round */
 	rt_u64 rounds, rounds_lost;
 	uint64_t usable_blks; /* [const once forked] blocks that the plan may use */
+	rt_u64 seq;	      /* [atomic] of endio: writes so far */
 	struct mbfs_alloc_stats stats; /* library: copied here again and again by the process */
+	struct race_endio_stats endio; /* the same */
+	bool have_endio;
 	char why[RACE_NOTE_BYTES];
 	struct race_slot slot[];
 };
@@ -89,6 +95,7 @@ struct race_worker {
 
 /* What scenarios of one kind share. */
 struct race_kind {
+	bool image; /* the library needs an image, too */
 	void (*defaults)(struct race_config *cfg);
 	/* -EINVAL when the numbers do not suit the scenario. */
 	int (*plan_check)(const struct race_config *cfg, uint64_t usable_blks,
@@ -117,6 +124,21 @@ double race_per_second(uint64_t nr, const struct race_result *res);
 void race_json_u64(FILE *out, const char *key, uint64_t value);
 /* The text after "name": in @json; NULL when there is no such key. */
 const char *race_json_value(const char *json, const char *name);
+
+/* ---- endio.c ---- */
+extern const struct race_kind endio_kind;
+extern const struct race_workload endio_truncate_workloads[], endio_flush_workloads[],
+	endio_uaf_workloads[];
+/* What a writer does, for the report of a run that hangs. */
+const char *endio_doing_name(uint32_t doing);
+/* Reads the object "endio" of a mount's statistics; false: there is none. */
+bool endio_stats_parse(const char *json, struct race_endio_stats *out);
+/* report_endio.c */
+void endio_table_head(FILE *out);
+void endio_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void endio_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void endio_markdown_head(FILE *out);
+void endio_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
 
 /* ---- enospc.c ---- */
 extern const struct race_kind enospc_kind;

@@ -13,6 +13,7 @@
  */
 #include "race/race_priv.h"
 #include "race/mount.h"
+#include "race/stacks.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -109,6 +110,7 @@ struct run {
 	void *ctx;
 	unsigned procs;
 	pid_t pid[RACE_PROCS_MAX]; /* 0: gone */
+	pid_t library;		   /* the process with the library: the daemon or the first child */
 };
 
 static void workers_init(struct run *r, unsigned first, unsigned nr, struct race_gate *gate,
@@ -270,6 +272,38 @@ static bool signal_pending(const sigset_t *set)
 	return sigtimedwait(set, NULL, &none) > 0;
 }
 
+/* How many writers do what: "1 in truncate, 3 wait for writes". */
+static void doing_list(const struct run *r, char *buf, size_t bytes)
+{
+	const char *name;
+	size_t at = 0;
+
+	buf[0] = 0;
+	for (uint32_t what = 1; (name = endio_doing_name(what)); what++) {
+		unsigned nr = 0;
+
+		for (unsigned i = 0; i < r->cfg->threads; i++)
+			nr += rt_u32_read(&r->sh->slot[i].doing) == what;
+		if (nr && at < bytes)
+			at += (size_t)snprintf(buf + at, bytes - at, "%s%u in %s", at ? ", " : ": ",
+					       nr, name);
+	}
+}
+
+/* Nobody has made progress: where are they? */
+static void stuck(struct run *r, struct race_result *res)
+{
+	char doing[256];
+
+	res->livelock = true;
+	doing_list(r, doing, sizeof(doing));
+	snprintf(res->note, sizeof(res->note),
+		 "no call has returned for %.3g s: livelock or deadlock; killed%s",
+		 (double)r->cfg->grace_ms / 1000, doing);
+	race_stacks_brief(r->library ? r->library : r->pid[0], res->stacks, sizeof(res->stacks));
+	children_kill(r);
+}
+
 static void watch(struct run *r, const sigset_t *set, struct race_result *res)
 {
 	uint64_t start = rt_now_ns(), moved_at = start, seen = 0, now, sum;
@@ -296,11 +330,7 @@ static void watch(struct run *r, const sigset_t *set, struct race_result *res)
 			res->elapsed_ns = now - start;
 		if (now - moved_at < r->cfg->grace_ms * 1000000)
 			continue;
-		res->livelock = true;
-		snprintf(res->note, sizeof(res->note),
-			 "no call has returned for %llu s: livelock or deadlock; killed",
-			 (unsigned long long)r->cfg->grace_ms / 1000);
-		children_kill(r);
+		stuck(r, res);
 		moved_at = now;
 	}
 	if (res->elapsed_ns == 0)
@@ -320,6 +350,9 @@ static void result_collect(struct run *r, struct race_result *res)
 		res->sum.files += t->files;
 		res->sum.files_lost += t->files_lost;
 		res->sum.blocks += t->blocks;
+		res->sum.changes += t->changes;
+		res->sum.looks += t->looks;
+		res->sum.stale += t->stale;
 		race_hist_merge(&res->sum.lat, &t->lat);
 	}
 	res->rounds = rt_u64_read(&r->sh->rounds);
@@ -368,7 +401,7 @@ static int run_on_library(struct run *r, const sigset_t *set, struct race_result
 	return err;
 }
 
-static int run_on_mount(struct run *r, const sigset_t *set, struct race_result *res,
+static int run_on_image(struct run *r, const sigset_t *set, struct race_result *res,
 			struct mbfs_diag *diag)
 {
 	struct race_mount m;
@@ -377,13 +410,20 @@ static int run_on_mount(struct run *r, const sigset_t *set, struct race_result *
 	err = race_mount_up(&m, r->cfg, diag);
 	if (err)
 		return err;
-	r->be = r->cfg->scenario->kind->mount;
 	r->ctx = &m;
-	r->procs = r->cfg->threads < RACE_PROCS_MAX ? r->cfg->threads : RACE_PROCS_MAX;
-	r->sh->usable_blks = race_mount_usable(&m);
+	r->procs = 1;
+	r->be = r->cfg->scenario->kind->library;
+	if (r->cfg->mount) {
+		r->be = r->cfg->scenario->kind->mount;
+		r->procs = r->cfg->threads < RACE_PROCS_MAX ? r->cfg->threads : RACE_PROCS_MAX;
+		r->library = m.daemon;
+		r->sh->usable_blks = race_mount_usable(&m);
+	}
 	err = run_with_children(r, set, res, diag);
-	if (!res->livelock)
-		res->have_stats = race_mount_stats(&m, &res->stats) == 0;
+	res->endio = r->sh->endio;
+	res->have_stats = r->sh->have_endio;
+	if (r->cfg->mount && !res->livelock)
+		res->have_stats = race_mount_stats(&m, res) == 0;
 	res->counts_differ = res->have_stats &&
 			     (res->sum.enospc == 0) != (res->stats.false_enospc == 0);
 	err_down = race_mount_down(&m, res->livelock, res);
@@ -411,7 +451,8 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, &old);
-	err = cfg->mount ? run_on_mount(&r, &set, res, diag) : run_on_library(&r, &set, res, diag);
+	err = cfg->mount || cfg->scenario->kind->image ? run_on_image(&r, &set, res, diag) :
+							 run_on_library(&r, &set, res, diag);
 	res->interrupted |= signal_pending(&set);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	munmap(r.sh, r.shared_bytes);

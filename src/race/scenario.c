@@ -7,6 +7,12 @@ static const struct race_scenario scenarios[] = {
 	{ "enospc",
 	  "ENOSPC although there is room: preallocations discarded by several writers at once",
 	  &race_enospc, &enospc_kind, enospc_workloads },
+	{ "endio-truncate", "truncate waits for writes under way, whose conversion waits for truncate",
+	  &race_endio, &endio_kind, endio_truncate_workloads },
+	{ "endio-flush", "a flush returns before a write is converted: the disk's old bytes show",
+	  &race_endio, &endio_kind, endio_flush_workloads },
+	{ "endio-uaf", "work for a write with nothing to convert outlives its inode",
+	  &race_endio, &endio_kind, endio_uaf_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)
