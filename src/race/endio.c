@@ -334,7 +334,7 @@ static void uaf_file(struct hands *h, const char *name)
 	int err;
 
 	doing(w, DOING_OPEN);
-	err = h->ops->open(h->m, name, true, true, &f);
+	err = h->ops->open(h->m, name, true, false, &f);
 	if (!err) {
 		err = writes_open(h, f, w->idx + 1, &ws);
 		if (err)

@@ -91,7 +91,7 @@ void race_table_row(FILE *out, const struct race_config *cfg, const struct race_
 		const char *end = strstr(at, "; ");
 
 		len = end ? (size_t)(end - at) : strlen(at);
-		fprintf(out, "  ^ a thread is in %.*s\n", (int)len, at);
+		fprintf(out, "  ^ %.*s\n", (int)len, at);
 	}
 	fflush(out);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TOOL_MS = 60000, PATH = 96, FRAMES = 6 };
+enum { TOOL_MS = 60000, PATH = 96, FRAMES = 6, CHAINS = 16 };
 
 static void copy_file(const char *path, const char *head, FILE *out)
 {
@@ -112,33 +112,75 @@ static const char *frame_name(char *line)
 	return *at ? at : NULL;
 }
 
-/* Names that say where a thread of ours is: not the C library's, nor where threads begin. */
-static bool tells(const char *name)
+static bool begins(const char *name, const char *const list[], size_t nr)
 {
-	static const char *const dull[] = {
-		"__",           "pthread",     "syscall", "futex",          "clone",
-		"start_thread", "thread_main", "??",      "rt_event_sleep", "clock_nanosleep",
-		"ppoll",        "poll",        "read",    "sys_",           "fuse_"
-	};
-
-	for (size_t i = 0; i < MBFS_ARRAY_SIZE(dull); i++)
-		if (strncmp(name, dull[i], strlen(dull[i])) == 0)
-			return false;
-	return true;
+	for (size_t i = 0; i < nr; i++)
+		if (strncmp(name, list[i], strlen(list[i])) == 0)
+			return true;
+	return false;
 }
 
-/* Threads with no more than a loop to wait in are of no interest. */
-static bool idles(const char *line)
+/* Not the C library's, nor how our threads sleep, nor where they begin. */
+static bool tells(const char *name)
 {
-	return !strstr(line, " < ") || strstr(line, "wq_main") == line;
+	static const char *const dull[] = { "__",          "pthread",      "syscall",  "futex",
+					    "clone",       "start_thread", "??",       "poll",
+					    "ppoll",       "read",         "lll_",     "fuse_",
+					    "rt_event_",   "rt_cond_",     "rt_sleep", "rt_yield",
+					    "thread_main", "sem_",         "do_futex" };
+
+	return !begins(name, dull, MBFS_ARRAY_SIZE(dull));
+}
+
+/* A loop that waits for work: such a thread holds nobody up. */
+static bool idles(const char *innermost)
+{
+	static const char *const loops[] = { "sleep_idle",  "writer_pause", "worker_main",
+					     "workers_run", "serve",        "mount_and_serve" };
+
+	return !innermost[0] || begins(innermost, loops, MBFS_ARRAY_SIZE(loops));
+}
+
+struct chain {
+	char text[256];
+	size_t len;
+	unsigned frames, threads;
+};
+
+struct chains {
+	struct chain now, all[CHAINS];
+	unsigned nr;
+};
+
+/* A thread's chain is complete: counted with those that are the same. */
+static void chain_end(struct chains *c)
+{
+	unsigned i = 0;
+
+	if (!idles(c->now.text)) {
+		while (i < c->nr && strcmp(c->all[i].text, c->now.text) != 0)
+			i++;
+		if (i == c->nr && i < CHAINS)
+			c->all[c->nr++] = c->now;
+		if (i < CHAINS)
+			c->all[i].threads++;
+	}
+	c->now = (struct chain){ .len = 0 };
+}
+
+static void chain_add(struct chain *c, const char *name)
+{
+	if (c->frames++ < FRAMES && c->len + strlen(name) + 4 < sizeof(c->text))
+		c->len += (size_t)snprintf(c->text + c->len, sizeof(c->text) - c->len, "%s%s",
+					   c->len ? " < " : "", name);
 }
 
 void race_stacks_brief(pid_t pid, char *buf, size_t bytes)
 {
-	char path[PATH], line[1024], chain[256] = "";
-	size_t at = 0, len = 0;
-	unsigned frames = 0;
-	bool more;
+	char path[PATH], line[1024];
+	struct chains c = { .nr = 0 };
+	const char *name;
+	size_t at = 0;
 	FILE *f;
 
 	MBFS_ASSERT(bytes > 0);
@@ -146,26 +188,18 @@ void race_stacks_brief(pid_t pid, char *buf, size_t bytes)
 	if (stacks_to(pid, path, sizeof(path)))
 		return;
 	f = fopen(path, "r");
-	do {
-		const char *name;
-
-		more = f && fgets(line, sizeof(line), f);
-		if (!more || strncmp(line, "Thread ", 7) == 0 || strncmp(line, "TID ", 4) == 0) {
-			if (len && !idles(chain) && at + len + 2 < bytes)
-				at += (size_t)snprintf(buf + at, bytes - at, "%s%s", at ? "; " : "",
-						       chain);
-			chain[0] = 0;
-			len = frames = 0;
-			continue;
-		}
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "Thread ", 7) == 0 || strncmp(line, "TID ", 4) == 0)
+			chain_end(&c);
 		name = frame_name(line);
-		if (!name || !tells(name) || frames++ >= FRAMES)
-			continue;
-		if (len + strlen(name) + 4 < sizeof(chain))
-			len += (size_t)snprintf(chain + len, sizeof(chain) - len, "%s%s",
-						len ? " < " : "", name);
-	} while (more);
+		if (name && tells(name))
+			chain_add(&c.now, name);
+	}
+	chain_end(&c);
 	if (f)
 		fclose(f);
 	unlink(path);
+	for (unsigned i = 0; i < c.nr && at < bytes; i++)
+		at += (size_t)snprintf(buf + at, bytes - at, "%s%u in %s", at ? "; " : "",
+				       c.all[i].threads, c.all[i].text);
 }

@@ -14,8 +14,8 @@
 /* All stacks of @pid, as the tool prints them. */
 void race_stacks_print(pid_t pid, FILE *out);
 /*
- * race_stacks_brief - one line a thread that is inside a call, innermost first:
- * "fuse-worker: rt_range_lock < file_change_begin < mbfs_file_truncate"
+ * race_stacks_brief - where the threads that are inside a call are, innermost first, with "; "
+ * between: "1 in rt_range_lock < file_change_begin < mbfs_file_truncate"
  * Threads that wait for work are left out. Empty when neither eu-stack nor gdb is there.
  */
 void race_stacks_brief(pid_t pid, char *buf, size_t bytes);
