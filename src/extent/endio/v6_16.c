@@ -49,6 +49,7 @@ static void add(struct endio_file *f, struct endio *ei)
 static void complete(struct endio *ei, bool may_sleep)
 {
 	struct endio_file *f = ei->file;
+	bool converts = ei->converts; /* on the list it is the worker's, and may be gone */
 
 	if (ei->direct && (may_sleep || !ei->converts)) {
 		if (ei->converts)
@@ -60,7 +61,7 @@ static void complete(struct endio *ei, bool may_sleep)
 	rt_spin_lock(&f->lock);
 	add(f, ei);
 	rt_spin_unlock(&f->lock);
-	if (!ei->converts)
+	if (!converts)
 		endio_over(ei);
 }
 
