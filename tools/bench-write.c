@@ -3,7 +3,8 @@
  * The library's own cost of a write: random writes of 4 KiB on a device in memory, without FUSE and
  * without a disk. A quarter of the image is allocated with fallocate and written twice, all of its
  * blocks in random order: first "unwritten", each write converting its block, then "written".
- * One thread; two that share one file; two with a file each. Reading the clock is subtracted.
+ * One thread; two that share one file; two with a file each; eight that share one. Reading the
+ * clock is subtracted.
  */
 #include "bench.h"
 #include "race/fixture.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK = 4096, THREADS_MAX = 2, COPY_BYTES = 1 << 20 };
+enum { BLOCK = 4096, THREADS_MAX = 8 };
 
 static const struct layout {
 	const char *name;
@@ -26,6 +27,7 @@ static const struct layout {
 	{ "1 thread", 1, 1 },
 	{ "2 threads, one file", 2, 1 },
 	{ "2 threads, own files", 2, 2 },
+	{ "8 threads, one file", 8, 1 },
 };
 enum { LAYOUT_NR = sizeof(layouts) / sizeof(layouts[0]) };
 

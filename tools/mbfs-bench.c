@@ -55,7 +55,8 @@ static const char usage_text[] =
 	"  --mount-opts OPTS for mbfs, as after -o; given again: one more mount, compared with "
 	"the\n"
 	"                    first\n"
-	"  --also PATH       the daemon of another build, compared with the first; may be repeated\n"
+	"  --also PATH       the daemon of another build, compared with the first; may be "
+	"repeated\n"
 	"\n"
 	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
 
@@ -118,8 +119,23 @@ static bool size_number(const char *s, uint64_t *out)
 	return *out >= 64u << 20;
 }
 
-enum opt { OPT_ONLY = 256, OPT_TIMES, OPT_SECONDS, OPT_SIZE, OPT_VARIANT, OPT_SEED, OPT_DIR,
-	   OPT_DAEMON, OPT_JSON, OPT_DEPTH, OPT_FILES, OPT_ENGINE, OPT_PEERS, OPT_MOUNT_OPTS, OPT_ALSO };
+enum opt {
+	OPT_ONLY = 256,
+	OPT_TIMES,
+	OPT_SECONDS,
+	OPT_SIZE,
+	OPT_VARIANT,
+	OPT_SEED,
+	OPT_DIR,
+	OPT_DAEMON,
+	OPT_JSON,
+	OPT_DEPTH,
+	OPT_FILES,
+	OPT_ENGINE,
+	OPT_PEERS,
+	OPT_MOUNT_OPTS,
+	OPT_ALSO
+};
 
 static const struct option long_opts[] = {
 	{ "only", required_argument, NULL, OPT_ONLY },

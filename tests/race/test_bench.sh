@@ -54,8 +54,8 @@ lines()
 }
 
 "$BENCH" write --times 1 --size 64M --json "$tmp/write"
-lines "$tmp/write" '"state":"written"' 3
-lines "$tmp/write" '"state":"unwritten"' 3
+lines "$tmp/write" '"state":"written"' 4
+lines "$tmp/write" '"state":"unwritten"' 4
 
 if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
 	echo "/dev/fuse cannot be opened: aio is not run"
