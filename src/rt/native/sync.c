@@ -11,20 +11,40 @@
 #include <time.h>
 #include <unistd.h>
 
-void rt_mutex_init(struct rt_mutex *l, enum lock_rank rank)
-{
-	pthread_mutex_init(&l->m, NULL);
-	l->rank = rank;
-}
+enum { SPINS = 100 }; /* as glibc's adaptive mutex */
 
-void rt_spin_init(struct rt_spin *l, enum lock_rank rank)
+/*
+ * Mutexes that spin a little before they sleep: what is done under most is shorter than the switch
+ * to another thread, and under the few that span I/O a hundred turns are lost in it.
+ */
+static void adaptive_init(pthread_mutex_t *m)
 {
 	pthread_mutexattr_t attr;
 
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&l->m, &attr);
+	pthread_mutex_init(m, &attr);
 	pthread_mutexattr_destroy(&attr);
+}
+
+void rt_mutex_init(struct rt_mutex *l, enum lock_rank rank)
+{
+	adaptive_init(&l->m);
+	l->rank = rank;
+}
+
+static inline void rt_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+void rt_spin_init(struct rt_spin *l, enum lock_rank rank)
+{
+	adaptive_init(&l->m);
 	l->rank = rank;
 }
 
@@ -38,6 +58,23 @@ void rt_rwlock_init(struct rt_rwlock *l, enum lock_rank rank)
 	pthread_rwlock_init(&l->rw, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	l->rank = rank;
+}
+
+/*
+ * glibc's sleeps at once. Where a lock is held for less than a microsecond, as that of an extent
+ * tree, a switch costs more than all that is done under it.
+ */
+void rt_rwlock_wait(struct rt_rwlock *l, bool write)
+{
+	for (unsigned i = 0; i < SPINS; i++) {
+		rt_pause();
+		if (!(write ? pthread_rwlock_trywrlock(&l->rw) : pthread_rwlock_tryrdlock(&l->rw)))
+			return;
+	}
+	if (write)
+		pthread_rwlock_wrlock(&l->rw);
+	else
+		pthread_rwlock_rdlock(&l->rw);
 }
 
 void rt_cond_init(struct rt_cond *c)

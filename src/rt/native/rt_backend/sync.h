@@ -176,6 +176,7 @@ struct rt_rwlock {
 };
 
 void rt_rwlock_init(struct rt_rwlock *l, enum lock_rank rank);
+void rt_rwlock_wait(struct rt_rwlock *l, bool write); /* spins a little, then sleeps */
 
 static inline void rt_rwlock_destroy(struct rt_rwlock *l)
 {
@@ -184,17 +185,20 @@ static inline void rt_rwlock_destroy(struct rt_rwlock *l)
 static inline void rt_read_lock(struct rt_rwlock *l)
 {
 	rt_rank_acquire(l, l->rank, false, false);
-	pthread_rwlock_rdlock(&l->rw);
+	if (pthread_rwlock_tryrdlock(&l->rw))
+		rt_rwlock_wait(l, false);
 }
 static inline void rt_write_lock(struct rt_rwlock *l)
 {
 	rt_rank_acquire(l, l->rank, false, false);
-	pthread_rwlock_wrlock(&l->rw);
+	if (pthread_rwlock_trywrlock(&l->rw))
+		rt_rwlock_wait(l, true);
 }
 static inline void rt_write_lock_nested(struct rt_rwlock *l)
 {
 	rt_rank_acquire(l, l->rank, true, false);
-	pthread_rwlock_wrlock(&l->rw);
+	if (pthread_rwlock_trywrlock(&l->rw))
+		rt_rwlock_wait(l, true);
 }
 static inline bool rt_write_trylock(struct rt_rwlock *l)
 {
