@@ -224,16 +224,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &out);
 }
 
-/* Tools believe a 0: everything unknown is refused. */
-static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
-		     struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bytes,
-		     size_t out_bytes)
-{
-	(void)ino, (void)cmd, (void)arg, (void)fi, (void)flags, (void)in_buf, (void)in_bytes;
-	(void)out_bytes;
-	reply_err(req, -ENOTTY);
-}
-
 /* No flush: libfuse answers ENOSYS once, and close(2) costs no request from then on. */
 const struct fuse_lowlevel_ops daemon_ops = {
 	.init = op_init,

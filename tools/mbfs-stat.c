@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mbfs-stat: statistics of a live mount, from the virtual attributes of its root
- * (fuse/ops_xattr.c).
+ * (fuse/ops_xattr.c), and commands about files of it (stat-file.c).
  *
  * Without an option the JSON object is flattened into a table, one line a counter; the reader knows
  * only what that object is made of: objects, arrays, numbers and strings without escapes.
  */
+#include "stat.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -14,10 +16,11 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-enum { ATTR_BYTES = 65536, PATH_BYTES = 128, EXIT_USAGE = 1, EXIT_NO_MOUNT = 2 };
+enum { ATTR_BYTES = 65536, PATH_BYTES = 128 };
 
 static const char help[] =
 	"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
+	"       mbfs-stat extents [--json] FILE...\n"
 	"\n"
 	"Prints what the daemon of a live mbfs mount has counted: mount, allocator, writes "
 	"under\n"
@@ -29,6 +32,8 @@ static const char help[] =
 	"            chunks of each order the buddy has (of groups that were used; the others are "
 	"not loaded)\n"
 	"  --help, --version\n"
+	"\n"
+	"  extents   where the blocks of files are; mbfs-stat extents --help\n"
 	"\n"
 	"The same by other tools: getfattr --only-values -n user.mbfs.stats MOUNTPOINT\n"
 	"Exit status: 0, 1 bad use, 2 no mbfs mount or not readable.\n";
@@ -173,6 +178,13 @@ int main(int argc, char **argv)
 	int c, code = 0;
 	char *text;
 
+	if (argc > 1) {
+		const struct stat_verb *verb = stat_verb_find(argv[1]);
+
+		argv[1] = verb ? argv[0] : argv[1]; /* the name in messages */
+		if (verb)
+			return verb->run(argc - 1, argv + 1);
+	}
 	while ((c = getopt_long(argc, argv, "jghV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'j':

@@ -218,6 +218,29 @@ MBFS_API int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cr
 MBFS_API int mbfs_file_truncate(struct mbfs_file *f, uint64_t size_bytes);
 /* @whence: SEEK_DATA or SEEK_HOLE. -ENXIO as lseek(2). */
 MBFS_API int64_t mbfs_file_seek(struct mbfs_file *f, uint64_t off, int whence);
+
+enum mbfs_extent_flags {
+	MBFS_EXTENT_UNWRITTEN = 1u << 0, /* reads as zeros */
+	MBFS_EXTENT_LAST = 1u << 1,      /* there is none behind it */
+	MBFS_EXTENT_MERGED = 1u << 2,    /* found block by block: the file has no extents */
+};
+
+struct mbfs_extent {
+	uint64_t off_bytes; /* in the file */
+	uint64_t dev_bytes; /* on the device */
+	uint64_t len_bytes;
+	uint32_t flags; /* enum mbfs_extent_flags */
+};
+
+/*
+ * mbfs_file_map - where the bytes of a file or directory are
+ * @off: [in] from the block of this byte on
+ * @out: [out] caller's, at most @max (1 or more), in the order of the file; past its size too
+ * Returns how many; 0: there are none from @off on. Errors: -EIO, -EUCLEAN, -EBADMSG; -EINVAL what
+ * is neither. What is being written meanwhile may be unwritten yet.
+ */
+MBFS_API int mbfs_file_map(struct mbfs_file *f, uint64_t off, struct mbfs_extent *out,
+			   unsigned max);
 MBFS_API int mbfs_file_fsync(struct mbfs_file *f, bool datasync);
 MBFS_API mbfs_ino_t mbfs_file_ino(const struct mbfs_file *f);
 

@@ -196,6 +196,15 @@ int64_t mbfs_file_seek(struct mbfs_file *f, uint64_t off, int whence)
 	return at;
 }
 
+int mbfs_file_map(struct mbfs_file *f, uint64_t off, struct mbfs_extent *out, unsigned max)
+{
+	int nr = file_map(f->in, off, out, max);
+
+	if (nr < 0)
+		fs_seen(f->fs, nr);
+	return nr;
+}
+
 /*
  * What is under way now is waited for; then the data is with the device, and metadata and the
  * device's cache remain, for fdatasync too. A write of data that failed is reported once to each

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of a file: read and seek, limits and rights. file_write.c writes them, file_size.c has
+ * The bytes of a file: read, seek and map, limits and rights. file_write.c writes them, file_size.c has
  * what changes the size or reserves blocks, file_change.c who may be where at the same time.
  *
  * Equation: a byte of a file is what its block has if the block is written and the byte lies below
@@ -278,4 +278,57 @@ int64_t file_seek(struct inode *in, uint64_t off, int whence)
 	at = seek_locked(in, off, whence == SEEK_DATA);
 	rt_read_unlock(&in->rw);
 	return at;
+}
+
+/* ---- map ---- */
+
+static void extent_of(const struct inode *in, const struct extent_map *map, struct mbfs_extent *out)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+
+	*out = (struct mbfs_extent){
+		.off_bytes = (uint64_t)map->lblk << geo->block_bits,
+		.dev_bytes = map->pblk << geo->block_bits,
+		.len_bytes = (uint64_t)map->len << geo->block_bits,
+		.flags = (map->state == EXTENT_UNWRITTEN ? MBFS_EXTENT_UNWRITTEN : 0) |
+			 (in->tree.mapped ? 0 : MBFS_EXTENT_MERGED),
+	};
+}
+
+static int map_locked(struct inode *in, uint64_t off, struct mbfs_extent *out, unsigned max)
+{
+	const struct mbfs_geo *geo = in->env->geo;
+	/* Only extents go on past the size. */
+	uint64_t end = in->tree.mapped ? UINT32_MAX : div_up(file_size(in), geo->block_bytes);
+	uint64_t at = off >> geo->block_bits;
+	unsigned nr = 0;
+
+	while (at < end) {
+		struct extent_map map;
+		int err = extent_map(&in->tree, (mbfs_lblk_t)at, (uint32_t)(end - at), &map);
+
+		if (err)
+			return err;
+		at += map.len;
+		if (map.state == EXTENT_HOLE)
+			continue;
+		if (nr == max) /* there is one more: the last is not the last */
+			return (int)nr;
+		extent_of(in, &map, &out[nr++]);
+	}
+	if (nr)
+		out[nr - 1].flags |= MBFS_EXTENT_LAST;
+	return (int)nr;
+}
+
+int file_map(struct inode *in, uint64_t off, struct mbfs_extent *out, unsigned max)
+{
+	int nr;
+
+	if (!inode_is_reg(in) && !inode_is_dir(in))
+		return -EINVAL;
+	rt_read_lock(&in->rw);
+	nr = map_locked(in, off, out, max);
+	rt_read_unlock(&in->rw);
+	return nr;
 }

@@ -229,6 +229,8 @@ int file_truncate(struct inode *in, uint64_t size_bytes);
 void file_discard(struct inode *in);
 /* Free every block; for inodes that are going. Caller is the only one left. */
 int file_free_blocks(struct inode *in);
+/* As mbfs_file_map(). */
+int file_map(struct inode *in, uint64_t off, struct mbfs_extent *out, unsigned max);
 int64_t file_seek(struct inode *in, uint64_t off, int whence);
 /* The largest size a file of this kind may have, in bytes. */
 uint64_t file_size_max(const struct inode *in);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a file or directory of an mbfs mount answers to ioctl(2), beyond what FUSE forwards: where
+ * its blocks are (FS_IOC_FIEMAP ends in the kernel), and the modes of fallocate(2) that the kernel
+ * keeps to itself. mbfs-stat has them as commands. Elsewhere they are ENOTTY.
+ */
+#ifndef MBFS_IOCTL_H
+#define MBFS_IOCTL_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define MBFS_IOC_TYPE 0xEF
+
+enum { MBFS_IOC_EXTENTS_MAX = 256 };
+
+enum mbfs_ioc_extent_flags {
+	MBFS_IOC_EXTENT_UNWRITTEN = 1, /* reads as zeros */
+	MBFS_IOC_EXTENT_LAST = 2,      /* there is none behind it */
+	MBFS_IOC_EXTENT_MERGED = 4,    /* found block by block: the file has no extents */
+};
+
+struct mbfs_ioc_extent {
+	__u64 off_bytes; /* in the file */
+	__u64 dev_bytes; /* in the file system */
+	__u64 len_bytes;
+	__u32 flags; /* enum mbfs_ioc_extent_flags */
+	__u32 reserved;
+};
+
+/*
+ * MBFS_IOC_FIEMAP - the extents of a file, in its order, those past its size too
+ * off_bytes: [in] from here on; to page on, the end of the last one got
+ * nr:        [out] how many follow; 0: none
+ * Errors: ENOTTY not of mbfs; EIO, EUCLEAN, EBADMSG the map cannot be read.
+ */
+struct mbfs_ioc_fiemap {
+	__u64 off_bytes;
+	__u32 nr;
+	__u32 reserved;
+	struct mbfs_ioc_extent extent[MBFS_IOC_EXTENTS_MAX];
+};
+#define MBFS_IOC_FIEMAP _IOWR(MBFS_IOC_TYPE, 1, struct mbfs_ioc_fiemap)
+
+#endif
