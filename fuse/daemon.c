@@ -40,10 +40,12 @@ static int open_image(struct daemon *d, bool *read_only)
 	struct mbfs_diag diag = { "" }, notes = { "" };
 	int err;
 
-	err = mbfs_bdev_open_file(o->image, o->offset_bytes, o->read_only ? MBFS_BDEV_RDONLY : 0,
-				  &diag, &d->dev);
+	err = mbfs_bdev_open_file(o->image, o->offset_bytes,
+				  o->io | (o->read_only ? MBFS_BDEV_RDONLY : 0), &diag, &d->dev);
 	if (err) /* the message names the image */
 		return fail(EXIT_MOUNT, "%s", diag.text);
+	if (diag.text[0]) /* not the engine that was asked for */
+		fail(0, "%s", diag.text);
 	err = mbfs_fs_probe(d->dev, &o->fs, &diag, &notes, read_only);
 	if (err)
 		return fail(EXIT_MOUNT, "%s: %s", o->image, diag.text);

@@ -27,6 +27,8 @@ struct options {
 	bool read_only, allow_other, fakeroot, writeback;
 	bool suid, dev; /* asked for: else the kernel is told nosuid, nodev */
 	uint64_t offset_bytes;
+	bool direct, io_given;
+	unsigned io; /* enum mbfs_bdev_flags: who carries out the transfers, and how */
 	unsigned max_threads;
 	unsigned max_background; /* of readahead, write-back and AIO under way */
 	unsigned timeout_s; /* of --wait */

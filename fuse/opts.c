@@ -208,6 +208,25 @@ static int take_errors(struct options *o, const struct option_row *row, const ch
 	return 0;
 }
 
+static int take_io(struct options *o, const struct option_row *row, const char *value)
+{
+	static const struct {
+		const char *name;
+		unsigned flags;
+	} engines[] = { { "uring", MBFS_BDEV_URING },
+			{ "threads", MBFS_BDEV_POOL },
+			{ "sync", 0 } };
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		if (strcmp(engines[i].name, value))
+			continue;
+		o->io = engines[i].flags;
+		o->io_given = true;
+		return 0;
+	}
+	return refuse("option %s=%s: it is uring, threads or sync", row->name, value);
+}
+
 #define FIELD(member) offsetof(struct options, member)
 
 static const struct option_row rows[] = {
@@ -235,6 +254,8 @@ static const struct option_row rows[] = {
 	{ "cache", '=', take_size, FIELD(fs.cache_bytes), 0, 0 },
 	{ "max_background", '=', take_u32, FIELD(max_background), 1, BACKGROUND_MAX },
 	{ "max_threads", '=', take_u32, FIELD(max_threads), 1, THREADS_MAX },
+	{ "io", '=', take_io, 0, 0, 0 },
+	{ "direct", 0, take_true, FIELD(direct), 0, 0 },
 	{ "writeback_cache", 0, take_true, FIELD(writeback), 0, 0 },
 	/* the kernel's */
 	{ "suid", 0, take_true, FIELD(suid), 0, 0 },
@@ -406,6 +427,9 @@ int options_parse(int argc, char **argv, struct options *out)
 	if (!err)
 		err = take_operands(out, argc - optind, argv + optind);
 	out->fs.read_only = out->read_only;
+	/* A write into the host's page cache is over before a ring or a thread has heard of it. */
+	if (out->direct)
+		out->io = (out->io_given ? out->io : MBFS_BDEV_URING) | MBFS_BDEV_DIRECT;
 	out->fs.fakeroot = out->fakeroot;
 	return err;
 }

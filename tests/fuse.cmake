@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Tests over a mount: real programs, the kernel's ext4 as a peer, e2fsck as the judge.
-foreach(script acl basic bigdir blockmap direct discard enospc fio fio_aio kernel matrix mountcmd parallel refuse signals stress testcase1 user)
+foreach(script acl basic bigdir blockmap direct discard enospc fio fio_aio io kernel matrix mountcmd parallel refuse signals stress testcase1 user)
 	mbfs_script_test(${script} fuse fuse/${script}.sh)
 endforeach()

@@ -83,6 +83,12 @@ static int load_super(struct mbfs_fs *fs, struct mbfs_diag *diag, struct mbfs_di
 	err = super_load(fs->dev, &fs->super, diag);
 	if (err)
 		return err;
+	if (fs->super.geo.block_bytes < fs->dev->align_bytes)
+		return diag_set(
+			diag, -EINVAL,
+			"option direct needs blocks of at least %u bytes, and these are of %u; "
+			"leave it out",
+			fs->dev->align_bytes, fs->super.geo.block_bytes);
 	fs->read_only = ro;
 	fs->state = fs->super.state;
 	fs->orphan_head = fs->super.last_orphan;

@@ -85,6 +85,8 @@ static void put_mount(struct json *j, struct mbfs_fs *fs)
 	json_str(j, "commit", MBFS_COMMIT);
 	json_str(j, "enospc", fs->opts.tune.enospc);
 	json_str(j, "endio", endio_env_variant(fs->env.endio)->pub.name);
+	json_str(j, "io", mbfs_bdev_engine(fs->dev));
+	json_u64(j, "direct", fs->dev->align_bytes > 0);
 	json_u64(j, "cpus", fs->opts.tune.cpus);
 	json_u64(j, "read_only", fs->read_only);
 	json_u64(j, "damaged", rt_u32_read(&fs->damaged));
