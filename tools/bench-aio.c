@@ -11,7 +11,7 @@
  *
  * All peers are mounted for the whole run, so that the figures that are compared are seconds apart;
  * a ratio is the median of the ratios of the turns. A sample of the blocks is read back each time:
- * rates of a file system that loses data are not printed.
+ * who has lost data is left out from that turn on, with a line.
  *
  * The cost of a conversion is the difference of the two passes, in time per write and in CPU time
  * of the daemon per write; how many a write caused is told by the daemon's statistics ("endio").
@@ -308,8 +308,7 @@ static int turn_run(struct bench *b, unsigned turn)
 				s->peer.kind == PEER_MBFS ? "" : " (left out from here on)");
 			if (s->peer.kind == PEER_MBFS)
 				return err;
-			s->turns = 0;
-			s->up = false;
+			s->up = false; /* what it did before is kept */
 			(void)bench_peer_down(&s->peer, &(struct mbfs_diag){ "" });
 		}
 	}
@@ -394,8 +393,21 @@ static void print_conversion(const struct bench *b, unsigned c, const struct sub
 	putchar('\n');
 }
 
+/* Others' load falls on the rates of all, but not evenly; CPU time per write suffers least. */
+static void warn_if_busy(void)
+{
+	double busy, cpus = (double)sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (getloadavg(&busy, 1) == 1 && busy > cpus + 2) /* client and daemon are two */
+		fprintf(stderr,
+			"mbfs-bench: the machine is busy (load %.1f on %.0f CPUs): trust CPU "
+			"time a write and p50 more than rates\n",
+			busy, cpus);
+}
+
 static void report(const struct bench *b)
 {
+	warn_if_busy();
 	printf("random writes of 4 KiB, O_DIRECT, %s, medians of %u\n"
 	       "%-9s %5s %5s  %-22s %9s %10s %10s %10s %8s\n",
 	       bench_engine_name(b->args->engine), b->args->times, "blocks", "depth", "files", "",
