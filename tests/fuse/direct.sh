@@ -93,8 +93,8 @@ want("at the end", open(path, "rb").read(), twin[:])
 open(sys.argv[2], "wb").write(twin[:])
 END
 
-make_image 64M
-for opts in ""; do
+make_image 64M -b 4096
+for opts in "" io=threads io=uring direct; do
 	mount_image "$opts"
 	timeout 100 python3 "$T/mix.py" "$MNT" "$T/twin" || fail "with options \"$opts\""
 	rm "$MNT/log"

@@ -15,7 +15,7 @@ run()
 	# shellcheck disable=SC2086
 	timeout 60 fio $common --directory="$1" --name="$2" "${@:3}" >"$T/fio" 2>&1 || { cat "$T/fio"; fail "fio $*"; }
 }
-for opts in "" ${MBFS_TEST_OPTS:-}; do
+for opts in "" direct; do
 	mount_image "$opts"
 	for engine in libaio io_uring; do
 		if [ $engine = io_uring ] && ! fio --name=probe --ioengine=io_uring --size=4k --filename="$T/probe" >/dev/null 2>&1; then
