@@ -428,6 +428,21 @@ int buf_get_new(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind
 	return 0;
 }
 
+int buf_wipe(struct buf_cache *c, mbfs_blk_t start, uint32_t len)
+{
+	static const struct buf_kind unused = { .name = "new block" };
+	int err = 0;
+
+	rt_rank_assert_below(RANK_GROUP);
+	for (uint32_t i = 0; i < len && !err; i++) {
+		err = mbfs_bdev_write(c->dev, (start + i) * c->block_bytes, c->zeros,
+				      c->block_bytes);
+		if (err)
+			buf_log_error(c, start + i, &unused, "write", err);
+	}
+	return err;
+}
+
 void buf_forget(struct buf_cache *c, struct mbfs_tx *tx, mbfs_blk_t start, uint32_t len)
 {
 	(void)tx; /* the journal will note a revoke in it */
@@ -468,6 +483,11 @@ int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_
 	TAILQ_INIT(&c->dirty);
 	c->stamp = 1;
 	rt_cpus_init(&c->cpus, 0);
+	c->zeros = rt_zalloc_aligned(4096, block_bytes);
+	if (!c->zeros) {
+		err = -ENOMEM;
+		goto err_cache;
+	}
 	err = rt_counter_init(&c->hits, &c->cpus);
 	if (err)
 		goto err_cache;
@@ -480,6 +500,7 @@ int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_
 err_hits:
 	rt_counter_destroy(&c->hits);
 err_cache:
+	rt_free(c->zeros);
 	rt_spin_destroy(&c->lock);
 	rt_free(c);
 	return err;
@@ -502,6 +523,7 @@ void buf_cache_close(struct buf_cache *c)
 	rt_hash_destroy(&c->table);
 	rt_counter_destroy(&c->hits);
 	rt_spin_destroy(&c->lock);
+	rt_free(c->zeros);
 	rt_free(c);
 }
 

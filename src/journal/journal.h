@@ -93,6 +93,13 @@ int buf_get(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
  */
 int buf_get_new(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
 		const struct buf_owner *owner, struct buf **out);
+/*
+ * buf_wipe - these blocks, which nothing leads to yet, become zero on the device
+ * For blocks that become metadata: what leads to them may be written before they are, and their old
+ * content may be another structure's that would still pass for one. Errors: -EIO, -ENOSPC: logged.
+ * Context: does I/O, hold no spinlock and no buffer lock.
+ */
+int buf_wipe(struct buf_cache *c, mbfs_blk_t start, uint32_t len);
 void buf_hold(struct buf *b); /* one more reference */
 void buf_put(struct buf *b);  /* NULL is fine */
 
@@ -107,8 +114,9 @@ static inline void buf_unlock(struct buf *b)
 
 /*
  * buf_forget - these blocks are being freed: their buffers are never written again
- * Call it BEFORE mbfs_alloc_free(): when it returns no write of the old content is under way or to
- * come, so whatever the next owner writes, through a buffer or straight to the device, lands last.
+ * It comes BEFORE mbfs_alloc_free() (tx_late() sees to it): when it returns no write of the old
+ * content is under way or to come, so whatever the next owner writes, through a buffer or straight
+ * to the device, lands last.
  * References that others still have stay valid but lead nowhere: tx_dirty() on them does nothing.
  * Context: waits for a device write of the block that is under way; hold nothing of rank >=
  * RANK_LG.
@@ -119,9 +127,8 @@ void buf_forget(struct buf_cache *c, struct mbfs_tx *tx, mbfs_blk_t start, uint3
 struct txlog; /* what handles belong to: later, the journal */
 
 /*
- * Called by tx_writeout() before it writes, without locks: seal descriptors, superblock counts. Two
- * write-outs may call it at once; it returns only when all that changed before the call is in
- * buffers.
+ * Called by tx_writeout() before it writes, with RANK_WRITEOUT held: seal descriptors, superblock
+ * counts. It returns only when all that changed before the call is in buffers.
  */
 struct txlog_hook {
 	void (*pre_write)(void *arg, struct mbfs_tx *tx);
@@ -150,11 +157,52 @@ void tx_stop(struct mbfs_tx *tx);
  */
 void tx_dirty(struct mbfs_tx *tx, struct buf *b);
 
+/* ---- late.c: what has to wait until a handle's changes are down ---- */
 /*
- * tx_writeout - write every buffer dirty now, then flush the device
+ * Blocks or inode numbers that the handle frees: an old version of what led to them may be on the
+ * image until a write-out that began after the handle's end has ended well. Only then are they
+ * anybody else's. Neighbours that follow each other are joined.
+ */
+struct tx_late {
+	/* The write-out calls it, with a handle of its own and RANK_WRITEOUT held. */
+	int (*run)(void *ctx, struct mbfs_tx *tx, uint64_t start, uint32_t len);
+	void *ctx;
+	uint64_t start;
+	uint32_t len;
+	bool forget; /* they are blocks of metadata: buf_forget() them before */
+};
+/* Room for one more tx_late(), which then cannot fail: call it before anything changes. -ENOMEM. */
+int tx_late_ready(struct mbfs_tx *tx);
+void tx_late(struct mbfs_tx *tx, const struct tx_late *what);
+
+/*
+ * tx_unwrote - the handle makes written blocks unwritten
+ * Until that is down the image may still show them as written: tx_unwritten_known() is false then,
+ * and blocks that a tree has as unwritten must be freed late like any other. Both in any handle.
+ */
+void tx_unwrote(struct mbfs_tx *tx);
+bool tx_unwritten_known(struct mbfs_tx *tx);
+
+/*
+ * Nothing is free: have a write-out give free what waits for one.
+ *	seen = tx_late_seen(tx); look for what is free;
+ *	if there is nothing and tx_late_release(tx, seen): look again
+ * Handles that are open keep what they free, also this one. Context: as tx_writeout().
+ */
+uint64_t tx_late_seen(struct mbfs_tx *tx);
+bool tx_late_release(struct mbfs_tx *tx, uint64_t seen);
+
+/* How much waits, of handles that have ended: each item is some memory. */
+uint64_t txlog_late_nr(struct txlog *log);
+/* 0, or the first error that a run() has returned: the image is damaged. Takes RANK_WRITEOUT. */
+int txlog_late_err(struct txlog *log);
+
+/*
+ * tx_writeout - write every buffer dirty now, flush the device, run what waited for that
+ * What is run makes buffers dirty again: a second call writes them.
  * Errors: -EIO: the buffers stay dirty (all of this pass if the flush failed) and are tried again
- * next time; those that could be written are. Context: does I/O; takes RANK_WRITEOUT, one pass at a
- * time.
+ * next time; those that could be written are; nothing that waits is run. Context: does I/O; takes
+ * RANK_WRITEOUT, one at a time.
  */
 int tx_writeout(struct txlog *log);
 /* Bytes of dirty buffers; the write-out thread of fs starts above a mark. */

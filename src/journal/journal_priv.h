@@ -31,6 +31,7 @@ struct buf_cache {
 	uint32_t block_bytes;  /* [const] */
 	mbfs_blk_t blk_nr;     /* [const] whole blocks of the device */
 	const void *geo_ctx;   /* [const] */
+	uint8_t *zeros;        /* [const] one block */
 	uint64_t max_nr;       /* [const] buffers to be kept */
 	struct rt_hash
 		table; /* read [rcu]; changed [lock], but for the removal of what is dead or gone */
@@ -48,6 +49,50 @@ struct buf_cache {
 	rt_u64 misses, writes, evicted; /* [racy: statistics] */
 	rt_u64 logged[BUF_LOGGED_NR];   /* [atomic] block + 1 of the last message of each slot */
 };
+
+/* ---- late.c ---- */
+struct late_item;
+struct late_list {
+	STAILQ_HEAD(, late_item) items;
+	uint64_t nr;
+	uint32_t unwrote; /* calls of tx_unwrote() */
+};
+
+enum { BATCH_MAX = 1024, BOUNCE_BYTES = 1 << 20 };
+
+struct txlog {
+	struct buf_cache *cache;      /* [const] */
+	rt_u32 read_only;             /* [atomic] */
+	struct txlog_hook *hooks;     /* [const] after mount */
+	struct rt_mutex writeout;     /* RANK_WRITEOUT */
+	struct buf *batch[BATCH_MAX]; /* [writeout] */
+	uint8_t *bounce;              /* [writeout] */
+	uint32_t run_max;             /* [const] blocks in the bounce buffer */
+
+	struct rt_spin late_lock; /* RANK_LATE */
+	struct late_list late;    /* [late_lock] of handles that have ended */
+	rt_u64 late_nr;           /* [atomic] items of such handles that have not been run */
+	rt_u64 late_runs;         /* [atomic] how often there were some and they were run */
+	rt_u32 unwrote;           /* [atomic] calls of tx_unwrote() that are not down */
+	int late_err;             /* [writeout] the first error of an item */
+};
+
+struct mbfs_tx {
+	struct txlog *log;
+	uint32_t credits;
+	uint32_t promised;           /* calls of tx_late_ready() that tx_late() has not used */
+	struct late_list late, spare; /* the second: without content, enough for what is promised */
+};
+
+void late_list_init(struct late_list *l);
+void late_list_free(struct late_list *l);
+/* The handle ends: what it has goes to the log. */
+void late_stop(struct mbfs_tx *tx);
+/* All that the log has; before anything of a write-out. Holds writeout, as for the next two. */
+void late_take(struct txlog *log, struct late_list *out);
+/* The write-out that began after late_take() has ended well; not well. */
+void late_run(struct txlog *log, struct mbfs_tx *tx, struct late_list *l);
+void late_put_back(struct txlog *log, struct late_list *l);
 
 static inline bool buf_state_has(const struct buf *b, uint32_t bits)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Handles, dirty buffers, write-out. Without a journal a handle only says who changes metadata now;
- * what it dirties is written later, in any order.
+ * what it dirties is written later, in any order. What must not happen before that is late.c's.
  *
  * tx_dirty() follows a change of the bytes, or is under the same hold of the buffer's lock. The
  * write-out takes DIRTY away and copies the bytes under one hold of that lock. So a tx_dirty() that
@@ -21,8 +21,9 @@
  *
  * The batch and the bounce buffer belong to the txlog, so that a pass needs no memory.
  *
- * Locks: writeout (60) spans the device's writes; inside it a buffer's bytes (66), inside that the
- * cache (68). The hooks run before it, without locks.
+ * Locks: writeout (22) spans all of it: the hooks, the device's writes, the frees that waited for
+ * them (late.c). Inside it what hooks and frees take (inode bitmaps 24, the allocator's), a
+ * buffer's bytes (66), inside that the cache (68).
  */
 #include "journal/journal_priv.h"
 
@@ -33,23 +34,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "rt/mem.h"
-
-enum { BATCH_MAX = 1024, BOUNCE_BYTES = 1 << 20 };
-
-struct txlog {
-	struct buf_cache *cache;      /* [const] */
-	rt_u32 read_only;             /* [atomic] */
-	struct txlog_hook *hooks;     /* [const] after mount */
-	struct rt_mutex writeout;     /* RANK_WRITEOUT */
-	struct buf *batch[BATCH_MAX]; /* [writeout] */
-	uint8_t *bounce;              /* [writeout] */
-	uint32_t run_max;             /* [const] blocks in the bounce buffer */
-};
-
-struct mbfs_tx {
-	struct txlog *log;
-	uint32_t credits;
-};
 
 int txlog_open(struct buf_cache *c, struct txlog **out)
 {
@@ -66,6 +50,8 @@ int txlog_open(struct buf_cache *c, struct txlog **out)
 	log->cache = c;
 	log->run_max = BOUNCE_BYTES / c->block_bytes;
 	rt_mutex_init(&log->writeout, RANK_WRITEOUT);
+	rt_spin_init(&log->late_lock, RANK_LATE);
+	late_list_init(&log->late);
 	if (c->dev->read_only)
 		txlog_set_read_only(log);
 	*out = log;
@@ -76,6 +62,8 @@ void txlog_close(struct txlog *log)
 {
 	if (!log)
 		return;
+	late_list_free(&log->late);
+	rt_spin_destroy(&log->late_lock);
 	rt_mutex_destroy(&log->writeout);
 	rt_free(log->bounce);
 	rt_free(log);
@@ -97,6 +85,13 @@ void txlog_set_read_only(struct txlog *log)
 }
 
 /* ---- handles ---- */
+static void handle_init(struct mbfs_tx *tx, struct txlog *log)
+{
+	*tx = (struct mbfs_tx){ .log = log };
+	late_list_init(&tx->late);
+	late_list_init(&tx->spare);
+}
+
 int tx_start(struct txlog *log, uint32_t credits, struct mbfs_tx **out)
 {
 	struct mbfs_tx *tx;
@@ -106,7 +101,7 @@ int tx_start(struct txlog *log, uint32_t credits, struct mbfs_tx **out)
 	tx = rt_alloc(sizeof(*tx));
 	if (!tx)
 		return -ENOMEM;
-	tx->log = log;
+	handle_init(tx, log);
 	tx->credits = credits;
 	*out = tx;
 	return 0;
@@ -114,6 +109,7 @@ int tx_start(struct txlog *log, uint32_t credits, struct mbfs_tx **out)
 
 void tx_stop(struct mbfs_tx *tx)
 {
+	late_stop(tx);
 	rt_free(tx);
 }
 
@@ -285,19 +281,14 @@ static int pass_flush(struct buf_cache *c)
 	return err;
 }
 
-int tx_writeout(struct txlog *log)
+/* Write all that is dirty now, and flush. */
+static int pass(struct txlog *log)
 {
 	struct buf_cache *c = log->cache;
-	struct mbfs_tx tx = { .log = log };
 	int err = 0, e;
 	uint64_t stamp;
 	unsigned nr;
 
-	if (rt_u32_read(&log->read_only))
-		return 0;
-	for (struct txlog_hook *h = log->hooks; h; h = h->next)
-		h->pre_write(h->arg, &tx);
-	rt_mutex_lock(&log->writeout);
 	rt_spin_lock(&c->lock);
 	stamp = ++c->stamp;
 	c->pass++;
@@ -308,6 +299,27 @@ int tx_writeout(struct txlog *log)
 			err = e;
 	}
 	e = pass_flush(c);
-	rt_mutex_unlock(&log->writeout);
 	return err ? err : e;
+}
+
+int tx_writeout(struct txlog *log)
+{
+	struct late_list late;
+	struct mbfs_tx tx;
+	int err;
+
+	if (rt_u32_read(&log->read_only))
+		return 0;
+	handle_init(&tx, log);
+	rt_mutex_lock(&log->writeout);
+	late_take(log, &late);
+	for (struct txlog_hook *h = log->hooks; h; h = h->next)
+		h->pre_write(h->arg, &tx);
+	err = pass(log);
+	if (err)
+		late_put_back(log, &late);
+	else
+		late_run(log, &tx, &late);
+	rt_mutex_unlock(&log->writeout);
+	return err;
 }

@@ -18,6 +18,7 @@ enum lock_rank {
 	RANK_INODE_LOAD = 16,  /* inode: loading one inode; spans a device read */
 	RANK_ORPHAN = 18,      /* inode: on-disk orphan list */
 	RANK_EXTENT = 20,      /* extent: mapping of one inode */
+	RANK_WRITEOUT = 22,    /* journal: one write-out at a time; spans device writes */
 	RANK_IALLOC = 24,      /* inode: inode bitmap of one group */
 	RANK_INODE_FIELDS = 28, /* inode: attributes of one in-core inode and its on-disk copy */
 	RANK_INODE_CACHE = 30,  /* inode: lists of the inode cache */
@@ -29,12 +30,12 @@ enum lock_rank {
 	RANK_CLAIM = 54,        /* alloc: switching the free counter between sharded and exact */
 	RANK_GDT_SEAL = 56,     /* alloc: encoding changed descriptors into their blocks */
 	RANK_GDESC = 58,        /* alloc: one group descriptor's counters */
-	RANK_WRITEOUT = 60,     /* journal: one write-out at a time; spans device writes */
 	RANK_SUPER = 61,        /* fs: the superblock's bytes in memory; a leaf */
 	RANK_TRIM = 62,         /* fs: freed ranges to be trimmed; a leaf */
 	RANK_BUF_LOAD = 64,     /* journal: first read of one buffer; spans a device read */
 	RANK_BUF = 66,          /* journal: bytes of one buffer */
 	RANK_CACHE = 68,        /* journal: dirty list and ring of the buffer cache */
+	RANK_LATE = 69,         /* journal: what waits for the next write-out; a leaf */
 	RANK_RING = 70,         /* disk: submission side of one io_uring */
 	RANK_DEV = 72,          /* disk: state of one device, never across I/O */
 	RANK_ENDIO = 80,        /* extent: writes under way of one file; a leaf */
