@@ -74,6 +74,26 @@ bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len);
 MBFS_MUST_CHECK int alloc_free_ready(struct mbfs_alloc *a, const struct mbfs_run *run);
 
 /*
+ * alloc_free_late - a run that the image may still lead to is given back by a later write-out
+ * @is_meta: its blocks have buffers
+ * Cannot fail after one alloc_free_late_ready() of it in the same handle, whose errors are
+ * alloc_free_ready()'s. What nothing on the image ever led to goes by mbfs_alloc_free(), at once.
+ */
+MBFS_MUST_CHECK int alloc_free_late_ready(struct mbfs_alloc *a, struct mbfs_tx *tx,
+					  const struct mbfs_run *run);
+void alloc_free_late(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_run *run,
+		     bool is_meta);
+/* Blocks that wait for it: not free to the allocator, but to whoever asks what is free. */
+uint64_t alloc_late_nr(struct mbfs_alloc *a);
+/*
+ * alloc_blocks - mbfs_alloc_blocks(), but if nothing is free while blocks wait for a write-out: it
+ * has it done, and looks again. Context: as there, and RANK_WRITEOUT is taken.
+ */
+MBFS_MUST_CHECK int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+				 const struct mbfs_alloc_req *req, struct mbfs_tx *tx,
+				 struct mbfs_run *got);
+
+/*
  * A look at a world that stands still (explorer): no lock is taken, nothing is changed. Bitmaps are
  * of blks_per_grp bits, in whole 8-byte words.
  */

@@ -177,8 +177,7 @@ struct mbfs_alloc {
 	struct group_index by_order, by_frag;
 	struct claim claim;
 	struct locality_group *lgs;	/* [const] one per virtual CPU */
-	rt_u64 stream_goal[STREAM_GOAL_MAX]; /* [racy: a hint] group of the last large request,
-						hashed by file */
+	rt_u64 stream_goal[STREAM_GOAL_MAX]; /* [racy: a hint] of large requests, by file */
 	unsigned stream_nr;		/* [const] */
 	struct rt_counter seq;		/* discard_pa_seq */
 	struct rt_counter begin, end;	/* begin-end: blocks leaving for a buddy, blocks arrived */
@@ -187,6 +186,7 @@ struct mbfs_alloc {
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
+	rt_u64 late_nr; /* [racy: for statfs] freed, to be given back: free_late.c */
 	mbfs_alloc_freed freed;		/* [const after mount] NULL: nobody wants to know */
 	void *freed_arg;
 };

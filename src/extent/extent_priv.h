@@ -42,8 +42,8 @@ void path_fix_keys(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path
 int path_make_room(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint32_t need,
 		   unsigned flags, struct extent_path *p);
 
-/* Can the nodes that path_delete() would free be freed? Errors: alloc_free_ready()'s. */
-int path_delete_ready(const struct extent_tree *t, const struct extent_path *p);
+/* Can the nodes that path_delete() would free be freed? Errors: alloc_free_late_ready()'s. */
+int path_delete_ready(const struct extent_tree *t, struct mbfs_tx *tx, const struct extent_path *p);
 /* Take the leaf's entry out; empty nodes up the path are freed, the root shrinks. */
 void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at);
 /* Pull what is left in the root's children up into the root while it fits. */

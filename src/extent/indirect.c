@@ -156,23 +156,21 @@ int indirect_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, stru
 }
 
 /* Before the pointer is cleared: a block that can then not be freed would be lost. */
-static int blk_free_ready(const struct extent_tree *t, uint32_t blk)
+static int blk_free_ready(const struct extent_tree *t, struct mbfs_tx *tx, uint32_t blk)
 {
 	const struct mbfs_run run = { .start = blk, .len = 1 };
 
-	return alloc_free_ready(t->env->alloc, &run);
+	return alloc_free_late_ready(t->env->alloc, tx, &run);
 }
 
-static int blk_free(struct extent_tree *t, struct mbfs_tx *tx, uint32_t blk, bool meta)
+static void blk_free(struct extent_tree *t, struct mbfs_tx *tx, uint32_t blk, bool meta)
 {
-	struct mbfs_run run = { .start = blk, .len = 1 };
+	const struct mbfs_run run = { .start = blk, .len = 1 };
 
-	/* A directory's data blocks have buffers too. */
-	if (meta || !t->is_data)
-		buf_forget(t->env->bufs, tx, blk, 1);
 	if (meta)
 		t->meta_blks--;
-	return mbfs_alloc_free(t->env->alloc, tx, &run);
+	/* A directory's data blocks have buffers too. */
+	alloc_free_late(t->env->alloc, tx, &run, meta || !t->is_data);
 }
 
 static void ptr_clear(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf, uint32_t i)
@@ -199,12 +197,12 @@ static int free_data(struct extent_tree *t, struct mbfs_tx *tx, struct buf *buf,
 
 		err = ptr_check(t, blk);
 		if (!err && blk)
-			err = blk_free_ready(t, blk);
+			err = blk_free_ready(t, tx, blk);
 		if (err || blk == 0)
 			continue;
 		ptr_clear(t, tx, buf, at);
 		(*freed_blks)++;
-		err = blk_free(t, tx, blk, false);
+		blk_free(t, tx, blk, false);
 	}
 	return err;
 }
@@ -241,16 +239,14 @@ static int free_empty(struct extent_tree *t, struct mbfs_tx *tx, const struct in
 			return 0;
 		}
 		buf_put(buf);
-		err = blk_free_ready(t, blk);
+		err = blk_free_ready(t, tx, blk);
 		if (!err)
 			err = indirect_descend(t, &up, &parent, &hole);
 		if (err)
 			return err;
 		ptr_clear(t, tx, parent, parent ? w->idx[levels - 2] : w->slot);
 		buf_put(parent);
-		err = blk_free(t, tx, blk, true);
-		if (err)
-			return err;
+		blk_free(t, tx, blk, true);
 	}
 	return 0;
 }

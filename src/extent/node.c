@@ -177,11 +177,13 @@ static int node_block_new(struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t 
 	};
 	struct buf_owner owner = owner_of(t);
 	struct mbfs_run run;
-	int err = mbfs_alloc_blocks(t->env->alloc, NULL, &req, tx, &run), err_free;
+	int err = alloc_blocks(t->env->alloc, NULL, &req, tx, &run), err_free;
 
 	if (err)
 		return err;
-	err = buf_get_new(t->env->bufs, run.start, &extent_node_kind, &owner, out);
+	err = buf_wipe(t->env->bufs, run.start, run.len);
+	if (!err)
+		err = buf_get_new(t->env->bufs, run.start, &extent_node_kind, &owner, out);
 	if (!err) {
 		t->meta_blks++;
 		return 0;
@@ -195,14 +197,9 @@ static int node_block_new(struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t 
 
 static void node_block_free(struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t blk)
 {
-	struct mbfs_run run = { .start = blk, .len = 1 };
-	int err;
+	const struct mbfs_run run = { .start = blk, .len = 1 };
 
-	buf_forget(t->env->bufs, tx, blk, 1);
-	err = mbfs_alloc_free(t->env->alloc, tx, &run);
-	if (err)
-		log_err("inode %u: freeing extent block %llu failed: %s", t->ino,
-			(unsigned long long)blk, strerror(-err));
+	alloc_free_late(t->env->alloc, tx, &run, true);
 	t->meta_blks--;
 }
 
@@ -292,19 +289,19 @@ int path_make_room(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 	}
 }
 
-static int node_free_ready(const struct extent_tree *t, mbfs_blk_t blk)
+static int node_free_ready(const struct extent_tree *t, struct mbfs_tx *tx, mbfs_blk_t blk)
 {
 	const struct mbfs_run run = { .start = blk, .len = 1 };
 
-	return alloc_free_ready(t->env->alloc, &run);
+	return alloc_free_late_ready(t->env->alloc, tx, &run);
 }
 
-int path_delete_ready(const struct extent_tree *t, const struct extent_path *p)
+int path_delete_ready(const struct extent_tree *t, struct mbfs_tx *tx, const struct extent_path *p)
 {
 	int err = 0;
 
 	for (uint32_t i = p->depth; i > 0 && !err && node_entries(p->level[i].node) == 1; i--)
-		err = node_free_ready(t, p->level[i].buf->blk);
+		err = node_free_ready(t, tx, p->level[i].buf->blk);
 	return err;
 }
 
@@ -378,7 +375,7 @@ int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx)
 		for (uint32_t i = 0; i < kid_nr; i++) {
 			kids[i] = node_child(t->root, i);
 			/* A tree deeper than need be is sound; a block that is lost is not. */
-			if (node_free_ready(t, kids[i]))
+			if (node_free_ready(t, tx, kids[i]))
 				return 0;
 		}
 		memcpy(node_entry(t->root, 0), node_entry(node, 0),

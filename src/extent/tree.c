@@ -240,14 +240,18 @@ static int hole_fill(struct extent_tree *t, struct mbfs_tx *tx, struct extent_pa
 	if (req.len > EXTENT_UNWRITTEN_MAX)
 		req.len = EXTENT_UNWRITTEN_MAX;
 	req_neighbours(t, p, out->lblk, &req);
-	err = mbfs_alloc_blocks(t->env->alloc, t->file, &req, tx, &run);
+	err = alloc_blocks(t->env->alloc, t->file, &req, tx, &run);
 	if (err) {
 		path_put(p);
 		return err;
 	}
 	l.len = run.len;
 	l.pblk = run.start;
-	err = tree_insert(t, tx, p, &l, flags);
+	err = t->is_data ? 0 : buf_wipe(t->env->bufs, run.start, run.len);
+	if (err)
+		path_put(p);
+	else
+		err = tree_insert(t, tx, p, &l, flags);
 	if (err) {
 		err_free = mbfs_alloc_free(t->env->alloc, tx, &run);
 		if (err_free)
@@ -472,12 +476,19 @@ static int leaf_cut(struct extent_tree *t, struct mbfs_tx *tx, struct extent_pat
 }
 
 /* Everything that can fail in freeing @run, cut out of @e: what is cut first would be lost then. */
-static int cut_ready(const struct extent_tree *t, const struct extent_path *p,
+static int cut_ready(const struct extent_tree *t, struct mbfs_tx *tx, const struct extent_path *p,
 		     const struct extent_leaf *e, const struct mbfs_run *run)
 {
-	int err = alloc_free_ready(t->env->alloc, run);
+	int err = alloc_free_late_ready(t->env->alloc, tx, run);
 
-	return err || run->len < e->len ? err : path_delete_ready(t, p);
+	return err || run->len < e->len ? err : path_delete_ready(t, tx, p);
+}
+
+/* Data that the image can at most show as unwritten is nobody's at once: it shows zeros. */
+static bool frees_at_once(const struct extent_tree *t, struct mbfs_tx *tx,
+			  const struct extent_leaf *e)
+{
+	return t->is_data && e->unwritten && tx_unwritten_known(tx);
 }
 
 /* Remove from the first extent at or after *next; *next moves behind it. */
@@ -507,7 +518,7 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 	f = (uint64_t)e.lblk + e.len < end ? (uint64_t)e.lblk + e.len : end;
 	run.start = e.pblk + (s - e.lblk);
 	run.len = (uint32_t)(f - s);
-	err = cut_ready(t, &p, &e, &run);
+	err = cut_ready(t, tx, &p, &e, &run);
 	if (err) {
 		path_put(&p);
 		return err;
@@ -516,10 +527,11 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 	if (err)
 		return err;
 	*next = f;
-	if (!t->is_data)
-		buf_forget(t->env->bufs, tx, run.start, run.len);
 	*freed_blks += run.len;
-	return mbfs_alloc_free(t->env->alloc, tx, &run);
+	if (frees_at_once(t, tx, &e))
+		return mbfs_alloc_free(t->env->alloc, tx, &run);
+	alloc_free_late(t->env->alloc, tx, &run, !t->is_data);
+	return 0;
 }
 
 int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end,

@@ -105,6 +105,11 @@ int fs_change_check(struct inode *in, bool append_ok);
 /* ---- sync.c ---- */
 /* Everything dirty now, then the superblock if it changed, then a flush. Takes FS_STATE. */
 int fs_sync(struct mbfs_fs *fs);
+/*
+ * Nobody else is at work: also what waits for a write-out is freed, and that is down too. Errors:
+ * those of tx_writeout().
+ */
+int fs_settle(struct mbfs_fs *fs);
 /* Write the superblock as it now is (not flushed). Caller holds sync_lock or is alone. */
 int fs_super_write(struct mbfs_fs *fs);
 /* Set MBFS_STATE_* in the superblock's bytes. Caller holds super_lock or is alone. */

@@ -12,11 +12,11 @@
  * inodes closed		the other way round
  *
  * Unmount: the write-out thread stops; open files are released; the inode cache is dropped, which
- * frees unlinked inodes; the allocator gives its preallocations back (memory only); then everything
- * dirty is written and flushed, with the descriptors sealed by the pre-write hook; only then the
- * superblock, with recomputed totals, is marked clean, written and flushed. Any error on this way
- * leaves the mark "not clean", and damage found while mounted leaves the mark "has errors": e2fsck
- * is asked for either way.
+ * frees unlinked inodes; everything dirty is written and flushed, with the descriptors sealed by
+ * the pre-write hook, then once more for what the first write-out has freed; the allocator gives
+ * its preallocations back (memory only); only then the superblock, with recomputed totals, is
+ * marked clean, written and flushed. Any error on this way leaves the mark "not clean", and damage
+ * found while mounted leaves the mark "has errors": e2fsck is asked for either way.
  *
  * The journal of an image that has one stays empty and unused: mbfs keeps no journal yet, and the
  * not clean mark stands for it. A kernel or e2fsck that sees the mark after a crash checks the
@@ -163,6 +163,7 @@ static void fs_dismantle(struct mbfs_fs *fs)
 {
 	if (fs->env.cache)
 		inode_cache_close(fs->env.cache);
+	ialloc_close(&fs->env);
 	if (fs->alloc)
 		mbfs_alloc_close(fs->alloc);
 	rt_rcu_barrier();
@@ -378,7 +379,7 @@ int mbfs_fs_unmount(struct mbfs_fs *fs)
 		MBFS_ASSERT(rt_u32_read(&fs->damaged));
 	}
 	if (fs->live) {
-		err = tx_writeout(fs->log);
+		err = fs_settle(fs);
 		if (!err)
 			err = fs_trim_rest(fs);
 	}

@@ -58,10 +58,12 @@ void mbfs_fs_statfs(struct mbfs_fs *fs, struct mbfs_statfs *out)
 
 	memset(out, 0, sizeof(*out));
 	gdt_totals(fs->gdt, &blks, &out->ffree, &dirs);
+	out->ffree += ialloc_late_nr(&fs->env);
 	memcpy(half, geo->uuid, sizeof(half));
 	out->block_bytes = geo->block_bytes;
 	out->blocks = geo->blk_nr - fs->overhead_blks;
-	out->bfree = mbfs_alloc_free_nr(fs->alloc);
+	/* What waits for a write-out is had by whoever wants it: alloc_blocks(). */
+	out->bfree = mbfs_alloc_free_nr(fs->alloc) + alloc_late_nr(fs->alloc);
 	out->bavail = out->bfree > geo->resv_blk_nr ? out->bfree - geo->resv_blk_nr : 0;
 	out->files = geo->inode_nr;
 	out->fsid = half[0] ^ half[1];

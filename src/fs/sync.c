@@ -13,6 +13,9 @@
 /* The write-out thread looks at the amount of dirty metadata this often. */
 #define WRITER_LOOK_NS 250000000ull
 
+/* So many frees that wait for a write-out get one: some 20 MiB of memory. */
+enum { LATE_MANY = 1 << 18 };
+
 /* ---- the superblock ---- */
 void fs_super_state(struct mbfs_fs *fs, unsigned state)
 {
@@ -111,6 +114,18 @@ static int sync_locked(struct mbfs_fs *fs)
 	fs_trim_begin(fs, &before);
 	err = tx_writeout(fs->log);
 	fs_trim_end(fs, &before, err);
+	(void)fs_seen(fs, txlog_late_err(fs->log));
+	return err;
+}
+
+int fs_settle(struct mbfs_fs *fs)
+{
+	int err = tx_writeout(fs->log);
+
+	/* What it has freed. */
+	if (!err && tx_dirty_bytes(fs->log))
+		err = tx_writeout(fs->log);
+	(void)fs_seen(fs, txlog_late_err(fs->log));
 	return err;
 }
 
@@ -168,10 +183,11 @@ static void writer_main(void *arg)
 	while (writer_pause(fs)) {
 		uint64_t dirty = tx_dirty_bytes(fs->log);
 		bool due = rt_now_ns() - last >= period_ns;
+		bool many = dirty > mark || txlog_late_nr(fs->log) > LATE_MANY;
 		int err;
 
 		/* A failing device is tried again once a period, not at every look. */
-		if (!(due && (dirty || super_is_dirty(fs))) && !(dirty > mark && !failed))
+		if (!(due && (dirty || super_is_dirty(fs))) && !(many && !failed))
 			continue;
 		err = fs_sync(fs);
 		if (err && !failed)

@@ -14,6 +14,9 @@
  * The lowest free number is taken: numbers that are in use stay together, so that few table blocks
  * are read, and e2fsck skips the unused rest. hint is a lower bound of it.
  *
+ * A number that is freed stays in use until a write-out has ended (journal/late.c): an entry of a
+ * directory, on the image, may still lead to it.
+ *
  * Locks: one per group (24), held across the read of the bitmap and of table blocks; inside it the
  * descriptor's and the buffers'.
  */
@@ -36,12 +39,13 @@ struct ialloc_group {
 struct ialloc {
 	struct inode_env *env; /* [const] */
 	struct ialloc_group *grps;
+	rt_u64 late_nr; /* [racy: for statfs] numbers that ialloc_free_late() has yet to free */
 };
 
 /* Its checksum is in the descriptor: see bitmap_load(). */
 static const struct buf_kind ibitmap_kind = { .name = "inode bitmap" };
 
-int ialloc_open(struct inode_env *env, struct ialloc **out)
+int ialloc_open(struct inode_env *env)
 {
 	const struct mbfs_geo *geo = env->geo;
 	struct ialloc *ia = rt_zalloc(sizeof(*ia));
@@ -58,12 +62,14 @@ int ialloc_open(struct inode_env *env, struct ialloc **out)
 		rt_mutex_init(&ia->grps[grp].lock, RANK_IALLOC);
 	/* Reserved inodes are never given, whatever the bitmap says. */
 	ia->grps[0].hint = geo->first_ino - 1;
-	*out = ia;
+	env->ialloc = ia;
 	return 0;
 }
 
-void ialloc_close(struct ialloc *ia)
+void ialloc_close(struct inode_env *env)
 {
+	struct ialloc *ia = env->ialloc;
+
 	if (!ia)
 		return;
 	for (mbfs_grp_t grp = 0; grp < ia->env->geo->grp_nr; grp++) {
@@ -72,6 +78,7 @@ void ialloc_close(struct ialloc *ia)
 	}
 	rt_free(ia->grps);
 	rt_free(ia);
+	env->ialloc = NULL;
 }
 
 int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32_t *off_bytes)
@@ -187,8 +194,10 @@ static int table_extend(struct inode_env *env, struct mbfs_tx *tx, const struct 
 		return 0;
 	for (uint64_t i = div_up(used_bytes, geo->block_bytes); i <= last; i++) {
 		struct buf *b;
-		int err = buf_get_new(env->bufs, d->inode_table + i, &itable_kind, &nobody, &b);
+		int err = buf_wipe(env->bufs, d->inode_table + i, 1);
 
+		if (!err)
+			err = buf_get_new(env->bufs, d->inode_table + i, &itable_kind, &nobody, &b);
 		if (err)
 			return err;
 		tx_dirty(tx, b);
@@ -241,7 +250,7 @@ static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp
 int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,
 		     mbfs_ino_t *out)
 {
-	struct ialloc_group *g = &env->cache->ialloc->grps[grp];
+	struct ialloc_group *g = &env->ialloc->grps[grp];
 	struct gdesc d;
 	int err;
 
@@ -271,7 +280,7 @@ int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool 
 		return -EUCLEAN;
 	grp = ialloc_grp(geo, ino);
 	idx = (ino - 1) % geo->inodes_per_grp;
-	g = &env->cache->ialloc->grps[grp];
+	g = &env->ialloc->grps[grp];
 	rt_mutex_lock(&g->lock);
 	err = bitmap_load(env, grp, g);
 	if (!err && !bit_test(g->bitmap->data, idx))
@@ -285,6 +294,54 @@ int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool 
 	return err;
 }
 
+/* ---- late ---- */
+
+static int run_late(struct inode_env *env, struct mbfs_tx *tx, uint64_t start, uint32_t len,
+		    bool is_dir)
+{
+	int first_err = 0;
+
+	for (uint32_t i = 0; i < len; i++) {
+		int err = ialloc_free(env, tx, (mbfs_ino_t)(start + i), is_dir);
+
+		rt_u64_add(&env->ialloc->late_nr, (uint64_t)-1);
+		if (err && !first_err)
+			first_err = err;
+		if (err)
+			log_err("inode %u is lost: run e2fsck -f on the image",
+				(mbfs_ino_t)(start + i));
+	}
+	return first_err;
+}
+
+static int run_late_dir(void *env, struct mbfs_tx *tx, uint64_t start, uint32_t len)
+{
+	return run_late(env, tx, start, len, true);
+}
+
+static int run_late_other(void *env, struct mbfs_tx *tx, uint64_t start, uint32_t len)
+{
+	return run_late(env, tx, start, len, false);
+}
+
+void ialloc_free_late(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool is_dir)
+{
+	const struct tx_late late = {
+		.run = is_dir ? run_late_dir : run_late_other,
+		.ctx = env,
+		.start = ino,
+		.len = 1,
+	};
+
+	rt_u64_add(&env->ialloc->late_nr, 1);
+	tx_late(tx, &late);
+}
+
+uint64_t ialloc_late_nr(struct inode_env *env)
+{
+	return rt_u64_read(&env->ialloc->late_nr);
+}
+
 int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out)
 {
 	const struct mbfs_geo *geo = env->geo;
@@ -295,7 +352,7 @@ int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out)
 	if (!ino || ino > geo->inode_nr)
 		return -EUCLEAN;
 	*out = false;
-	g = &env->cache->ialloc->grps[ialloc_grp(geo, ino)];
+	g = &env->ialloc->grps[ialloc_grp(geo, ino)];
 	rt_mutex_lock(&g->lock);
 	gdt_read(env->gdt, ialloc_grp(geo, ino), &d);
 	/* A group that was never used needs no bitmap to say so. */

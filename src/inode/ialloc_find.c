@@ -9,11 +9,14 @@
  *
  * All of it is guessing from counters that others change meanwhile; only ialloc_try_group()
  * decides. A group that turns out damaged or unreadable is passed over; its error is given only if
- * nothing else is left.
+ * nothing else is left. If all is in use a write-out may free numbers that wait for one.
  */
 #include <errno.h>
 
 #include "inode/inode_priv.h"
+
+/* Somebody else may always be quicker at what a write-out has freed. */
+enum { TRIES_MAX = 64 };
 
 /* A search in progress. */
 struct find {
@@ -150,8 +153,8 @@ static bool find_file(struct find *f, const struct inode *parent, mbfs_grp_t par
 	return false;
 }
 
-int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
-	       mbfs_ino_t *out)
+static int find(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
+		mbfs_ino_t *out)
 {
 	struct find f = { .env = env, .tx = tx, .is_dir = S_ISDIR(mode) };
 	mbfs_grp_t grp = ialloc_grp(env->geo, parent->ino);
@@ -167,4 +170,19 @@ int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *pa
 		return f.bad ? f.bad : -ENOSPC;
 	*out = f.ino;
 	return 0;
+}
+
+int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
+	       mbfs_ino_t *out)
+{
+	int err = -ENOSPC;
+
+	for (int i = 0; i < TRIES_MAX; i++) {
+		uint64_t seen = tx_late_seen(tx);
+
+		err = find(env, tx, parent, mode, out);
+		if (err != -ENOSPC || !tx_late_release(tx, seen))
+			break;
+	}
+	return err;
 }

@@ -15,9 +15,9 @@
  *   unlinked    the block says 0 links since before the last reference went: -ESTALE, as wanted
  *   failed      the number was not good; nobody changed anything
  *
- * A number is free for ialloc_new() only when ialloc_free() has run, which is after the inode has
- * left the table. inode_new() may then meet somebody who is looking the number up at this moment
- * and is about to find 0 links: it waits until they know.
+ * A number is free for ialloc_new() only when a write-out has run what ialloc_free_late() left to
+ * it, which is after the inode has left the table. inode_new() may then meet somebody who is
+ * looking the number up at this moment and is about to find 0 links: it waits until they know.
  *
  * The last user decides with fields held: links, orphan list, CAS. Links change under fields, by
  * somebody with a reference; if the CAS from 1 holds there is no such somebody, so what was read is
@@ -256,7 +256,7 @@ static int free_on_disk(struct inode *in)
 
 	if (err)
 		return err;
-	err = ialloc_in_use(env, in->ino, &used); /* nor ialloc_free() */
+	err = ialloc_in_use(env, in->ino, &used); /* nor the freeing of its number */
 	if (!err && !used)
 		err = -EUCLEAN;
 	if (!err)
@@ -265,7 +265,9 @@ static int free_on_disk(struct inode *in)
 		err = tx_start(env->log, XATTR_CREDITS, &tx);
 	if (err)
 		goto out;
-	err = xattr_free_all(in, tx);
+	err = tx_late_ready(tx);
+	if (!err)
+		err = xattr_free_all(in, tx);
 	if (!err)
 		err = orphan_del(in, tx);
 	if (err)
@@ -276,9 +278,9 @@ static int free_on_disk(struct inode *in)
 	in->size_bytes = 0;
 	rt_mutex_unlock(&in->fields);
 	err = inode_dirty(in, tx);
-	/* The number may be somebody else's from here on. */
+	/* The number may be somebody else's once that is down. */
 	if (!err)
-		err = ialloc_free(env, tx, in->ino, is_dir);
+		ialloc_free_late(env, tx, in->ino, is_dir);
 out_tx:
 	tx_stop(tx);
 out:
@@ -523,7 +525,7 @@ int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_ca
 	err = rt_hash_init(&c->table, buckets);
 	if (err)
 		goto err_cache;
-	err = ialloc_open(env, &c->ialloc);
+	err = ialloc_open(env);
 	if (err)
 		goto err_hash;
 	*out = c;
@@ -613,7 +615,6 @@ void inode_cache_close(struct inode_cache *c)
 		inode_drop(in);
 	}
 	rt_rcu_barrier();
-	ialloc_close(c->ialloc);
 	rt_hash_destroy(&c->table);
 	rt_mutex_destroy(&c->orphan_lock);
 	rt_spin_destroy(&c->lock);

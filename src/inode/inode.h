@@ -36,6 +36,7 @@ struct inode_env {
 	struct extent_env extents;
 	struct endio_env *endio;
 	struct inode_cache *cache;
+	struct ialloc *ialloc; /* opened with the cache; outlives it, for write-outs */
 	bool read_only;
 	bool fakeroot;
 	/* Upward calls into fs, which owns the superblock: the head of the orphan list. */
@@ -171,7 +172,15 @@ void inode_add_blocks(struct inode *in, int64_t blks);
 /* Allocate an inode number near @parent (Orlov for directories). -ENOSPC none free. */
 int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
 	       mbfs_ino_t *out);
+/* Free a number that nothing on the image ever led to. */
 int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool is_dir);
+/* Any other: once the handle's changes are down. One tx_late_ready() before; the group's bitmap has
+ * been loaded, as by ialloc_in_use(). */
+void ialloc_free_late(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool is_dir);
+/* Numbers that wait for it: in use to ialloc_new(), free to whoever asks. */
+uint64_t ialloc_late_nr(struct inode_env *env);
+/* When no write-out can come any more; after inode_cache_close(), before the descriptors go. */
+void ialloc_close(struct inode_env *env);
 /* In use according to the bitmap? */
 int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out);
 /* On-disk orphan list; takes RANK_ORPHAN. */

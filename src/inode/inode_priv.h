@@ -40,7 +40,6 @@ struct inode_cache {
 	struct rt_rand rand;	  /* [lock] for generations */
 	struct rt_mutex orphan_lock;
 	struct inode_list orphans; /* [orphan_lock] as on disk, the head first */
-	struct ialloc *ialloc;	  /* [const] */
 	rt_u32 logged[INODE_LOGGED_NR]; /* [atomic] numbers of damaged inodes, each reported once */
 };
 
@@ -61,9 +60,7 @@ int inode_damaged(struct inode_env *env, mbfs_ino_t ino, const char *what, int e
 int inode_raw_read(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw);
 
 /* ---- ialloc.c ---- */
-struct ialloc;
-int ialloc_open(struct inode_env *env, struct ialloc **out);
-void ialloc_close(struct ialloc *ia);
+int ialloc_open(struct inode_env *env); /* sets env->ialloc */
 /* 0 and *out if the group had a free number; -ENOSPC; -EIO, -EBADMSG, -EUCLEAN the group is
  * unusable. */
 int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,

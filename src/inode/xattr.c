@@ -261,10 +261,12 @@ static int block_alloc(struct xattr_change *c)
 	struct mbfs_run run;
 	int err;
 
-	err = mbfs_alloc_blocks(in->env->alloc, NULL, &req, c->tx, &run);
+	err = alloc_blocks(in->env->alloc, NULL, &req, c->tx, &run);
 	if (err)
 		return err;
-	err = buf_get_new(in->env->bufs, run.start, &xattr_block_kind, &nobody, &c->target);
+	err = buf_wipe(in->env->bufs, run.start, 1);
+	if (!err)
+		err = buf_get_new(in->env->bufs, run.start, &xattr_block_kind, &nobody, &c->target);
 	if (!err) {
 		c->target_is_new = true;
 		return 0;
@@ -287,25 +289,6 @@ static void block_unalloc(struct xattr_change *c)
 			(unsigned long long)run.start);
 }
 
-/* The block was forgotten but could not be freed: its content was maybe not written yet. */
-static void block_revive(struct inode *in, struct mbfs_tx *tx, const struct buf *old)
-{
-	const struct buf_owner nobody = { 0 };
-	struct buf *b;
-
-	if (buf_get_new(in->env->bufs, old->blk, &xattr_block_kind, &nobody, &b)) {
-		log_err("inode %u: its attribute block may be out of date; run e2fsck -f on the "
-			"image",
-			in->ino);
-		return;
-	}
-	buf_lock(b);
-	memcpy(b->data, old->data, in->env->geo->block_bytes);
-	tx_dirty(tx, b);
-	buf_unlock(b);
-	buf_put(b);
-}
-
 /* One inode less uses the block; the last one frees it. Takes over the reference when it succeeds.
  */
 static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
@@ -314,6 +297,10 @@ static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 	uint32_t refs;
 	int err;
 
+	/* Also if others turn out to use it: what is ready need not be used. */
+	err = alloc_free_late_ready(in->env->alloc, tx, &run);
+	if (err)
+		return err;
 	buf_lock(b);
 	refs = xattr_head_refs(b->data);
 	if (refs > 1) {
@@ -321,18 +308,10 @@ static int block_release(struct inode *in, struct mbfs_tx *tx, struct buf *b)
 		tx_dirty(tx, b);
 	}
 	buf_unlock(b);
-	if (refs > 1) {
-		buf_put(b);
-		return 0;
-	}
-	/* Before the block is free: after that its buffer may be somebody else's. */
-	buf_forget(in->env->bufs, tx, run.start, 1);
-	err = mbfs_alloc_free(in->env->alloc, tx, &run);
-	if (!err)
-		buf_put(b);
-	else
-		block_revive(in, tx, b);
-	return err;
+	if (refs <= 1)
+		alloc_free_late(in->env->alloc, tx, &run, true);
+	buf_put(b);
+	return 0;
 }
 
 /* Everything that can fail. On error all is as before; the rest of @c is released by change_put().

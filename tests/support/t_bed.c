@@ -87,6 +87,31 @@ int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_
 	return 0;
 }
 
+/* What is freed late is free at once here: nothing crashes. */
+int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,
+		 struct mbfs_tx *tx, struct mbfs_run *got)
+{
+	return mbfs_alloc_blocks(a, f, req, tx, got);
+}
+
+int alloc_free_late_ready(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_run *run)
+{
+	(void)a, (void)tx, (void)run;
+	return may_fail();
+}
+
+void alloc_free_late(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_run *run,
+		     bool is_meta)
+{
+	uint64_t countdown = fail_countdown;
+
+	if (is_meta)
+		buf_forget(bed.env.bufs, tx, run->start, run->len);
+	fail_countdown = 0;
+	must(!mbfs_alloc_free(a, tx, run));
+	fail_countdown = countdown;
+}
+
 uint64_t t_bed_free_blks(void)
 {
 	uint64_t n = 0;

@@ -47,7 +47,8 @@ void t_ext_ok(struct t_ext *x)
 
 	ck_assert_msg(err == 0, "%s (%d)", diag.text, err);
 	/* Every block is the tree's, data or node, or free. */
-	ck_assert_uint_eq(mbfs_alloc_free_nr(x->alloc) + x->data_blks + (uint64_t)x->tree.meta_blks,
+	ck_assert_uint_eq(mbfs_alloc_free_nr(x->alloc) + alloc_late_nr(x->alloc) + x->data_blks +
+				  (uint64_t)x->tree.meta_blks,
 			  x->geo.blk_nr - 2);
 }
 

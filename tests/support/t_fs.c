@@ -61,6 +61,7 @@ static void dismantle(struct t_fs *fs)
 {
 	if (fs->env.cache)
 		inode_cache_close(fs->env.cache);
+	ialloc_close(&fs->env);
 	if (fs->alloc)
 		mbfs_alloc_close(fs->alloc);
 	rt_rcu_barrier();
@@ -179,6 +180,10 @@ int t_fs_sync(struct t_fs *fs)
 	uint64_t blks, inodes, dirs;
 	int err = tx_writeout(fs->log), super_err;
 
+	/* What it has freed. */
+	if (!err && tx_dirty_bytes(fs->log))
+		err = tx_writeout(fs->log);
+
 	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
 	super_set_free(&fs->super, blks, inodes);
 	super_err = super_write(fs->dev, &fs->super);
@@ -194,13 +199,13 @@ int t_fs_close(struct t_fs *fs)
 	fs->env.cache = NULL;
 	err = mbfs_alloc_check(fs->alloc, &diag);
 	ck_assert_msg(!err, "%s", diag.text);
-	mbfs_alloc_close(fs->alloc);
-	fs->alloc = NULL;
 	for (int i = 0; i < 2 && !fs->env.read_only; i++) {
 		err = t_fs_sync(fs);
 		if (!err)
 			break;
 	}
+	mbfs_alloc_close(fs->alloc);
+	fs->alloc = NULL;
 	dismantle(fs);
 	return err;
 }
@@ -263,7 +268,7 @@ void t_fs_unlink(struct t_fs *fs, const char *name)
 
 uint64_t t_fs_free_blks(struct t_fs *fs)
 {
-	return mbfs_alloc_free_nr(fs->alloc);
+	return mbfs_alloc_free_nr(fs->alloc) + alloc_late_nr(fs->alloc);
 }
 
 uint64_t t_fs_free_inodes(struct t_fs *fs)
@@ -271,7 +276,7 @@ uint64_t t_fs_free_inodes(struct t_fs *fs)
 	uint64_t blks, inodes, dirs;
 
 	gdt_totals(fs->gdt, &blks, &inodes, &dirs);
-	return inodes;
+	return inodes + ialloc_late_nr(&fs->env);
 }
 
 /* ---- poison ---- */

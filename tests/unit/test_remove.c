@@ -35,7 +35,8 @@ static const struct {
 	{ SMALL_GROUPS, true, 6, 2 },
 };
 
-/* Blocks free on disk, and those of the file, by its own count (nodes too) and by its map. */
+/* Blocks free on disk or to be so by a write-out, and those of the file, by its own count (nodes
+ * too) and by its map. */
 struct count {
 	uint64_t free, owned, mapped;
 };
@@ -47,6 +48,7 @@ static struct count count(struct t_fs *fs, struct inode *in)
 	uint64_t inodes, dirs;
 
 	gdt_totals(fs->gdt, &c.free, &inodes, &dirs);
+	c.free += alloc_late_nr(fs->alloc);
 	c.owned = in->blocks_512 * 512 / fs->super.geo.block_bytes;
 	for (uint64_t at = 0; at < LBLKS; at += map.len) {
 		ck_assert_int_eq(extent_map(&in->tree, (mbfs_lblk_t)at, LBLKS, &map), 0);
