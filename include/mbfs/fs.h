@@ -208,8 +208,11 @@ MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t byt
  * @mode: [in] of <linux/falloc.h>: 0 or KEEP_SIZE: holes become blocks that read as zeros;
  *        PUNCH_HOLE|KEEP_SIZE: blocks are freed, past the size too, and parts of blocks zeroed;
  *        ZERO_RANGE with or without KEEP_SIZE: both; when it fails blocks may be missing, but what
- *        was written is there or zero
- * Errors: -EOPNOTSUPP another mode, or a file that is mapped by block pointers; -EINVAL no bytes;
+ *        was written is there or zero; COLLAPSE_RANGE: the bytes go and what follows takes their
+ *        place; INSERT_RANGE: a hole comes and what follows moves behind it. If the last two fail
+ *        with -EIO or -ENOMEM a part of what follows may have moved.
+ * Errors: -EOPNOTSUPP another mode, or a file that is mapped by block pointers; -EINVAL no bytes,
+ *         or to collapse or insert what is no whole number of blocks or reaches the size;
  *         -EFBIG past what a file can have; -ENOSPC; -EIO. Some of it may be done then, from the
  *         start on.
  */

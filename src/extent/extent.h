@@ -90,6 +90,29 @@ int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 int extent_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t end,
 		  uint64_t *next, uint64_t *freed_blks);
 
+/*
+ * extent_end - where the last extent ends; 0: there is none at or after @from's leaf
+ * Reads all leaves from @from's on: damage there shows before extent_shift() meets it.
+ * Errors: as extent_map(); -EOPNOTSUPP the file is mapped by block pointers.
+ */
+int extent_end(struct extent_tree *t, mbfs_lblk_t from, uint64_t *end);
+
+/* extent_split - no extent reaches across the start of @lblk. Errors: as extent_convert(). */
+int extent_split(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk);
+
+/*
+ * extent_shift - the extents from @from on move by @by blocks
+ * @by: [in] < 0: so many blocks before @from are a hole; > 0: none reaches across @from, and the
+ *      last one stays below block 2^32 - 1 (extent_end())
+ * @at: [in, out] where to go on: first @from for by < 0, done at EXTENT_SHIFTED; else first the end
+ *      of the last extent, done at @from
+ * One call does a few leaves, to keep the handle small. Nobody else changes the tree from @from on
+ * until it is done. Errors: -EIO, -EBADMSG, -EUCLEAN, -ENOMEM; what *at has passed has moved.
+ */
+int extent_shift(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t from, int64_t by,
+		 uint64_t *at);
+#define EXTENT_SHIFTED 0xFFFFFFFFull
+
 /* Every node of the tree obeys the format and its keys bound its children; tests and fsck-like
  * tools. */
 int extent_check(struct extent_tree *t, struct mbfs_diag *diag);

@@ -49,6 +49,18 @@ void path_delete(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *
 /* Pull what is left in the root's children up into the root while it fits. */
 int tree_collapse(struct extent_tree *t, struct mbfs_tx *tx);
 
+/* ---- tree.c: one leaf; the keys above follow ---- */
+/* Put a new extent at entry @at of the leaf, which has room. */
+void path_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
+		 const struct extent_leaf *l);
+void path_set(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
+	      const struct extent_leaf *l);
+/* Merge the leaf's entry @at with its neighbours where that is possible. */
+void path_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at);
+/* The first entry that reaches past @lblk: in this leaf, or p moves to the leaf where it is. Puts p
+ * on error. */
+int path_seek(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p, bool *found);
+
 int indirect_map(struct extent_tree *t, mbfs_lblk_t lblk, uint32_t max_len, struct extent_map *out);
 int indirect_remove(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, uint64_t *next,
 		    uint64_t *freed_blks);

@@ -7,10 +7,10 @@
  * at, and all keys of a child are below the next entry's key. Both are what e2fsck checks.
  *
  *   operation   effect on the mapping                              on the tree
- *   allocate    a hole becomes unwritten                           one entry more, or a neighbour
- * grows convert     unwritten becomes written                          0, 1 or 2 entries more;
- * neighbours merge remove      becomes a hole, the blocks are freed               entries go or
- * shrink; one more in the middle
+ *   allocate    a hole becomes unwritten              one entry more, or a neighbour grows
+ *   convert     unwritten becomes written             0, 1 or 2 entries more; neighbours merge
+ *   remove      becomes a hole, the blocks are freed  entries go or shrink; one more in the middle
+ *   shift       what follows a block moves            keys change: tree_shift.c
  *
  * An operation that needs room first makes it (path_make_room()), in steps of one split each: the
  * mapping is the same after every step, so running out of blocks half way leaves nothing to undo.
@@ -115,8 +115,7 @@ static bool can_merge(const struct extent_leaf *a, const struct extent_leaf *b)
 	       a->pblk + a->len == b->pblk && a->len + b->len <= len_max(a->unwritten);
 }
 
-/* Merge the leaf's entry @at with its neighbours where that is possible. */
-static void leaf_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+void path_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
 		       uint32_t at)
 {
 	uint8_t *leaf = p->level[p->depth].node;
@@ -140,8 +139,7 @@ static void leaf_merge(struct extent_tree *t, struct mbfs_tx *tx, struct extent_
 	level_end(t, tx, p, p->depth);
 }
 
-/* Put a new extent at entry @at of the leaf, which has room. */
-static void leaf_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
+void path_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p,
 			uint32_t at, const struct extent_leaf *l)
 {
 	level_begin(p, p->depth);
@@ -152,7 +150,7 @@ static void leaf_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent
 		path_fix_keys(t, tx, p);
 }
 
-static void leaf_set(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
+void path_set(struct extent_tree *t, struct mbfs_tx *tx, struct extent_path *p, uint32_t at,
 		     const struct extent_leaf *l)
 {
 	level_begin(p, p->depth);
@@ -175,8 +173,8 @@ static int tree_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_
 		near = node_leaf(leaf, (uint32_t)at);
 		if (can_merge(&near, l)) {
 			near.len += l->len;
-			leaf_set(t, tx, p, (uint32_t)at, &near);
-			leaf_merge(t, tx, p, (uint32_t)at);
+			path_set(t, tx, p, (uint32_t)at, &near);
+			path_merge(t, tx, p, (uint32_t)at);
 			return 0;
 		}
 	}
@@ -186,14 +184,14 @@ static int tree_insert(struct extent_tree *t, struct mbfs_tx *tx, struct extent_
 			near.lblk = l->lblk;
 			near.pblk = l->pblk;
 			near.len += l->len;
-			leaf_set(t, tx, p, (uint32_t)(at + 1), &near);
+			path_set(t, tx, p, (uint32_t)(at + 1), &near);
 			return 0;
 		}
 	}
 	err = path_make_room(t, tx, l->lblk, 1, flags, p);
 	if (err)
 		return err;
-	leaf_insert(t, tx, p, (uint32_t)(p->level[p->depth].at + 1), l);
+	path_insert(t, tx, p, (uint32_t)(p->level[p->depth].at + 1), l);
 	return 0;
 }
 
@@ -318,14 +316,14 @@ static void leaf_convert(struct extent_tree *t, struct mbfs_tx *tx, struct exten
 	};
 	if (before > 0) {
 		e.len = before;
-		leaf_set(t, tx, p, at, &e);
-		leaf_insert(t, tx, p, ++at, &mid);
+		path_set(t, tx, p, at, &e);
+		path_insert(t, tx, p, ++at, &mid);
 	} else {
-		leaf_set(t, tx, p, at, &mid);
+		path_set(t, tx, p, at, &mid);
 	}
 	if (after > 0)
-		leaf_insert(t, tx, p, at + 1, &tail);
-	leaf_merge(t, tx, p, at);
+		path_insert(t, tx, p, at + 1, &tail);
+	path_merge(t, tx, p, at);
 }
 
 /* The new entries that leaf_convert() will need at most, before merging. */
@@ -353,8 +351,8 @@ static bool convert_shift(struct extent_tree *t, struct mbfs_tx *tx, struct exte
 			return false;
 		near.len += n;
 		e = (struct extent_leaf){ e.lblk + n, e.len - n, e.pblk + n, true };
-		leaf_set(t, tx, p, at - 1, &near);
-		leaf_set(t, tx, p, at, &e);
+		path_set(t, tx, p, at - 1, &near);
+		path_set(t, tx, p, at, &e);
 		return true;
 	}
 	if ((uint64_t)s + n == (uint64_t)e.lblk + e.len && at + 1 < node_entries(leaf)) {
@@ -363,8 +361,8 @@ static bool convert_shift(struct extent_tree *t, struct mbfs_tx *tx, struct exte
 			return false;
 		near = (struct extent_leaf){ s, near.len + n, part.pblk, false };
 		e.len -= n;
-		leaf_set(t, tx, p, at, &e);
-		leaf_set(t, tx, p, at + 1, &near);
+		path_set(t, tx, p, at, &e);
+		path_set(t, tx, p, at + 1, &near);
 		return true;
 	}
 	return false;
@@ -413,8 +411,7 @@ int extent_convert(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk, 
 	return err;
 }
 
-/* The first entry that reaches past @lblk: in this leaf, or p moves to the leaf where it is. */
-static int seek_entry(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p, bool *found)
+int path_seek(struct extent_tree *t, mbfs_lblk_t lblk, struct extent_path *p, bool *found)
 {
 	int32_t at = p->level[p->depth].at;
 	const uint8_t *leaf = p->level[p->depth].node;
@@ -460,16 +457,16 @@ static int leaf_cut(struct extent_tree *t, struct mbfs_tx *tx, struct extent_pat
 	if (head.len == 0 && tail.len == 0) {
 		path_delete(t, tx, p, at);
 	} else if (head.len == 0) {
-		leaf_set(t, tx, p, at, &tail);
+		path_set(t, tx, p, at, &tail);
 	} else if (tail.len == 0) {
-		leaf_set(t, tx, p, at, &head);
+		path_set(t, tx, p, at, &head);
 	} else {
 		err = path_make_room(t, tx, e->lblk, 1, MBFS_ALLOC_ROOT, p);
 		if (err)
 			return err;
 		at = (uint32_t)p->level[p->depth].at;
-		leaf_set(t, tx, p, at, &head);
-		leaf_insert(t, tx, p, at + 1, &tail);
+		path_set(t, tx, p, at, &head);
+		path_insert(t, tx, p, at + 1, &tail);
 	}
 	path_put(p);
 	return 0;
@@ -504,7 +501,7 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 
 	if (err)
 		return err;
-	err = seek_entry(t, (mbfs_lblk_t)*next, &p, &found);
+	err = path_seek(t, (mbfs_lblk_t)*next, &p, &found);
 	if (err)
 		return err;
 	if (found)

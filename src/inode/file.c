@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The bytes of a file: read, seek and map, limits and rights. file_write.c writes them, file_size.c has
- * what changes the size or reserves blocks, file_change.c who may be where at the same time.
+ * The bytes of a file: read, seek and map, limits and rights. file_write.c writes them,
+ * file_size.c truncates, file_falloc.c has what else brings, takes and moves blocks, file_change.c
+ * who may be where at the same time.
  *
  * Equation: a byte of a file is what its block has if the block is written and the byte lies below
  * i_size; else it is zero. Two rules keep what the disk held before from showing:

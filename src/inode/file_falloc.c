@@ -2,12 +2,14 @@
 /*
  * fallocate: blocks of a file come and go. The rules are in file.c's essay.
  *
- *   mode        whole blocks of the range            parts of blocks     range that is locked
- *   0           holes become unwritten               as they are         its blocks; to the end of
- *                                                                        all if the size moves
- *   KEEP_SIZE   the same                             as they are         its blocks
- *   PUNCH_HOLE  freed, past the size too             zeros on disk       its blocks
- *   ZERO_RANGE  written: freed, then as 0            zeros on disk       as 0 and KEEP_SIZE
+ *   mode        whole blocks of the range        parts of blocks  who is kept out
+ *   0           holes become unwritten           as they are      of its blocks; to the end of all
+ *                                                                 if the size moves
+ *   KEEP_SIZE   the same                         as they are      of its blocks
+ *   PUNCH_HOLE  freed, past the size too         zeros on disk    of its blocks
+ *   ZERO_RANGE  written ones freed, then as 0    zeros on disk    as 0 and KEEP_SIZE
+ *   COLLAPSE    freed, what follows moves there  not allowed      to the end of all
+ *   INSERT      what follows moves behind them   not allowed      to the end of all
  *
  * A written block is not made unwritten in place: on disk it may be written still when it is freed
  * as unwritten and given to another file, whose bytes would show here after a crash.
@@ -159,6 +161,95 @@ static int zero_locked(struct falloc *f, uint64_t off)
 	return err ? err : falloc_locked(f, off);
 }
 
+/* ---- what moves blocks ---- */
+
+/* What is at @from and behind moves by @by blocks; @end is that of the last extent. */
+static int shift(struct inode *in, uint64_t from, int64_t by, uint64_t end)
+{
+	uint64_t at = by < 0 ? from : end;
+	int err = 0;
+
+	while (!err && (by < 0 ? at < EXTENT_SHIFTED : at > from)) {
+		struct mbfs_tx *tx;
+
+		err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+		if (err)
+			break;
+		err = extent_shift(&in->tree, tx, (mbfs_lblk_t)from, by, &at);
+		file_dirty_held(in, tx);
+		tx_stop(tx);
+	}
+	return err;
+}
+
+static int resize(struct inode *in, uint64_t size_bytes)
+{
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, 2, &tx);
+
+	if (err)
+		return err;
+	file_resized(in, tx, size_bytes);
+	tx_stop(tx);
+	return 0;
+}
+
+/* The size follows when all has moved: no written block is past it at any time. */
+static int collapse_locked(struct inode *in, uint64_t off, uint64_t end)
+{
+	unsigned bits = in->env->geo->block_bits;
+	uint64_t size = file_size(in), end_blk;
+	int err;
+
+	if (end >= size)
+		return -EINVAL;
+	err = extent_end(&in->tree, (mbfs_lblk_t)(off >> bits), &end_blk);
+	if (!err)
+		err = cut_begin(in);
+	if (!err)
+		err = file_free_range(in, off >> bits, end >> bits);
+	if (!err)
+		err = shift(in, end >> bits, -(int64_t)((end - off) >> bits), end_blk);
+	return err ? err : resize(in, size - (end - off));
+}
+
+static int split_at(struct inode *in, uint64_t blk)
+{
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+
+	if (err)
+		return err;
+	err = extent_split(&in->tree, tx, (mbfs_lblk_t)blk);
+	file_dirty_held(in, tx);
+	tx_stop(tx);
+	return err;
+}
+
+/* The size goes first, for the same reason. */
+static int insert_locked(struct inode *in, uint64_t off, uint64_t end)
+{
+	unsigned bits = in->env->geo->block_bits;
+	uint64_t size = file_size(in), end_blk, by = (end - off) >> bits;
+	int err;
+
+	if (off >= size)
+		return -EINVAL;
+	if (end - off > file_size_max(in) - size)
+		return -EFBIG;
+	err = extent_end(&in->tree, (mbfs_lblk_t)(off >> bits), &end_blk);
+	if (err)
+		return err;
+	if (end_blk + by > EXTENT_SHIFTED) /* blocks reserved far past the size */
+		return -EFBIG;
+	err = cut_begin(in);
+	if (!err)
+		err = split_at(in, off >> bits);
+	if (!err)
+		err = resize(in, size + (end - off));
+	return err ? err : shift(in, off >> bits, (int64_t)by, end_blk);
+}
+
 /* ---- locks and modes ---- */
 
 /* file_change_begin() for what may move the size: it takes all behind only if it will. */
@@ -187,6 +278,23 @@ static int reserve(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 	if (err)
 		return err;
 	err = mode & FALLOC_FL_ZERO_RANGE ? zero_locked(&f, off) : falloc_locked(&f, off);
+	file_change_end(&c);
+	return err;
+}
+
+static int move(struct inode *in, int mode, uint64_t off, uint64_t end)
+{
+	const uint64_t mask = in->env->geo->block_bytes - 1;
+	struct file_change c;
+	int err;
+
+	if ((off | end) & mask || end < off)
+		return -EINVAL;
+	err = file_change_begin(in, &c, off, end, true);
+	if (err)
+		return err;
+	err = mode == FALLOC_FL_COLLAPSE_RANGE ? collapse_locked(in, off, end)
+					       : insert_locked(in, off, end);
 	file_change_end(&c);
 	return err;
 }
@@ -225,6 +333,9 @@ int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 		if (off >= max)
 			return 0; /* there is nothing, nor will be */
 		return punch(in, off, end < off || end > max ? max : end);
+	case FALLOC_FL_COLLAPSE_RANGE:
+	case FALLOC_FL_INSERT_RANGE:
+		return move(in, mode, off, end);
 	default:
 		return -EOPNOTSUPP;
 	}

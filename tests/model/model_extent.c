@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: the tree against a naive twin: an array with the state and the device block of each file
- * block. Method: random allocate, convert, remove and map; the whole map compared now and then; row
+ * block. Method: random allocate, convert, remove, shift and map; the whole map compared now and then; row
  * _i: block size.
  */
 #include <string.h>
@@ -14,6 +14,38 @@ struct twin {
 	mbfs_blk_t pblk[LBLKS]; /* 0: hole */
 	bool written[LBLKS];
 };
+
+/* Blocks of the twin move: [from, LBLKS) by @by; what is uncovered is a hole. */
+static void twin_move(struct twin *w, mbfs_lblk_t from, int32_t by)
+{
+	struct twin old = *w;
+
+	for (mbfs_lblk_t i = by < 0 ? from - (mbfs_lblk_t)-by : from; i < LBLKS; i++) {
+		int64_t was = (int64_t)i - by;
+		bool there = was >= from && was < LBLKS;
+
+		w->pblk[i] = there ? old.pblk[was] : 0;
+		w->written[i] = there && old.written[was];
+	}
+}
+
+/* Collapse [at, at + len), or insert as much as fits behind the last extent. */
+static void move(struct t_ext *x, struct twin *w, mbfs_lblk_t at, uint32_t len, bool insert)
+{
+	uint64_t end;
+
+	if (!insert) {
+		ck_assert_int_eq(t_ext_remove(x, at, (uint64_t)at + len), 0);
+		ck_assert_int_eq(t_ext_shift(x, at + len, -(int32_t)len), 0);
+		twin_move(w, at + len, -(int32_t)len);
+		return;
+	}
+	ck_assert_int_eq(extent_end(&x->tree, at, &end), 0);
+	if (end + len > LBLKS)
+		return;
+	ck_assert_int_eq(t_ext_shift(x, at, (int32_t)len), 0);
+	twin_move(w, at, (int32_t)len);
+}
 
 static void compare(struct t_ext *x, const struct twin *w)
 {
@@ -51,7 +83,7 @@ START_TEST(random_operations_match_the_twin)
 
 		if (len > LBLKS - at)
 			len = LBLKS - at;
-		switch (rt_rand_below(&rand, 5)) {
+		switch (rt_rand_below(&rand, 6)) {
 		case 0:
 		case 1:
 			if (t_ext_alloc(&x, at, len, &map))
@@ -68,6 +100,9 @@ START_TEST(random_operations_match_the_twin)
 			ck_assert_int_eq(t_ext_convert(&x, at, len), 0);
 			for (uint32_t i = 0; i < len; i++)
 				w.written[at + i] = w.pblk[at + i] != 0;
+			break;
+		case 4:
+			move(&x, &w, at, len, rt_rand_below(&rand, 2));
 			break;
 		default:
 			ck_assert_int_eq(t_ext_remove(&x, at, (uint64_t)at + len), 0);

@@ -168,6 +168,37 @@ static void do_zero(struct model *m)
 		ck_abort_msg("step %u: data at %" PRIi64 " of zeros", m->step, data);
 }
 
+/* Whole blocks come or go, and what follows moves, while the file is no longer than the first
+ * window. */
+static void do_move(struct model *m)
+{
+	uint64_t block = m->fs->super.geo.block_bytes, blks = m->window_bytes / block;
+	uint64_t off = rt_rand_below(&m->rand, blks) * block;
+	uint64_t len = (1 + rt_rand_below(&m->rand, 5)) * block;
+	bool insert = rt_rand_below(&m->rand, 2);
+	int err = 0, mode = insert ? FALLOC_FL_INSERT_RANGE : FALLOC_FL_COLLAPSE_RANGE;
+	uint8_t *twin = m->twin[0];
+
+	if (m->size > m->window_bytes) /* what follows would leave its window */
+		return;
+	if (insert ? off >= m->size : off + len >= m->size)
+		err = -EINVAL;
+	else if (insert && m->size + len > m->window_bytes)
+		return;
+	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len), err);
+	if (err)
+		return;
+	if (insert) {
+		memmove(twin + off + len, twin + off, m->size - off);
+		memset(twin + off, 0, len);
+		m->size += len;
+	} else {
+		memmove(twin + off, twin + off + len, m->size - off - len);
+		m->size -= len;
+		memset(twin + m->size, 0, len);
+	}
+}
+
 /* Between data and the next hole all may be anything; between hole and data all is zero. */
 static void do_seek(struct model *m)
 {
@@ -226,8 +257,10 @@ static void step(struct model *m)
 		do_truncate(m);
 	else if (what < 85)
 		do_fallocate(m);
-	else if (what < 90)
+	else if (what < 88)
 		do_zero(m);
+	else if (what < 92)
+		do_move(m);
 	else
 		do_seek(m);
 }

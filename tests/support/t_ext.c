@@ -97,6 +97,31 @@ int t_ext_remove(struct t_ext *x, mbfs_lblk_t lblk, uint64_t end)
 	return err;
 }
 
+int t_ext_shift(struct t_ext *x, mbfs_lblk_t from, int32_t by)
+{
+	uint64_t at = from;
+	struct mbfs_tx *tx;
+	int err = extent_end(&x->tree, from, &at);
+
+	if (err)
+		return err;
+	if (by < 0) {
+		at = from;
+	} else {
+		tx = t_ext_tx(x);
+		err = extent_split(&x->tree, tx, from);
+		tx_stop(tx);
+	}
+	while (!err && (by < 0 ? at < EXTENT_SHIFTED : at > from)) {
+		tx = t_ext_tx(x);
+		err = extent_shift(&x->tree, tx, from, by, &at);
+		tx_stop(tx);
+		if (!err)
+			t_ext_ok(x); /* at every step */
+	}
+	return err;
+}
+
 unsigned t_ext_extents(struct t_ext *x, mbfs_lblk_t end)
 {
 	struct extent_map map;

@@ -26,6 +26,8 @@ struct mbfs_tx *t_ext_tx(struct t_ext *x);
 int t_ext_alloc(struct t_ext *x, mbfs_lblk_t lblk, uint32_t len, struct extent_map *map);
 int t_ext_convert(struct t_ext *x, mbfs_lblk_t lblk, uint32_t len);
 int t_ext_remove(struct t_ext *x, mbfs_lblk_t lblk, uint64_t end);
+/* by > 0: what reaches across @from is split first. */
+int t_ext_shift(struct t_ext *x, mbfs_lblk_t from, int32_t by);
 unsigned t_ext_extents(struct t_ext *x, mbfs_lblk_t end); /* runs that are no hole before @end */
 
 #endif

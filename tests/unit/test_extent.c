@@ -109,6 +109,74 @@ START_TEST(deep_trees_grow_and_shrink)
 }
 END_TEST
 
+/* Goal: inserting and collapsing again gives the tree back, of any depth. Method: NR extents; at
+ * each of some places, at an extent's start, inside, before and behind all. */
+START_TEST(what_moves_comes_back)
+{
+	enum { NR = 2000, BY = 77 };
+	static const mbfs_lblk_t places[] = { 0, 1, 3000, 3001, 5 * NR - 4, 5 * NR };
+	mbfs_blk_t blk[NR];
+	struct extent_map map;
+
+	for (uint32_t i = 0; i < NR; i++) {
+		ck_assert_int_eq(t_ext_alloc(&x, i * 5, 3, &map), 0);
+		ck_assert_uint_eq(map.len, 3);
+		blk[i] = map.pblk;
+	}
+	for (unsigned k = 0; k < MBFS_ARRAY_SIZE(places); k++) {
+		mbfs_lblk_t at = places[k];
+
+		ck_assert_int_eq(t_ext_shift(&x, at, BY), 0);
+		for (uint32_t i = 0; i < 5 * NR; i++) {
+			mbfs_lblk_t is = i < at ? i : i + BY;
+
+			ck_assert_int_eq(extent_map(&x.tree, is, 1, &map), 0);
+			ck_assert_int_eq(map.state, i % 5 < 3 ? EXTENT_UNWRITTEN : EXTENT_HOLE);
+			if (i % 5 < 3)
+				ck_assert_uint_eq(map.pblk, blk[i / 5] + i % 5);
+		}
+		ck_assert_int_eq(t_ext_shift(&x, at + BY, -BY), 0);
+	}
+	ck_assert_uint_eq(t_ext_extents(&x, 5 * NR), NR);
+}
+END_TEST
+
+/* Goal: what cannot be read stops a move before it begins. Method: each read fails once. */
+START_TEST(a_move_reads_before_it_writes)
+{
+	enum { NR = 1500 };
+	struct extent_map map;
+	struct buf_cache *cold;
+	struct extent_env env = x.env;
+	struct mbfs_bdev *faulty;
+	uint64_t end;
+	int err = -EIO;
+
+	for (uint32_t i = 0; i < NR; i++)
+		ck_assert_int_eq(t_ext_alloc(&x, i * 2, 1, &map), 0);
+	ck_assert_int_eq(tx_writeout(x.log), 0);
+	for (uint64_t n = 1; err; n++) {
+		struct mbfs_fault_plan plan = { .fail_read_at = n };
+		struct extent_tree t = x.tree;
+
+		ck_assert_int_eq(mbfs_bdev_open_fault(x.mem, &plan, &faulty), 0);
+		ck_assert_int_eq(buf_cache_open(faulty, 1024, &x.geo, 1 << 20, &cold), 0);
+		env.bufs = cold;
+		t.env = &env;
+		rt_rwlock_init(&t.lock, RANK_EXTENT);
+		err = extent_end(&t, 0, &end);
+		ck_assert(err == 0 || err == -EIO);
+		ck_assert_uint_lt(n, 100);
+		if (!err)
+			ck_assert_uint_gt(n, NR / 84); /* all leaves of 84 were read */
+		rt_rwlock_destroy(&t.lock);
+		buf_cache_close(cold);
+		mbfs_bdev_close(faulty);
+	}
+	ck_assert_uint_eq(end, NR * 2 - 1);
+}
+END_TEST
+
 /* Goal: the last block is 2^32 - 2. */
 START_TEST(last_block)
 {
@@ -287,6 +355,8 @@ static Suite *suite(void)
 	tcase_add_test(tc, sequential_conversion_merges);
 	tcase_add_loop_test(tc, conversion_splits_where_it_must, 0, 6);
 	tcase_add_loop_test(tc, deep_trees_grow_and_shrink, 0, 3);
+	tcase_add_test(tc, what_moves_comes_back);
+	tcase_add_test(tc, a_move_reads_before_it_writes);
 	tcase_add_test(tc, last_block);
 	tcase_add_test(tc, no_space_leaves_nothing_behind);
 	tcase_add_test(tc, each_allocation_may_fail);
