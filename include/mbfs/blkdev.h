@@ -60,7 +60,7 @@ struct mbfs_bdev {
 	uint64_t size_bytes;
 	bool read_only; /* writes answer -EROFS */
 	bool async; /* submit() may return MBFS_BDEV_QUEUED */
-	uint32_t align_bytes; /* direct I/O: units whose neighbours may be written another way; 0: any */
+	uint32_t align_bytes; /* with direct I/O no block may be smaller; 0: without */
 	const char *engine; /* what carries out submitted transfers; NULL: the caller's thread */
 };
 

@@ -21,11 +21,11 @@
  * The kernel ties a request to the thread that submitted it, and may cancel what it has not started
  * when that ends. Such an answer is no error; the reaper sends it again.
  *
- * When it is worth it. A write into the host's page cache is a copy: the kernel hands it to a thread
- * of its own (ext4 and tmpfs of 6.18 take no buffered write without one), which costs more than the
- * copy. So without direct I/O the caller does it, unless asked. Past the cache a ring has as many
- * transfers under way as a pool has threads, for less CPU. On a VM with 2 CPUs, image on ext4 on a
- * virtual disk, random writes of 4 KiB from one thread; one ring, 16 threads; per second, and CPU:
+ * When it is worth it. A write into the host's page cache is a copy. The kernel hands nearly all of
+ * them to threads of its own (ext4 and tmpfs, 6.18), which costs more than the copy: so without
+ * direct I/O the caller does it, unless asked. Past the cache a ring has as many transfers under
+ * way as a pool has threads, for less CPU. On a VM with 2 CPUs, image on ext4 on a virtual disk,
+ * random writes of 4 KiB from one thread; one ring, 16 threads; per second, and CPU:
  *
  *	depth		caller		io_uring	threads
  *	cached, 1	61k  11 us	28k  23 us	44k  22 us
