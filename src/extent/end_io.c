@@ -224,10 +224,12 @@ void endio_note_merged(struct endio_file *f, unsigned nr)
 
 bool endio_queue_bare(struct endio_file *f, struct rt_work *work)
 {
-	bool queued = rt_wq_queue(f->env->wq, work);
+	struct endio_env *env = f->env;
+	bool queued = rt_wq_queue(env->wq, work);
 
+	/* The work may have run, and the file be gone. */
 	if (queued)
-		rt_u64_add(&f->env->queued, 1);
+		rt_u64_add(&env->queued, 1);
 	return queued;
 }
 

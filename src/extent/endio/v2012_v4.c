@@ -29,7 +29,6 @@ static int drain(struct endio_file *f, struct endio *work_io)
 	rt_spin_unlock(&f->lock);
 
 	while ((ei = TAILQ_FIRST(&unwritten))) {
-		MBFS_ASSERT(ei->flags & ENDIO_UNWRITTEN);
 		TAILQ_REMOVE(&unwritten, ei, link);
 		endio_convert(f, &ei, 1);
 		if (!err)
@@ -40,6 +39,7 @@ static int drain(struct endio_file *f, struct endio *work_io)
 	rt_spin_lock(&f->lock);
 	while ((ei = TAILQ_FIRST(&complete))) {
 		TAILQ_REMOVE(&complete, ei, link);
+		MBFS_ASSERT(ei->flags & ENDIO_UNWRITTEN);
 		ei->flags &= ~(unsigned)ENDIO_UNWRITTEN;
 		if (!(ei->flags & ENDIO_QUEUED))
 			TAILQ_INSERT_TAIL(&to_free, ei, link);

@@ -37,7 +37,8 @@ static void add(struct endio_file *f, struct endio *ei)
 	bool queued = false;
 
 	if (TAILQ_EMPTY(&f->completed)) {
-		f->work.fn = work;
+		if (!f->work.fn) /* else it may be pending, and is read */
+			f->work.fn = work;
 		queued = endio_queue_bare(f, &f->work);
 	}
 	if (ei->converts)
