@@ -36,6 +36,13 @@ struct file {
 	struct state *s;
 };
 
+/* A's; its memory is gone when it is over. */
+struct write {
+	struct endio ei;
+	struct rt_range range;
+	bool ranged; /* [who has the write] */
+};
+
 struct state {
 	struct small_run *run;
 	struct endio_env *env;
@@ -43,11 +50,8 @@ struct state {
 	/* The block. Numbers of its allocations: this one's, and that of the data it has. */
 	rt_u32 blk;	      /* [atomic] enum blk */
 	unsigned gen, data_gen; /* [rw and the bytes] */
-	/* A's write. */
-	struct endio ei;
-	struct rt_range range;
-	bool ranged;			 /* [who has the write] */
-	rt_u32 listed, converted, over; /* [atomic] */
+	struct write *w;
+	rt_u32 listed, converted, over; /* [atomic] of A's write */
 	struct rt_event moved;		 /* over, or submitted */
 	rt_u32 submitted;		 /* [atomic] UAF, PIN */
 };
@@ -81,30 +85,32 @@ static void convert(struct endio_file *f, struct endio **batch, unsigned nr)
 	struct state *s = state_of(f);
 	uint32_t from = BLK_UNWRITTEN;
 
-	MBFS_ASSERT(nr == 1 && batch[0] == &s->ei);
+	MBFS_ASSERT(nr == 1 && batch[0] == &s->w->ei);
 	rt_u32_cas(&s->blk, &from, BLK_WRITTEN); /* a hole stays one */
 	rt_u32_set_release(&s->converted, 1);
 }
 
-static void range_let_go(struct state *s)
+static void range_let_go(struct write *w)
 {
-	if (s->ranged)
-		rt_range_unlock(&s->f->ranges, &s->range);
-	s->ranged = false;
+	if (w->ranged)
+		rt_range_unlock(&container_of(w->ei.file, struct file, endio)->ranges, &w->range);
+	w->ranged = false;
 }
 
 static void over(struct endio *ei)
 {
-	struct state *s = container_of(ei, struct state, ei);
+	struct write *w = container_of(ei, struct write, ei);
+	struct state *s = state_of(ei->file);
 
-	range_let_go(s);
+	range_let_go(w);
+	rt_free(w);
 	rt_u32_set_release(&s->over, 1);
 	rt_event_signal(&s->moved);
 }
 
 static void data_down(struct endio *ei)
 {
-	range_let_go(container_of(ei, struct state, ei));
+	range_let_go(container_of(ei, struct write, ei));
 }
 
 static void pin(struct endio_file *f)
@@ -142,11 +148,13 @@ static const struct endio_host_ops host = {
 static void setup(struct small_run *r)
 {
 	struct state *s = r->state;
+	struct write *w = rt_zalloc(sizeof(*w));
 	struct file *f = rt_zalloc(sizeof(*f));
 	int err = endio_env_open(r->variant, 1, &host, &s->env);
 
-	MBFS_ASSERT(f && !err);
+	MBFS_ASSERT(f && w && !err);
 	s->run = r;
+	s->w = w;
 	s->f = f;
 	f->s = s;
 	rt_rwlock_init(&f->rw, RANK_INODE);
@@ -168,17 +176,18 @@ static void submit(struct small_run *r)
 {
 	struct state *s = r->state;
 	struct file *f = s->f;
+	struct write *w = s->w;
 	uint32_t from = BLK_HOLE;
 
 	rt_read_lock(&f->rw);
-	rt_range_lock(&f->ranges, &s->range, 0, BLOCK_BYTES - 1, true);
-	s->ranged = true;
-	s->ei.last = BLOCK_BYTES - 1;
-	s->ei.direct = r->s->shape == TRUNCATE;
+	rt_range_lock(&f->ranges, &w->range, 0, BLOCK_BYTES - 1, true);
+	w->ranged = true;
+	w->ei.last = BLOCK_BYTES - 1;
+	w->ei.direct = r->s->shape == TRUNCATE;
 	rt_u32_cas(&s->blk, &from, BLK_UNWRITTEN);
-	s->ei.converts = from != BLK_WRITTEN && rt_u32_read(&s->blk) != BLK_WRITTEN;
+	w->ei.converts = from != BLK_WRITTEN && rt_u32_read(&s->blk) != BLK_WRITTEN;
 	s->data_gen = s->gen;
-	endio_begin(&f->endio, &s->ei);
+	endio_begin(&f->endio, &w->ei);
 	rt_read_unlock(&f->rw);
 }
 
@@ -278,10 +287,10 @@ static void thread(struct small_run *r, unsigned me)
 			return;
 		}
 		wait_for(s, &s->submitted);
-		endio_complete(&s->ei, false);
+		endio_complete(&s->w->ei, false);
 	} else if (me == 0) {
 		submit(r);
-		endio_complete(&s->ei, false);
+		endio_complete(&s->w->ei, false);
 		rt_u32_set_release(&s->listed, 1);
 	} else if (shape == FLUSH) {
 		flush_file(r);
