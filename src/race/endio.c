@@ -420,11 +420,15 @@ static int fill_with_junk(struct hands *h)
 
 	if (err)
 		return err;
-	err = writes_open(h, f, 0, &ws);
-	for (uint64_t off = 0; !err && off < bytes && !race_stopped(h->w); off += RECORD_BYTES) {
-		write_start(&ws, off);
-		while (ws.under_way)
+	err = h->ops->fallocate(f, 0, 0, bytes);
+	if (!err)
+		err = writes_open(h, f, 0, &ws);
+	for (uint64_t off = 0; !err && off + RECORD_BYTES <= bytes; off += RECORD_BYTES) {
+		while (ws.under_way == DEPTH)
 			writes_wait(&ws);
+		write_start(&ws, off);
+		if (race_stopped(h->w))
+			break;
 	}
 	if (!err) {
 		writes_close(&ws);
@@ -450,6 +454,7 @@ static void leader(struct race_worker *w)
 		allocate_all(&h, 0);
 	hands_close(&h);
 	memset(&w->slot->tally, 0, sizeof(w->slot->tally));
+	rt_u32_set(&w->sh->preparing, 0);
 }
 
 static void endio_worker(struct race_worker *w)

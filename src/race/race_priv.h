@@ -40,6 +40,7 @@ struct race_shared {
 	rt_u32 round_lost;  /* [atomic] a writer has met ENOSPC in this round */
 	rt_u64 rounds, rounds_lost;
 	uint64_t usable_blks; /* [const once forked] blocks that the plan may use */
+	rt_u32 preparing;     /* [atomic] of endio: the files are not there yet */
 	rt_u64 seq;	      /* [atomic] of endio: writes so far */
 	struct mbfs_alloc_stats stats; /* library: copied here again and again by the process */
 	struct race_endio_stats endio; /* the same */

@@ -110,7 +110,7 @@ struct run {
 	void *ctx;
 	unsigned procs;
 	pid_t pid[RACE_PROCS_MAX]; /* 0: gone */
-	pid_t library;		   /* the process with the library: the daemon or the first child */
+	pid_t library; /* the daemon, where the library is; 0: in the first child */
 };
 
 static void workers_init(struct run *r, unsigned first, unsigned nr, struct race_gate *gate,
@@ -259,6 +259,8 @@ static uint64_t progress_sum(const struct run *r)
 /* The clock of a run starts when all writers do: many take a while to come up. */
 static bool all_begun(const struct run *r)
 {
+	if (rt_u32_read(&r->sh->preparing))
+		return false;
 	for (unsigned i = 0; i < r->cfg->threads; i++)
 		if (rt_u64_read(&r->sh->slot[i].progress) == 0)
 			return false;
@@ -290,7 +292,10 @@ static void doing_list(const struct run *r, char *buf, size_t bytes)
 	}
 }
 
-/* Nobody has made progress: where are they? */
+/*
+ * Nobody has made progress: where are they? The daemon goes first: a writer that is killed waits
+ * for its I/O.
+ */
 static void stuck(struct run *r, struct race_result *res)
 {
 	char doing[256];
@@ -301,6 +306,8 @@ static void stuck(struct run *r, struct race_result *res)
 		 "no call has returned for %.3g s: livelock or deadlock; killed%s",
 		 (double)r->cfg->grace_ms / 1000, doing);
 	race_stacks_brief(r->library ? r->library : r->pid[0], res->stacks, sizeof(res->stacks));
+	if (r->library)
+		kill(r->library, SIGKILL);
 	children_kill(r);
 }
 
@@ -328,10 +335,9 @@ static void watch(struct run *r, const sigset_t *set, struct race_result *res)
 			rt_u32_set(&r->sh->stop, 1);
 		if (!rt_u32_read(&r->sh->stop))
 			res->elapsed_ns = now - start;
-		if (now - moved_at < r->cfg->grace_ms * 1000000)
+		if (res->livelock || now - moved_at < r->cfg->grace_ms * 1000000)
 			continue;
 		stuck(r, res);
-		moved_at = now;
 	}
 	if (res->elapsed_ns == 0)
 		res->elapsed_ns = rt_now_ns() - start;
@@ -412,6 +418,7 @@ static int run_on_image(struct run *r, const sigset_t *set, struct race_result *
 		return err;
 	r->ctx = &m;
 	r->procs = 1;
+	rt_u32_set(&r->sh->preparing, r->cfg->scenario->kind->image);
 	r->be = r->cfg->scenario->kind->library;
 	if (r->cfg->mount) {
 		r->be = r->cfg->scenario->kind->mount;
