@@ -77,7 +77,7 @@ void race_config_default(const struct race_scenario *s, struct race_config *cfg)
 struct race_tally {
 	uint64_t attempts;   /* calls that allocate; of endio: writes answered */
 	uint64_t changes;    /* of endio: truncate, punch, fallocate, unlink */
-	uint64_t looks, stale; /* of endio: blocks read, and those that were not written there since */
+	uint64_t looks, stale; /* of endio: blocks read, and those not written there since */
 	uint64_t enospc;     /* of those, answered -ENOSPC: all false, for everything fits */
 	uint64_t files;	     /* files finished or given up */
 	uint64_t files_lost; /* given up for an ENOSPC */
@@ -104,7 +104,7 @@ struct race_result {
 	bool fsck_run, fsck_ok;	  /* e2fsck -fn, for mounts */
 	bool counts_differ;	  /* the allocator's oracle and the writers' count disagree */
 	char note[RACE_NOTE_BYTES]; /* what went wrong, one line; empty: nothing */
-	char stacks[RACE_STACKS_BYTES]; /* of a livelock: where its threads were, with "; " between */
+	char stacks[RACE_STACKS_BYTES]; /* of a livelock: where threads were, "; " between */
 };
 
 /*

@@ -183,7 +183,9 @@ uint64_t race_library_usable(const struct race_config *cfg);
 /* ---- on_mount.c ---- */
 extern const struct race_backend race_mount_backend; /* ctx: struct race_mount * */
 
-/* ---- report_enospc.c ---- Fields of struct mbfs_alloc_stats that go through JSON, by name; NULL name past the end. */
+/* ---- report_enospc.c ---- */
+
+/* Fields of struct mbfs_alloc_stats that go through JSON, by name; NULL past the end. */
 struct race_stat_field {
 	const char *name;
 	size_t off;

@@ -129,8 +129,8 @@ void enospc_table_row(FILE *out, const struct race_config *cfg, const struct rac
 	const struct mbfs_alloc_stats *s = &res->stats;
 
 	fprintf(out, "%-11s %-10s %-8s %7u %5u %9s %8s %8s %8s %8s %8s %8s %9s %9s %9s %s\n",
-		cfg->variant.name, cfg->workload->name, race_verdict(cfg, res), cfg->threads, cfg->cpus,
-		race_human_nr(nr[0], (double)res->sum.attempts),
+		cfg->variant.name, cfg->workload->name, race_verdict(cfg, res), cfg->threads,
+		cfg->cpus, race_human_nr(nr[0], (double)res->sum.attempts),
 		race_human_nr(nr[1], (double)res->sum.enospc),
 		res->have_stats ? race_human_nr(nr[2], (double)s->false_enospc) : "-",
 		res->have_stats ? race_human_nr(nr[3], (double)s->retries) : "-",
