@@ -44,9 +44,9 @@ const struct race_workload endio_uaf_workloads[] = {
 };
 
 enum {
-	SPAN_BYTES = 4 << 20,
-	RECORD_BYTES = 16384,
-	DEPTH = 8,
+	SPAN_BYTES = 1 << 20,
+	RECORD_BYTES = 4096,
+	DEPTH = RACE_DEPTH_MAX,
 	FILES = 2,
 	JUNK_PERCENT = 60,
 	WAIT_MS = 100,
