@@ -34,7 +34,7 @@
 #include "inode/transfer.h"
 #include "rt/mem.h"
 
-enum { CHUNK_BYTES = 1 << 20, BOUNCE_ALIGN = 4096 };
+enum { CHUNK_BYTES = 1 << 20, BOUNCE_ALIGN = 4096, TICK_NS = 4000000 };
 
 /* One write under way. The file is open until it is over, which keeps the inode. */
 struct file_io {
@@ -261,16 +261,36 @@ static void data_down(struct endio *ei)
 
 /* ---- conversion ---- */
 
+/*
+ * Times move in ticks, as the kernel's do: what many writes a second have in common is written
+ * once. True if it is time; @set: and they are set.
+ */
+static bool times_due(struct inode *in, bool set)
+{
+	struct timespec now;
+	bool due;
+
+	inode_now(&now);
+	rt_mutex_lock(&in->fields);
+	due = now.tv_sec != in->mtime.tv_sec ||
+	      now.tv_nsec / TICK_NS != in->mtime.tv_nsec / TICK_NS ||
+	      in->ctime.tv_sec != in->mtime.tv_sec || in->ctime.tv_nsec != in->mtime.tv_nsec;
+	if (due && set)
+		in->mtime = in->ctime = now;
+	rt_mutex_unlock(&in->fields);
+	return due;
+}
+
 /* Times and, if the file has grown, its size. */
 static void mark(struct inode *in, struct mbfs_tx *tx, uint64_t end)
 {
-	if (end > file_size(in))
+	bool changed = end > file_size(in);
+
+	if (changed)
 		file_size_set(in, tx, end);
-	rt_mutex_lock(&in->fields);
-	inode_now(&in->mtime);
-	in->ctime = in->mtime;
-	rt_mutex_unlock(&in->fields);
-	file_dirty_held(in, tx);
+	changed |= times_due(in, true);
+	if (changed || extent_tree_dirty(&in->tree))
+		file_dirty_held(in, tx);
 }
 
 /* How far from @off the bytes are written: after a conversion that failed midway. */
@@ -512,7 +532,7 @@ static int ready(struct file_io *fio)
 	fio->ei.last = ((fio->end - 1) | (in->env->geo->block_bytes - 1));
 	if (fio->extends)
 		fio->ei.converts = true;
-	if (fio->ei.converts)
+	if (fio->ei.converts || !times_due(in, false))
 		return 0;
 	err = tx_start(in->env->log, 1, &tx);
 	if (err)
