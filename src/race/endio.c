@@ -34,8 +34,8 @@ const struct race_workload endio_truncate_workloads[] = {
 	{ NULL, NULL },
 };
 const struct race_workload endio_flush_workloads[] = {
-	{ "truncate", "writes of two files against truncate to 0 and fallocate, in turn" },
-	{ "punch", "the same with punch" },
+	{ "punch", "writes of two files against punch and fallocate, in turn" },
+	{ "truncate", "the same with truncate to 0" },
 	{ NULL, NULL },
 };
 const struct race_workload endio_uaf_workloads[] = {
@@ -51,6 +51,7 @@ enum {
 	JUNK_PERCENT = 60,
 	WAIT_MS = 100,
 	PAUSE_NS = 2000000,
+	BURST_PAUSE_NS = 1000000,
 	SIZE_MIN_BYTES = 32 << 20,
 };
 
@@ -219,6 +220,11 @@ static void write_loop(struct hands *h)
 			write_start(&ws, rt_rand_below(&w->rand, SPAN_BYTES / RECORD_BYTES) *
 						 RECORD_BYTES);
 		writes_wait(&ws);
+		/* In bursts, else the changer is never quick enough after one of them. */
+		while (h->file_nr == FILES && ws.under_way)
+			writes_wait(&ws);
+		if (h->file_nr == FILES)
+			rt_sleep_ns(rt_rand_below(&w->rand, BURST_PAUSE_NS));
 	}
 	writes_close(&ws);
 }
@@ -502,7 +508,7 @@ static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbf
 
 static void daemon_options(const struct race_config *cfg, char *buf, size_t bytes)
 {
-	snprintf(buf, bytes, "endio=%s,max_threads=%u", cfg->variant.name,
+	snprintf(buf, bytes, "endio=%s,io=uring,max_threads=%u", cfg->variant.name,
 		 cfg->threads * DEPTH + 16);
 }
 
