@@ -363,7 +363,7 @@ static void result_collect(struct run *r, struct race_result *res)
 	}
 	res->rounds = rt_u64_read(&r->sh->rounds);
 	res->rounds_lost = rt_u64_read(&r->sh->rounds_lost);
-	if (rt_u32_read(&r->sh->broken)) {
+	if (rt_u32_read(&r->sh->broken) && !res->livelock) { /* else: for it was killed */
 		res->check_ok = false;
 		snprintf(res->note, sizeof(res->note), "%s", r->sh->why);
 	}
