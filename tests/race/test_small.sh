@@ -116,7 +116,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 "$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
-"$RACE" run endio-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 1 --json - >"$DIR/json"
+"$RACE" run mount-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 2 --json - >"$DIR/json"
 [ "$(field result)" = stuck ] || die "2012-mutex-trylock is not stuck: $(cat "$DIR/json")"
 "$RACE" run 'fs-*' --seconds 0.5 >"$DIR/out" || die "fs: $(cat "$DIR/out")"
 "$RACE" run enospc-abba --variant 5.10 --rounds 1000 --grace 1 --json - >"$DIR/json"
