@@ -124,6 +124,7 @@ static int mount_and_serve(struct daemon *d, struct fuse_session *se)
 		return fail(EXIT_MOUNT, "%s: %s", d->opts->image,
 			    diag.text[0] ? diag.text : strerror(-err));
 	}
+	d->session = se;
 	code = serve(d, se);
 	fuse_session_unmount(se);
 	err = mbfs_fs_unmount(d->fs);

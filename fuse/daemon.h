@@ -52,6 +52,7 @@ struct daemon {
 	const struct options *opts;
 	struct mbfs_bdev *dev;
 	struct mbfs_fs *fs;
+	struct fuse_session *session; /* while it serves */
 	int status_fd; /* to the waiting parent; -1 in the foreground or once told */
 	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
 	bool acl;

@@ -46,15 +46,44 @@ static void ioctl_fiemap(fuse_req_t req, struct mbfs_file *f, const void *in_buf
 	free(io);
 }
 
+/*
+ * What the kernel has cached is wrong afterwards. It waits there for pages that are being read, so
+ * another thread has to serve those reads.
+ */
+static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f, const void *in_buf)
+{
+	const struct daemon *d = daemon_of(req);
+	struct mbfs_cred cred = cred_of(req);
+	struct mbfs_ioc_fallocate io;
+	int err;
+
+	memcpy(&io, in_buf, sizeof(io));
+	if (d->opts->writeback || d->opts->max_threads < 2) {
+		reply_err(req, -EOPNOTSUPP);
+		return;
+	}
+	err = kill_priv(req, ino_of(ino), false);
+	if (!err)
+		err = mbfs_file_fallocate(f, &cred, (int)io.mode, io.off_bytes, io.len_bytes);
+	/* An error may have come midway. */
+	(void)fuse_lowlevel_notify_inval_inode(d->session, ino, 0, 0);
+	if (err)
+		reply_err(req, err);
+	else
+		fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
 /* The kernel has copied as much in and out as the command says. Tools believe a 0: everything
  * unknown is refused. */
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 	      struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bytes,
 	      size_t out_bytes)
 {
-	(void)ino, (void)arg, (void)flags;
+	(void)arg, (void)flags;
 	if (cmd == MBFS_IOC_FIEMAP && in_bytes == _IOC_SIZE(cmd) && out_bytes == in_bytes)
 		ioctl_fiemap(req, file_of(fi), in_buf);
+	else if (cmd == MBFS_IOC_FALLOCATE && in_bytes == _IOC_SIZE(cmd))
+		ioctl_fallocate(req, ino, file_of(fi), in_buf);
 	else
 		reply_err(req, -ENOTTY);
 }

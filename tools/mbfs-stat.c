@@ -21,6 +21,7 @@ enum { ATTR_BYTES = 65536, PATH_BYTES = 128 };
 static const char help[] =
 	"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
 	"       mbfs-stat extents [--json] FILE...\n"
+	"       mbfs-stat collapse|insert OFF LEN FILE\n"
 	"\n"
 	"Prints what the daemon of a live mbfs mount has counted: mount, allocator, writes "
 	"under\n"
@@ -34,6 +35,8 @@ static const char help[] =
 	"  --help, --version\n"
 	"\n"
 	"  extents   where the blocks of files are; mbfs-stat extents --help\n"
+	"  collapse, insert\n"
+	"            take bytes out of a file or make room in it; mbfs-stat collapse --help\n"
 	"\n"
 	"The same by other tools: getfattr --only-values -n user.mbfs.stats MOUNTPOINT\n"
 	"Exit status: 0, 1 bad use, 2 no mbfs mount or not readable.\n";

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <mbfs/ioctl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,10 @@ enum { EXT4_TYPE = 0xef53 };
 static const char extents_help[] =
 	"usage: mbfs-stat extents [--json] FILE...\n"
 	"\n"
-	"Prints where the blocks of files and directories are, in the words of filefrag -v (which "
-	"cannot\n"
-	"ask a FUSE mount), or as one JSON object a file. Numbers are blocks of the file system, "
-	"with\n"
-	"--json bytes. What programs have written and the kernel still holds back (-o writeback) "
-	"is not\n"
-	"there yet: fsync first.\n"
+	"Prints where the blocks of files and directories are, in the words of filefrag -v\n"
+	"(which cannot ask a FUSE mount), or as one JSON object a file. Numbers are blocks of\n"
+	"the file system, with --json bytes. What the kernel still holds back\n"
+	"(-o writeback_cache) is not there yet: fsync first.\n"
 	"\n"
 	"  --json, --help\n"
 	"\n"
@@ -277,8 +275,106 @@ static int extents(int argc, char **argv)
 	return code;
 }
 
+/* ---- collapse, insert ---- */
+
+static const char move_help[] =
+	"usage: mbfs-stat collapse OFF LEN FILE\n"
+	"       mbfs-stat insert OFF LEN FILE\n"
+	"\n"
+	"collapse takes LEN bytes at OFF out of the file: what follows moves down. insert makes\n"
+	"a hole of LEN bytes at OFF: what follows moves up. No data is copied. Both are modes of\n"
+	"fallocate(2) that the kernel does not forward to FUSE. OFF and LEN are whole blocks of\n"
+	"the file system, in bytes or with a suffix K, M, G or T (1024); OFF, and for collapse\n"
+	"OFF + LEN, lie before the end of the file.\n"
+	"\n"
+	"Exit status: 0, 1 bad use, 2 not on an mbfs mount or refused.\n";
+
+static bool bytes_parse(const char *text, unsigned long long *out)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned shift = 0;
+	const char *s;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(text, &end, 0);
+	if (errno)
+		return false;
+	s = *end ? strchr(suffixes, *end) : NULL;
+	if (s) {
+		shift = 10 * (unsigned)(s - suffixes + 1);
+		end++;
+	}
+	if (*end || *out > (unsigned long long)INT64_MAX >> shift)
+		return false;
+	*out <<= shift;
+	return true;
+}
+
+/* What a person can do about it. */
+static int refused(const struct subject *s, int err)
+{
+	switch (err) {
+	case EINVAL:
+		fprintf(stderr,
+			"mbfs-stat: %s: OFF and LEN must be multiples of %u, and inside its %lld "
+			"bytes\n",
+			s->path, 1u << s->shift, (long long)s->st.st_size);
+		return EXIT_NO_MOUNT;
+	case EOPNOTSUPP:
+		fprintf(stderr,
+			"mbfs-stat: %s: not with -o writeback_cache or max_threads=1, nor for "
+			"files without extents\n",
+			s->path);
+		return EXIT_NO_MOUNT;
+	default:
+		return fail(s->path, err);
+	}
+}
+
+static int move(int argc, char **argv, unsigned mode)
+{
+	struct mbfs_ioc_fallocate io = { .mode = mode };
+	unsigned long long off, len;
+	struct subject s;
+	int code;
+
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help")) {
+			fputs(move_help, stdout);
+			return 0;
+		}
+	if (argc != 4 || !bytes_parse(argv[1], &off) || !bytes_parse(argv[2], &len)) {
+		fputs("mbfs-stat: it takes OFF LEN FILE; see mbfs-stat collapse --help\n", stderr);
+		return EXIT_USAGE;
+	}
+	io.off_bytes = off;
+	io.len_bytes = len;
+	code = subject_open(&s, argv[3], O_RDWR);
+	if (code)
+		return code;
+	if (ioctl(s.fd, MBFS_IOC_FALLOCATE, &io))
+		code = refused(&s, errno);
+	close(s.fd);
+	return code;
+}
+
+static int collapse(int argc, char **argv)
+{
+	return move(argc, argv, FALLOC_FL_COLLAPSE_RANGE);
+}
+
+static int insert(int argc, char **argv)
+{
+	return move(argc, argv, FALLOC_FL_INSERT_RANGE);
+}
+
 static const struct stat_verb verbs[] = {
+	{ "collapse", collapse },
 	{ "extents", extents },
+	{ "insert", insert },
 };
 
 const struct stat_verb *stat_verb_find(const char *name)

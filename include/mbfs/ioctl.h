@@ -42,4 +42,20 @@ struct mbfs_ioc_fiemap {
 };
 #define MBFS_IOC_FIEMAP _IOWR(MBFS_IOC_TYPE, 1, struct mbfs_ioc_fiemap)
 
+/*
+ * MBFS_IOC_FALLOCATE - fallocate(2) in all modes that mbfs has, see mbfs_file_fallocate()
+ * mode: [in] of <linux/falloc.h>
+ * The kernel's cached pages and attributes of the file follow before it returns.
+ * Errors: ENOTTY not of mbfs; EBADF not open for writing; EOPNOTSUPP a mode mbfs does not have, or
+ * the mount has -o writeback_cache (the kernel keeps the size then) or one thread; else as
+ * fallocate(2).
+ */
+struct mbfs_ioc_fallocate {
+	__u64 off_bytes;
+	__u64 len_bytes;
+	__u32 mode;
+	__u32 reserved;
+};
+#define MBFS_IOC_FALLOCATE _IOW(MBFS_IOC_TYPE, 2, struct mbfs_ioc_fallocate)
+
 #endif

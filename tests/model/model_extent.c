@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: the tree against a naive twin: an array with the state and the device block of each file
- * block. Method: random allocate, convert, remove, shift and map; the whole map compared now and then; row
- * _i: block size.
+ * block. Method: random allocate, convert, remove, shift and map; the whole map compared now and
+ * then; row _i: block size.
  */
 #include <string.h>
 
