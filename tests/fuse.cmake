@@ -8,6 +8,7 @@ foreach(script
 	direct
 	discard
 	enospc
+	falloc
 	fio
 	fio_aio
 	io
