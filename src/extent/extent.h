@@ -104,12 +104,13 @@ int extent_split(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk);
 
 /*
  * extent_shift - the extents from @from on move by @by blocks
- * @by: [in] < 0: so many blocks before @from are a hole; > 0: none reaches across @from, and the
- *      last one stays below block 2^32 - 1 (extent_end())
+ * @by: [in] < 0: so many blocks before @from are a hole; > 0: the last one stays below block 2^32 - 1
+ *      (extent_end()), and extent_split() has been called, so that want of space shows before
  * @at: [in, out] where to go on: first @from for by < 0, done at EXTENT_SHIFTED; else first the end
  *      of the last extent, done at @from
  * One call does a few leaves, to keep the handle small. Nobody else changes the tree from @from on
- * until it is done. Errors: -EIO, -EBADMSG, -EUCLEAN, -ENOMEM; what *at has passed has moved.
+ * until it is done; below it, what merges across @from is split again. Errors: -EIO, -EBADMSG,
+ * -EUCLEAN, -ENOMEM, for such a split -ENOSPC; what *at has passed has moved.
  */
 int extent_shift(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t from, int64_t by,
 		 uint64_t *at);

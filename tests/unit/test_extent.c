@@ -141,6 +141,43 @@ START_TEST(what_moves_comes_back)
 }
 END_TEST
 
+/*
+ * Goal: an insert moves all from its block on, though a write below it ends meanwhile and its blocks
+ * merge with those behind. Method: [0, 20) in one run on the device, [10, 20) written; [0, 10) is
+ * converted after the split and before the shift, whose locks begin at 10.
+ */
+START_TEST(a_conversion_below_does_not_undo_the_split)
+{
+	enum { HALF = 10, BY = 7 };
+	struct extent_map map;
+	uint64_t at = 2 * HALF;
+	struct mbfs_tx *tx;
+	mbfs_blk_t first;
+
+	ck_assert_int_eq(t_ext_alloc(&x, 0, 2 * HALF, &map), 0);
+	ck_assert_uint_eq(map.len, 2 * HALF);
+	first = map.pblk;
+	ck_assert_int_eq(t_ext_convert(&x, HALF, HALF), 0);
+	tx = t_ext_tx(&x);
+	ck_assert_int_eq(extent_split(&x.tree, tx, HALF), 0);
+	tx_stop(tx);
+	ck_assert_int_eq(t_ext_convert(&x, 0, HALF), 0);
+	while (at > HALF) {
+		tx = t_ext_tx(&x);
+		ck_assert_int_eq(extent_shift(&x.tree, tx, HALF, BY, &at), 0);
+		tx_stop(tx);
+	}
+	ck_assert_int_eq(extent_map(&x.tree, HALF, BY, &map), 0);
+	ck_assert_int_eq(map.state, EXTENT_HOLE);
+	ck_assert_uint_eq(map.len, BY);
+	for (mbfs_lblk_t i = 0; i < 2 * HALF; i++) {
+		ck_assert_int_eq(extent_map(&x.tree, i < HALF ? i : i + BY, 1, &map), 0);
+		ck_assert_uint_eq(map.pblk, first + i);
+	}
+	t_ext_ok(&x);
+}
+END_TEST
+
 /* Goal: what cannot be read stops a move before it begins. Method: each read fails once. */
 START_TEST(a_move_reads_before_it_writes)
 {
@@ -356,6 +393,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, conversion_splits_where_it_must, 0, 6);
 	tcase_add_loop_test(tc, deep_trees_grow_and_shrink, 0, 3);
 	tcase_add_test(tc, what_moves_comes_back);
+	tcase_add_test(tc, a_conversion_below_does_not_undo_the_split);
 	tcase_add_test(tc, a_move_reads_before_it_writes);
 	tcase_add_test(tc, last_block);
 	tcase_add_test(tc, no_space_leaves_nothing_behind);
