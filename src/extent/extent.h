@@ -104,8 +104,8 @@ int extent_split(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t lblk);
 
 /*
  * extent_shift - the extents from @from on move by @by blocks
- * @by: [in] < 0: so many blocks before @from are a hole; > 0: the last one stays below block 2^32 - 1
- *      (extent_end()), and extent_split() has been called, so that want of space shows before
+ * @by: [in] < 0: so many blocks before @from are a hole; > 0: the last one stays below block
+ *      2^32 - 1 (extent_end()), and extent_split() came before, where want of space shows
  * @at: [in, out] where to go on: first @from for by < 0, done at EXTENT_SHIFTED; else first the end
  *      of the last extent, done at @from
  * One call does a few leaves, to keep the handle small. Nobody else changes the tree from @from on

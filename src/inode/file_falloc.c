@@ -233,16 +233,19 @@ static int insert_locked(struct inode *in, uint64_t off, uint64_t end)
 	uint64_t size = file_size(in), end_blk, by = (end - off) >> bits;
 	int err;
 
-	if (off >= size)
-		return -EINVAL;
 	if (end - off > file_size_max(in) - size)
 		return -EFBIG;
+	if (off >= size)
+		return -EINVAL;
 	err = extent_end(&in->tree, (mbfs_lblk_t)(off >> bits), &end_blk);
 	if (err)
 		return err;
 	if (end_blk + by > EXTENT_SHIFTED) /* blocks reserved far past the size */
-		return -EFBIG;
-	err = cut_begin(in);
+		return -EINVAL;
+	/* Until the last block has moved the size is past its tail. */
+	err = file_zero_tail(in, size);
+	if (!err)
+		err = cut_begin(in);
 	if (!err)
 		err = split_at(in, off >> bits);
 	if (!err)
@@ -288,7 +291,7 @@ static int move(struct inode *in, int mode, uint64_t off, uint64_t end)
 	struct file_change c;
 	int err;
 
-	if ((off | end) & mask || end < off)
+	if ((off | end) & mask)
 		return -EINVAL;
 	err = file_change_begin(in, &c, off, end, true);
 	if (err)
@@ -311,32 +314,40 @@ static int punch(struct inode *in, uint64_t off, uint64_t end)
 	return err;
 }
 
+static bool mode_known(int mode)
+{
+	switch (mode) {
+	case 0:
+	case FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_ZERO_RANGE:
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+	case FALLOC_FL_COLLAPSE_RANGE:
+	case FALLOC_FL_INSERT_RANGE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What is refused, and with what, in which order, is as in the kernel: its VFS, then its ext4. */
 int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
 		   uint64_t bytes)
 {
-	uint64_t end = off + bytes, max = file_size_max(in);
+	uint64_t max = file_size_max(in);
 	int err = file_change_check(in, true);
 
 	if (err)
 		return err;
 	if (!bytes)
 		return -EINVAL;
-	switch (mode) {
-	case 0:
-	case FALLOC_FL_KEEP_SIZE:
-	case FALLOC_FL_ZERO_RANGE:
-	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
-		if (end < off || end > max)
-			return -EFBIG;
-		return reserve(in, cred, mode, off, end);
-	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-		if (off >= max)
-			return 0; /* there is nothing, nor will be */
-		return punch(in, off, end < off || end > max ? max : end);
-	case FALLOC_FL_COLLAPSE_RANGE:
-	case FALLOC_FL_INSERT_RANGE:
-		return move(in, mode, off, end);
-	default:
+	if (!mode_known(mode))
 		return -EOPNOTSUPP;
-	}
+	if (off > max || bytes > max - off)
+		return -EFBIG;
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		return punch(in, off, off + bytes);
+	if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
+		return move(in, mode, off, off + bytes);
+	return reserve(in, cred, mode, off, off + bytes);
 }

@@ -142,9 +142,9 @@ START_TEST(what_moves_comes_back)
 END_TEST
 
 /*
- * Goal: an insert moves all from its block on, though a write below it ends meanwhile and its blocks
- * merge with those behind. Method: [0, 20) in one run on the device, [10, 20) written; [0, 10) is
- * converted after the split and before the shift, whose locks begin at 10.
+ * Goal: an insert moves all from its block on, though a write below it ends meanwhile and its
+ * blocks merge with those behind. Method: [0, 20) in one run on the device, [10, 20) written;
+ * [0, 10) is converted after the split and before the shift, whose locks begin at 10.
  */
 START_TEST(a_conversion_below_does_not_undo_the_split)
 {
