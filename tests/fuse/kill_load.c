@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Load and judge for kill.sh. Goal: after a crash no file shows bytes that were never written to it.
+ * Load and judge for kill.sh. Goal: after a crash no file shows bytes that were never written to
+ * it.
  *
  *   kill_load load DIR SEED PROCS   changes DIR until its file system goes away
  *   kill_load check DIR             reads all of DIR; each wrong byte is a line, and status 1
@@ -207,7 +208,8 @@ static void do_fallocate(struct worker *w)
 	if (!f || f->kind == 's' || (fd = open_file(w, f, O_WRONLY)) < 0)
 		return;
 	if (fallocate(fd, modes[draw(w, sizeof(modes) / sizeof(modes[0]))],
-		      (off_t)draw_bytes(w, SPAN), (off_t)(sizeof(struct cell) + draw_bytes(w, SPAN))))
+		      (off_t)draw_bytes(w, SPAN),
+		      (off_t)(sizeof(struct cell) + draw_bytes(w, SPAN))))
 		may_fail("fallocate");
 	close(fd);
 }
