@@ -491,11 +491,13 @@ static int cut_ready(const struct extent_tree *t, struct mbfs_tx *tx, const stru
 	return err || run->len < e->len ? err : path_delete_ready(t, tx, p);
 }
 
-/* Data that the image can at most show as unwritten is nobody's at once: it shows zeros. */
-static bool frees_at_once(const struct extent_tree *t, struct mbfs_tx *tx,
-			  const struct extent_leaf *e)
+/*
+ * Data that the image can at most show as unwritten is nobody's at once: it shows zeros. That is
+ * all unwritten data, for no written block ever becomes unwritten where it is.
+ */
+static bool frees_at_once(const struct extent_tree *t, const struct extent_leaf *e)
 {
-	return t->is_data && e->unwritten && tx_unwritten_known(tx);
+	return t->is_data && e->unwritten;
 }
 
 /* Remove from the first extent at or after *next; *next moves behind it. */
@@ -535,7 +537,7 @@ static int remove_step(struct extent_tree *t, struct mbfs_tx *tx, uint64_t end, 
 		return err;
 	*next = f;
 	*freed_blks += run.len;
-	if (frees_at_once(t, tx, &e))
+	if (frees_at_once(t, &e))
 		return mbfs_alloc_free(t->env->alloc, tx, &run);
 	alloc_free_late(t->env->alloc, tx, &run, !t->is_data);
 	return 0;

@@ -176,14 +176,6 @@ int tx_late_ready(struct mbfs_tx *tx);
 void tx_late(struct mbfs_tx *tx, const struct tx_late *what);
 
 /*
- * tx_unwrote - the handle makes written blocks unwritten
- * Until that is down the image may still show them as written: tx_unwritten_known() is false then,
- * and blocks that a tree has as unwritten must be freed late like any other. Both in any handle.
- */
-void tx_unwrote(struct mbfs_tx *tx);
-bool tx_unwritten_known(struct mbfs_tx *tx);
-
-/*
  * Nothing is free: have a write-out give free what waits for one.
  *	seen = tx_late_seen(tx); look for what is free;
  *	if there is nothing and tx_late_release(tx, seen): look again

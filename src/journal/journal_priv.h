@@ -55,7 +55,6 @@ struct late_item;
 struct late_list {
 	STAILQ_HEAD(, late_item) items;
 	uint64_t nr;
-	uint32_t unwrote; /* calls of tx_unwrote() */
 };
 
 enum { BATCH_MAX = 1024, BOUNCE_BYTES = 1 << 20 };
@@ -73,7 +72,6 @@ struct txlog {
 	struct late_list late;    /* [late_lock] of handles that have ended */
 	rt_u64 late_nr;           /* [atomic] items of such handles that have not been run */
 	rt_u64 late_runs;         /* [atomic] how often there were some and they were run */
-	rt_u32 unwrote;           /* [atomic] calls of tx_unwrote() that are not down */
 	int late_err;             /* [writeout] the first error of an item */
 };
 

@@ -39,14 +39,12 @@ void late_list_init(struct late_list *l)
 {
 	STAILQ_INIT(&l->items);
 	l->nr = 0;
-	l->unwrote = 0;
 }
 
 static void late_list_join(struct late_list *to, struct late_list *from)
 {
 	STAILQ_CONCAT(&to->items, &from->items);
 	to->nr += from->nr;
-	to->unwrote += from->unwrote;
 	late_list_init(from);
 }
 
@@ -106,23 +104,12 @@ void tx_late(struct mbfs_tx *tx, const struct tx_late *what)
 	tx->late.nr++;
 }
 
-void tx_unwrote(struct mbfs_tx *tx)
-{
-	rt_u32_add(&tx->log->unwrote, 1);
-	tx->late.unwrote++;
-}
-
-bool tx_unwritten_known(struct mbfs_tx *tx)
-{
-	return rt_u32_read_acquire(&tx->log->unwrote) == 0;
-}
-
 void late_stop(struct mbfs_tx *tx)
 {
 	struct txlog *log = tx->log;
 
 	late_list_free(&tx->spare);
-	if (!tx->late.nr && !tx->late.unwrote)
+	if (!tx->late.nr)
 		return;
 	rt_u64_add(&log->late_nr, tx->late.nr);
 	rt_spin_lock(&log->late_lock);
@@ -152,7 +139,7 @@ void late_run(struct txlog *log, struct mbfs_tx *tx, struct late_list *l)
 {
 	struct late_item *item;
 
-	if (!l->nr && !l->unwrote)
+	if (!l->nr)
 		return;
 	STAILQ_FOREACH(item, &l->items, link) {
 		const struct tx_late *w = &item->what;
@@ -164,7 +151,6 @@ void late_run(struct txlog *log, struct mbfs_tx *tx, struct late_list *l)
 		if (err && !log->late_err)
 			log->late_err = err;
 	}
-	rt_u32_add_return(&log->unwrote, -l->unwrote);
 	rt_u64_add_return(&log->late_runs, 1);
 	rt_u64_add_return(&log->late_nr, -l->nr);
 	late_list_free(l);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: what a handle frees is nobody else's before that is down, in whatever moment a crash comes.
- * Method: first the list of what waits (journal/late.c), by itself. Then files on a small image that
- * is nearly full come and go, and the power is cut at one write after the other; e2fsck repairs,
- * and every byte found must be zero or that of the name under which it is found.
+ * Method: first the list of what waits (journal/late.c), by itself. Then files on a small image
+ * that is nearly full come and go, and the power is cut at one write after the other; e2fsck
+ * repairs, and every byte found must be zero or that of the name under which it is found.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -129,18 +129,12 @@ START_TEST(a_failed_write_out_runs_nothing)
 	tx_dirty(tx, b);
 	buf_put(b);
 	late(tx, 9, 1);
-	tx_unwrote(tx);
 	tx_stop(tx);
-	tx = handle();
-	ck_assert(!tx_unwritten_known(tx));
 	ck_assert_int_eq(tx_writeout(txlog), -EIO);
 	ck_assert_uint_eq(ran.calls, 0);
-	ck_assert(!tx_unwritten_known(tx));
 	ck_assert_uint_eq(txlog_late_nr(txlog), 1);
 	ck_assert_int_eq(tx_writeout(txlog), 0);
 	ck_assert_uint_eq(ran.calls, 1);
-	ck_assert(tx_unwritten_known(tx));
-	tx_stop(tx);
 	log_close();
 }
 END_TEST
