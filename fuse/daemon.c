@@ -6,6 +6,7 @@
  *	make the session, mount it			the kernel's first request waits
  *	mbfs_fs_mount					fails: unmount again
  *	serve; INIT tells the waiting parent
+ *	wait for the answers that are owed		none after this touches fs or session
  *	unmount the session, mbfs_fs_unmount, unlock	in this order: --wait means "all written"
  */
 #include "daemon.h"
@@ -126,6 +127,8 @@ static int mount_and_serve(struct daemon *d, struct fuse_session *se)
 	}
 	d->session = se;
 	code = serve(d, se);
+	/* What other threads have still to answer goes through the session, from the file system. */
+	flights_settle(&d->flights);
 	fuse_session_unmount(se);
 	err = mbfs_fs_unmount(d->fs);
 	if (err)

@@ -8,6 +8,7 @@
 #include <fuse_lowlevel.h>
 #include <mbfs/fs.h>
 
+#include "flight.h"
 #include "protocol.h"
 
 #include <fcntl.h>
@@ -56,6 +57,7 @@ struct daemon {
 	int status_fd; /* to the waiting parent; -1 in the foreground or once told */
 	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
 	bool acl;
+	struct flights flights;
 };
 
 /* Mounts, serves until unmounted, unmounts. Returns an exit code; every failure was reported. */

@@ -54,9 +54,13 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct flights *flights = &daemon_of(req)->flights;
 	struct mbfs_attr attr;
-	int err = mbfs_fs_lookup(fs_of(req), ino_of(parent), name, &attr);
+	int err;
 
+	flight_begin(flights, FLIGHT_LOOKUP);
+	err = mbfs_fs_lookup(fs_of(req), ino_of(parent), name, &attr);
+	flight_end(flights, FLIGHT_LOOKUP);
 	if (err == -ENOENT)
 		reply_no_entry(req);
 	else

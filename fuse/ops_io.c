@@ -5,7 +5,8 @@
  * that it came in is libfuse's, which reads the next request into it. libfuse sends an answer
  * through the descriptor that the request came from, whoever gives it.
  *
- * On other devices everything is over when the library returns, and nothing is copied.
+ * On other devices, and without memory for a copy, everything is over when the library returns, and
+ * nothing is copied.
  */
 #include "daemon.h"
 
@@ -15,19 +16,25 @@
 
 enum { PAGE_BYTES = 4096 };
 
-/* A request under way. Its data begins at the next page: O_DIRECT on the image wants it so. */
+/*
+ * A request that may be answered after its call. Its data begins at the next page: O_DIRECT on the
+ * image wants it so. Its answer is owed from here until it is freed: an unmount waits for it.
+ */
 struct request {
 	fuse_req_t req;
-	bool is_write;
+	struct flights *flights;
+	enum flight_kind kind;
 };
 
-static struct request *request_new(fuse_req_t req, bool is_write, size_t bytes)
+static struct request *request_new(fuse_req_t req, enum flight_kind kind, size_t bytes)
 {
 	struct request *r = aligned_alloc(PAGE_BYTES, PAGE_BYTES + ((bytes + PAGE_BYTES - 1) &
 								    ~(size_t)(PAGE_BYTES - 1)));
 
-	if (r)
-		*r = (struct request){ .req = req, .is_write = is_write };
+	if (!r)
+		return NULL;
+	*r = (struct request){ .req = req, .flights = &daemon_of(req)->flights, .kind = kind };
+	flights_owe(r->flights);
 	return r;
 }
 
@@ -39,19 +46,22 @@ static char *data_of(struct request *r)
 static void request_over(void *arg, ssize_t put)
 {
 	struct request *r = arg;
+	struct flights *flights = r->flights;
 
+	flight_end(flights, r->kind);
 	if (put < 0)
 		reply_err(r->req, (int)put);
-	else if (r->is_write)
+	else if (r->kind == FLIGHT_WRITE)
 		fuse_reply_write(r->req, (size_t)put);
 	else
 		fuse_reply_buf(r->req, data_of(r), (size_t)put);
 	free(r);
+	flights_pay(flights);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	struct request *r = request_new(req, false, size);
+	struct request *r = request_new(req, FLIGHT_READ, size);
 	ssize_t got;
 
 	(void)ino;
@@ -59,6 +69,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		reply_err(req, -ENOMEM);
 		return;
 	}
+	flight_begin(r->flights, FLIGHT_READ);
 	got = mbfs_file_read_start(file_of(fi), data_of(r), size, (uint64_t)off, request_over, r);
 	if (got != -EINPROGRESS)
 		request_over(r, got);
@@ -68,9 +79,13 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 static void write_here(fuse_req_t req, const char *buf, size_t size, off_t off,
 		       struct fuse_file_info *fi)
 {
+	struct flights *flights = &daemon_of(req)->flights;
 	struct mbfs_cred cred = cred_of(req);
-	ssize_t put = mbfs_file_write(file_of(fi), &cred, buf, size, (uint64_t)off);
+	ssize_t put;
 
+	flight_begin(flights, FLIGHT_WRITE);
+	put = mbfs_file_write(file_of(fi), &cred, buf, size, (uint64_t)off);
+	flight_end(flights, FLIGHT_WRITE);
 	if (put < 0)
 		reply_err(req, (int)put);
 	else
@@ -81,22 +96,20 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	      struct fuse_file_info *fi)
 {
 	struct mbfs_cred cred = cred_of(req);
-	struct request *r;
+	struct request *r = NULL;
 	ssize_t put = kill_priv(req, ino_of(ino), false);
 
 	if (put) {
 		reply_err(req, (int)put);
 		return;
 	}
-	if (!daemon_of(req)->dev->async) {
+	if (daemon_of(req)->dev->async)
+		r = request_new(req, FLIGHT_WRITE, size);
+	if (!r) {
 		write_here(req, buf, size, off, fi);
 		return;
 	}
-	r = request_new(req, true, size);
-	if (!r) {
-		reply_err(req, -ENOMEM);
-		return;
-	}
+	flight_begin(r->flights, FLIGHT_WRITE);
 	memcpy(data_of(r), buf, size);
 	put = mbfs_file_write_start(file_of(fi), &cred, data_of(r), size, (uint64_t)off,
 				    request_over, r);

@@ -3,7 +3,8 @@
  * Extended attributes, and the two virtual ones through which a live mount is inspected
  * (mbfs-stat): on the root directory, readable by whoever may read it, never listed, never stored:
  *
- *	user.mbfs.stats		one JSON object: mbfs_fs_stats_json()
+ *	user.mbfs.stats		one JSON object: mbfs_fs_stats_json(), and "requests": how
+ *				many of a kind are under way, and at most were
  *	user.mbfs.groups.N	{"groups":[...],"next":M}: block groups from N on, as many as fit;
  *				next is 0 after the last one
  */
@@ -24,6 +25,7 @@
 enum {
 	XATTR_BYTES_MAX = 65536,
 	GROUP_BYTES_MAX = 512, /* one group's text is shorter */
+	REQUESTS_BYTES_MAX = 512, /* flights_text() is shorter */
 	PROBE_SLACK = 512,     /* counters grow between asking for the size and reading */
 };
 
@@ -107,28 +109,45 @@ static char *groups_text(struct mbfs_fs *fs, const char *from)
 	return text;
 }
 
+/* The library's object with one more member: the daemon's "requests". */
+static char *stats_text(struct daemon *d)
+{
+	char *inner = mbfs_fs_stats_json(d->fs), *text = NULL;
+	size_t len = inner ? strlen(inner) : 0, room = len + REQUESTS_BYTES_MAX;
+	int n;
+
+	if (len)
+		text = malloc(room);
+	if (text) {
+		n = snprintf(text, room, "%.*s,\"requests\":{", (int)len - 1, inner);
+		n += flights_text(&d->flights, text + n, room - (size_t)n);
+		snprintf(text + n, room - (size_t)n, "}}");
+	}
+	mbfs_fs_string_free(inner);
+	return text;
+}
+
 static void virtual_getxattr(fuse_req_t req, const char *name, size_t size)
 {
-	char *text = NULL, *stats = NULL;
+	char *text = NULL;
 	size_t len;
 
 	name += strlen(VIRTUAL_PREFIX);
 	if (!strcmp(name, STATS_NAME))
-		stats = mbfs_fs_stats_json(fs_of(req));
+		text = stats_text(daemon_of(req));
 	else if (!strncmp(name, GROUPS_PREFIX, strlen(GROUPS_PREFIX)))
 		text = groups_text(fs_of(req), name + strlen(GROUPS_PREFIX));
-	if (!stats && !text) {
+	if (!text) {
 		reply_err(req, -ENODATA);
 		return;
 	}
-	len = strlen(stats ? stats : text);
+	len = strlen(text);
 	if (!size)
 		fuse_reply_xattr(req, len + PROBE_SLACK);
 	else if (size < len)
 		reply_err(req, -ERANGE);
 	else
-		fuse_reply_buf(req, stats ? stats : text, len);
-	mbfs_fs_string_free(stats);
+		fuse_reply_buf(req, text, len);
 	free(text);
 }
 
