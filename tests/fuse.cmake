@@ -2,6 +2,7 @@
 # Tests over a mount: real programs, the kernel's ext4 as a peer, e2fsck as the judge.
 foreach(script
 	acl
+	aio
 	basic
 	bigdir
 	blockmap
@@ -24,4 +25,9 @@ foreach(script
 	user)
 	mbfs_script_test(${script} fuse fuse/${script}.sh)
 endforeach()
-add_executable(kill_load fuse/kill_load.c) # load and judge of kill.sh
+
+# Load and judge of kill.sh; the client of aio.sh.
+add_executable(kill_load fuse/kill_load.c)
+add_executable(t_aio fuse/aio.c fuse/aio_engine.c)
+target_include_directories(t_aio PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(t_aio PRIVATE PkgConfig::URING)

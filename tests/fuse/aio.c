@@ -2,7 +2,7 @@
 /*
  * Goal: O_DIRECT and asynchronous requests on a mount mean what open(2), io_submit(2) and io_uring
  * say. Method: one function a property, each in a file of its own; everything that is read is
- * compared with a copy in memory. Called by direct.sh: direct DIR [SEED].
+ * compared with a copy in memory. Called by aio.sh: t_aio DIR [SEED].
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fuse/aio.h"
+#include "fuse/aio_engine.h"
 
 enum { BLOCK = 4096, FILE_BYTES = 1 << 20, ROUNDS = 200 };
 
@@ -438,7 +438,7 @@ int main(int argc, char **argv)
 	unsigned seed = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 1;
 
 	if (argc < 2 || chdir(argv[1])) {
-		fprintf(stderr, "usage: direct DIR [SEED]\n");
+		fprintf(stderr, "usage: t_aio DIR [SEED]\n");
 		return 2;
 	}
 	mem = memory(MAP_PRIVATE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Asynchronous requests: io_submit(2) by hand, io_uring by liburing. */
-#include "fuse/aio.h"
+#include "fuse/aio_engine.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* fuse/aio.h - asynchronous requests of a client, by both of the kernel's interfaces. */
-#ifndef TESTS_FUSE_AIO_H
-#define TESTS_FUSE_AIO_H
+/* fuse/aio_engine.h - asynchronous requests of a client, by both of the kernel's interfaces. */
+#ifndef TESTS_FUSE_AIO_ENGINE_H
+#define TESTS_FUSE_AIO_ENGINE_H
 
 #include <liburing.h>
 #include <linux/aio_abi.h>
