@@ -127,7 +127,7 @@ static int mount_and_serve(struct daemon *d, struct fuse_session *se)
 	}
 	d->session = se;
 	code = serve(d, se);
-	/* What other threads have still to answer goes through the session, from the file system. */
+	/* What other threads still answer goes through the session, and from the file system. */
 	flights_settle(&d->flights);
 	fuse_session_unmount(se);
 	err = mbfs_fs_unmount(d->fs);

@@ -19,6 +19,7 @@ foreach(script
 	mountcmd
 	parallel
 	refuse
+	requests
 	signals
 	stress
 	testcase1

@@ -28,12 +28,26 @@ for ((i = 0; i < 100; i++)); do
 	sleep 0.05
 done
 
+# halt - until its last thread stands still: kill(2) returns before, and some request may yet be answered
+halt()
+{
+	local i
+
+	kill -STOP "$daemon"
+	for ((i = 0; i < 200; i++)); do
+		[[ $(cat /proc/"$daemon"/task/*/stat | cut -d' ' -f3 | sort -u) != T ]] || return 0
+		sleep 0.01
+	done
+	kill -CONT "$daemon"
+	fail "the daemon does not stop"
+}
+
 # most CLIENT - the largest count of requests that wait, with CLIENT 0..7 started while the daemon stands still
 most()
 {
 	local n=0 i now pids=()
 
-	kill -STOP "$daemon"
+	halt
 	for ((i = 0; i < CLIENTS; i++)); do
 		"$1" "$i" &
 		pids+=($!)
@@ -73,7 +87,7 @@ writes()
 
 	coproc W { python3 "$T/writers.py" "$MNT/f" "$1" "$2" $CLIENTS; }
 	read -r _ <&"${W[0]}"
-	kill -STOP "$daemon"
+	halt
 	echo >&"${W[1]}"
 	for ((i = 0; i < 40; i++)); do
 		now=$(cat "$WAITING")
