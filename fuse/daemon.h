@@ -47,8 +47,9 @@ void options_version(void);
 
 /* ---- the mount: daemon.c ---- */
 struct daemon {
-	/* kill_priv: we clear setuid bits and capabilities on writes, instead of the kernel asking us
-	 * first each time. Only without -o suid: it would go on believing a cached setuid bit. */
+	/* kill_priv: we clear setuid bits and capabilities on writes, instead of the kernel asking
+	 * us first each time. Only without -o suid: it would go on believing a cached setuid bit.
+	 */
 	struct protocol protocol;
 	const struct options *opts;
 	struct mbfs_bdev *dev;

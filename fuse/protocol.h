@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * protocol.h - what the kernel can do and libfuse does not pass on; protocol.c's essay has the list.
- * Shared with the peer of mbfs-bench that does nothing, so that it has the same transport.
+ * protocol.h - what the kernel can do and libfuse does not pass on; protocol.c's essay has the
+ * list. Shared with the peer of mbfs-bench that does nothing, so that it has the same transport.
  */
 #ifndef FUSE_PROTOCOL_H
 #define FUSE_PROTOCOL_H

@@ -171,7 +171,8 @@ int extent_shift(struct extent_tree *t, struct mbfs_tx *tx, mbfs_lblk_t from, in
 
 	MBFS_ASSERT(t->mapped && (by > 0 || (uint64_t)-by <= from));
 	rt_write_lock(&t->lock);
-	/* A write below @from may have ended since the split: its blocks merge with those behind. */
+	/* A write below @from may have ended since the split: its blocks merge with those behind.
+	 */
 	if (by > 0)
 		err = split_locked(t, tx, from);
 	for (int i = 0; i < LEAVES_MAX && !err; i++) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: a write under way is waited for by who touches its bytes, and by nobody else. Method: a
- * mounted image whose device holds one write back, on a thread of a pool; one call at a time is made
- * meanwhile. Those that must not wait are made on this thread: if they wait the test hangs and
+ * mounted image whose device holds one write back, on a thread of a pool; one call at a time is
+ * made meanwhile. Those that must not wait are made on this thread: if they wait the test hangs and
  * fails. The others, on a thread of their own, must not have returned until the write is let go.
  */
 #include <errno.h>
