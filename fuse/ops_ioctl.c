@@ -47,8 +47,9 @@ static void ioctl_fiemap(fuse_req_t req, struct mbfs_file *f, const void *in_buf
 }
 
 /*
- * What the kernel has cached is wrong afterwards. It waits there for pages that are being read, so
- * another thread has to serve those reads.
+ * What the kernel has cached is wrong afterwards, and pages that a program has changed through a
+ * mapping belong where they are before: they are written back first. The kernel waits there for
+ * pages that are read or written, so another thread has to serve those requests.
  */
 static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f, const void *in_buf)
 {
@@ -62,6 +63,7 @@ static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f,
 		reply_err(req, -EOPNOTSUPP);
 		return;
 	}
+	(void)fuse_lowlevel_notify_inval_inode(d->session, ino, 0, 0);
 	err = kill_priv(req, ino_of(ino), false);
 	if (!err)
 		err = mbfs_file_fallocate(f, &cred, (int)io.mode, io.off_bytes, io.len_bytes);

@@ -45,7 +45,9 @@ struct mbfs_ioc_fiemap {
 /*
  * MBFS_IOC_FALLOCATE - fallocate(2) in all modes that mbfs has, see mbfs_file_fallocate()
  * mode: [in] of <linux/falloc.h>
- * The kernel's cached pages and attributes of the file follow before it returns.
+ * The kernel's cached pages and attributes of the file follow before it returns; what was changed
+ * through a mapping before the call is written back where it was. A mapping that is written to
+ * during the call may find its bytes in either place.
  * Errors: ENOTTY not of mbfs; EBADF not open for writing; EOPNOTSUPP a mode mbfs does not have, or
  * the mount has -o writeback_cache (the kernel keeps the size then) or one thread; else as
  * fallocate(2).
