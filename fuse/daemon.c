@@ -99,14 +99,11 @@ static struct fuse_session *session_open(struct daemon *d, bool read_only)
 /* Serve until unmounted or told to end by a signal. 0 or an exit code. */
 static int serve(struct daemon *d, struct fuse_session *se)
 {
-	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+	struct fuse_loop_config *cfg = protocol_threads(d->opts->max_threads);
 	int res;
 
 	if (!cfg)
 		return fail(EXIT_SYSTEM, "out of memory");
-	/* One descriptor per thread saves a lock, but needs /dev/fuse to be open to us. */
-	fuse_loop_cfg_set_clone_fd(cfg, access("/dev/fuse", R_OK | W_OK) == 0);
-	fuse_loop_cfg_set_max_threads(cfg, d->opts->max_threads);
 	res = fuse_session_loop_mt(se, cfg);
 	fuse_loop_cfg_destroy(cfg);
 	if (res < 0)

@@ -97,7 +97,7 @@ mount_inner()
 }
 
 for opt in io=sync io=threads io=uring direct io=threads,direct; do
-	kinds=write
+	kinds="write"
 	[[ $opt != *direct ]] || kinds="write read" # else what is read is in the host's page cache
 	make_image 100M -b 4096
 	mount_inner

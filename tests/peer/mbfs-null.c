@@ -273,12 +273,10 @@ static int serve(struct null_fs *fs, const char *mountpoint)
 	char *argv[] = { "mbfs-null", "-o", "rw,default_permissions,subtype=mbfs-null", NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
 	struct fuse_session *se = fuse_session_new(&args, &null_ops, sizeof(null_ops), fs);
-	struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+	struct fuse_loop_config *cfg = protocol_threads(128);
 	int err = 1;
 
 	if (se && cfg && !fuse_set_signal_handlers(se)) {
-		fuse_loop_cfg_set_clone_fd(cfg, 1);
-		fuse_loop_cfg_set_max_threads(cfg, 128);
 		if (!fuse_session_mount(se, mountpoint)) {
 			err = protocol_take_over(se) || fuse_session_loop_mt(se, cfg) < 0;
 			fuse_session_unmount(se);
