@@ -8,10 +8,12 @@
  * trims all after its own write-out.
  *
  * By then somebody may have the blocks again. So they are first allocated, at exactly that place
- * and as far as they are free, then trimmed, then freed. This happens between two write-outs: the
- * bitmaps on the image never show it. Whoever allocates meanwhile misses these blocks; so a piece
- * is small, and is left alone when it is much of what is free. Trimming is an offer to the device:
- * what does not fit into the list, is in use in part, or fails is not trimmed, and no call fails.
+ * and as far as they are free, then trimmed, then freed. This happens between two write-outs, but
+ * for one that somebody may have done who finds nothing free: a crash then leaves a piece marked
+ * used on the image, which e2fsck mends. Whoever allocates meanwhile misses these blocks; so a
+ * piece is small, and is left alone when it is much of what is free. Trimming is an offer to the
+ * device: what does not fit into the list, is in use in part, or fails is not trimmed, and no call
+ * fails.
  *
  * Locks: lock (RANK_TRIM) guards fresh, inside everything but the buffers' and the device's.
  * settled and tx belong to the one who holds sync_lock, or unmount.
