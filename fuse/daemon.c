@@ -123,9 +123,13 @@ static int mount_and_serve(struct daemon *d, struct fuse_session *se)
 			    diag.text[0] ? diag.text : strerror(-err));
 	}
 	d->session = se;
-	code = serve(d, se);
+	/* One at a time is enough: who moves bytes waits for the kernel's pages. */
+	err = rt_wq_create("moves", 1, &d->moves);
+	code = err ? fail(EXIT_SYSTEM, "no thread: %s", strerror(-err)) : serve(d, se);
 	/* What other threads still answer goes through the session, and from the file system. */
 	flights_settle(&d->flights);
+	if (!err)
+		rt_wq_destroy(d->moves);
 	fuse_session_unmount(se);
 	err = mbfs_fs_unmount(d->fs);
 	if (err)

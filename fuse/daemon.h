@@ -10,6 +10,7 @@
 
 #include "flight.h"
 #include "protocol.h"
+#include "rt/wq.h"
 
 #include <fcntl.h>
 
@@ -59,6 +60,7 @@ struct daemon {
 	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
 	bool acl;
 	struct flights flights;
+	struct rt_wq *moves; /* while it serves: who carries out MBFS_IOC_FALLOCATE */
 };
 
 /* Mounts, serves until unmounted, unmounts. Returns an exit code; every failure was reported. */

@@ -46,33 +46,64 @@ static void ioctl_fiemap(fuse_req_t req, struct mbfs_file *f, const void *in_buf
 	free(io);
 }
 
+/* One MBFS_IOC_FALLOCATE. Its file stays open, and its answer is owed, until it is answered. */
+struct move {
+	struct rt_work work;
+	fuse_req_t req;
+	fuse_ino_t ino;
+	struct mbfs_file *file;
+	struct mbfs_ioc_fallocate io;
+};
+
 /*
  * What the kernel has cached is wrong afterwards, and pages that a program has changed through a
  * mapping belong where they are before: they are written back first. The kernel waits there for
- * pages that are read or written, so another thread has to serve those requests.
+ * pages that are read or written: were this one of the threads that serve those requests, as many
+ * moves as there are threads would wait for ever.
  */
-static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f, const void *in_buf)
+static void move_run(struct rt_work *work)
 {
-	const struct daemon *d = daemon_of(req);
-	struct mbfs_cred cred = cred_of(req);
-	struct mbfs_ioc_fallocate io;
+	struct move *m = (struct move *)work; /* its first member */
+	struct daemon *d = daemon_of(m->req);
+	struct mbfs_cred cred = cred_of(m->req);
 	int err;
 
-	memcpy(&io, in_buf, sizeof(io));
-	if (d->opts->writeback || d->opts->max_threads < 2) {
+	(void)fuse_lowlevel_notify_inval_inode(d->session, m->ino, 0, 0);
+	err = kill_priv(m->req, ino_of(m->ino), false);
+	if (!err)
+		err = mbfs_file_fallocate(m->file, &cred, (int)m->io.mode, m->io.off_bytes,
+					  m->io.len_bytes);
+	/* An error may have come midway. */
+	(void)fuse_lowlevel_notify_inval_inode(d->session, m->ino, 0, 0);
+	if (err)
+		reply_err(m->req, err);
+	else
+		fuse_reply_ioctl(m->req, 0, NULL, 0);
+	free(m);
+	flights_pay(&d->flights);
+}
+
+static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f, const void *in_buf)
+{
+	struct daemon *d = daemon_of(req);
+	struct move *m;
+
+	if (d->opts->writeback) {
 		reply_err(req, -EOPNOTSUPP);
 		return;
 	}
-	(void)fuse_lowlevel_notify_inval_inode(d->session, ino, 0, 0);
-	err = kill_priv(req, ino_of(ino), false);
-	if (!err)
-		err = mbfs_file_fallocate(f, &cred, (int)io.mode, io.off_bytes, io.len_bytes);
-	/* An error may have come midway. */
-	(void)fuse_lowlevel_notify_inval_inode(d->session, ino, 0, 0);
-	if (err)
-		reply_err(req, err);
-	else
-		fuse_reply_ioctl(req, 0, NULL, 0);
+	m = malloc(sizeof(*m));
+	if (!m) {
+		reply_err(req, -ENOMEM);
+		return;
+	}
+	m->req = req;
+	m->ino = ino;
+	m->file = f;
+	memcpy(&m->io, in_buf, sizeof(m->io));
+	rt_work_init(&m->work, move_run);
+	flights_owe(&d->flights);
+	rt_wq_queue(d->moves, &m->work);
 }
 
 /* The kernel has copied as much in and out as the command says. Tools believe a 0: everything

@@ -325,7 +325,7 @@ static int refused(const struct subject *s, int err)
 		return EXIT_NO_MOUNT;
 	case EOPNOTSUPP:
 		fprintf(stderr,
-			"mbfs-stat: %s: not with -o writeback_cache or max_threads=1, nor for "
+			"mbfs-stat: %s: not with -o writeback_cache, nor for "
 			"files without extents\n",
 			s->path);
 		return EXIT_NO_MOUNT;

@@ -49,8 +49,7 @@ struct mbfs_ioc_fiemap {
  * through a mapping before the call is written back where it was. A mapping that is written to
  * during the call may find its bytes in either place.
  * Errors: ENOTTY not of mbfs; EBADF not open for writing; EOPNOTSUPP a mode mbfs does not have, or
- * the mount has -o writeback_cache (the kernel keeps the size then) or one thread; else as
- * fallocate(2).
+ * the mount has -o writeback_cache (the kernel keeps the size then); else as fallocate(2).
  */
 struct mbfs_ioc_fallocate {
 	__u64 off_bytes;

@@ -107,6 +107,44 @@ for block in 4096 1024; do
 	done
 done
 
+# The kernel waits for pages that are being read while bytes move: nobody waits for ever, with as many moves at once
+# as the daemon has threads.
+moves_and_reads()
+{
+	local role pid pids=() sum
+
+	head -c 2M /dev/urandom >"$MNT/f"
+	sum=$(sha256sum <"$MNT/f")
+	for role in move move move read read; do
+		timeout -s KILL 60 python3 - "$MNT/f" $role <<-'END' &
+			import fcntl, os, struct, sys, time
+			B, COLLAPSE, INSERT = 4096, 8, 32
+			IOC_FALLOCATE = 1 << 30 | 24 << 16 | 0xEF << 8 | 2  # MBFS_IOC_FALLOCATE
+			fd, end = os.open(sys.argv[1], os.O_RDWR), time.monotonic() + 3
+			while time.monotonic() < end:
+			    if sys.argv[2] == "read":
+			        os.pread(fd, 3 << 20, 0)
+			        continue
+			    for mode in (INSERT, COLLAPSE):
+			        fcntl.ioctl(fd, IOC_FALLOCATE, struct.pack("QQII", B, B, mode, 0))
+		END
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || fail "moves and reads at once: a process was killed after a minute, or failed"
+	done
+	same "$(sha256sum <"$MNT/f")" "$sum" "after moves forth and back"
+}
+
+for threads in 1 2; do
+	make_image 64M
+	mount_image max_threads=$threads
+	mapped
+	moves_and_reads
+	unmount_image
+	check_image
+done
+
 # The kernel would keep its own size.
 make_image 64M
 mount_image writeback_cache
