@@ -54,6 +54,14 @@ uint64_t alloc_late_nr(struct mbfs_alloc *a)
 	return rt_u64_read(&a->late_nr);
 }
 
+/* Could what waits be what is missing? Else the -ENOSPC is the variant's own, and shows. */
+static bool late_helps(struct mbfs_alloc *a, const struct mbfs_alloc_req *req)
+{
+	if (req->flags & MBFS_ALLOC_CONTIG)
+		return true;
+	return claim_free(a) <= (req->flags & MBFS_ALLOC_ROOT ? 0 : a->claim.resv);
+}
+
 int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,
 		 struct mbfs_tx *tx, struct mbfs_run *got)
 {
@@ -63,7 +71,7 @@ int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct m
 		uint64_t seen = tx_late_seen(tx);
 
 		err = mbfs_alloc_blocks(a, f, req, tx, got);
-		if (err != -ENOSPC || !tx_late_release(tx, seen))
+		if (err != -ENOSPC || !late_helps(a, req) || !tx_late_release(tx, seen))
 			break;
 	}
 	return err;

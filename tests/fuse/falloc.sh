@@ -30,9 +30,9 @@ stat_verbs()
 	refused "not on an mbfs mount" mbfs-stat extents "$T/v"
 	refused "of which file" mbfs-stat extents
 	refused "No such file" mbfs-stat extents "$MNT/none"
-	mbfs-stat --help | grep -q 'collapse|insert OFF LEN FILE' || fail "no help"
-	mbfs-stat collapse --help | grep -q 'whole blocks' || fail "no help for collapse"
-	mbfs-stat extents --help | grep -q filefrag || fail "no help for extents"
+	mbfs-stat --help | grep 'collapse|insert OFF LEN FILE' >/dev/null || fail "no help"
+	mbfs-stat collapse --help | grep 'whole blocks' >/dev/null || fail "no help for collapse"
+	mbfs-stat extents --help | grep filefrag >/dev/null || fail "no help for extents"
 	mbfs-stat extents --json "$MNT/v" | python3 -c '
 import json, sys
 f = json.load(sys.stdin)

@@ -107,7 +107,7 @@ bad 1 "takes an image and a mount point" "$IMG"
 bad 32 "No such file" "$T/nothing" "$MNT"
 bad 32 "No such file" "$IMG" "$T/nowhere"
 bad 32 "not a directory" "$IMG" "$IMG"
-mbfs --help | grep -q mb_group_prealloc
+mbfs --help | grep mb_group_prealloc >/dev/null
 mbfs --version | grep -q '^mbfs '
 mbfs --wait "$IMG" --timeout 1
 check_image

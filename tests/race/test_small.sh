@@ -80,6 +80,8 @@ fi
 schedules=0 lines=0
 while read -r scenario variant want bound; do
 	[ "$want" = holds ] && [ "$bound" -gt $MOST ] && bound=$MOST
+	# A whole mount: ten thousand schedules of a thousand steps.
+	[ "$want" = holds ] && [ $MOST = 1 ] && [ "${scenario#mount-}" != "$scenario" ] && bound=0
 	got=$(outcome "$scenario" "$variant" "$bound")
 	[ "$got" = "$want" ] || die "$scenario $variant: $got, not $want, to $bound preemptions: $(cat "$DIR/json")"
 	schedules=$((schedules + $(field schedules)))

@@ -96,7 +96,10 @@ int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct m
 
 int alloc_free_late_ready(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs_run *run)
 {
-	(void)a, (void)tx, (void)run;
+	(void)a, (void)tx;
+	for (uint32_t i = 0; i < run->len; i++)
+		if (run->start + i >= bed.geo.blk_nr || !used[run->start + i])
+			return -EUCLEAN;
 	return may_fail();
 }
 
