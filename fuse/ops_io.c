@@ -28,8 +28,8 @@ struct request {
 
 static struct request *request_new(fuse_req_t req, enum flight_kind kind, size_t bytes)
 {
-	struct request *r = aligned_alloc(PAGE_BYTES, PAGE_BYTES + ((bytes + PAGE_BYTES - 1) &
-								    ~(size_t)(PAGE_BYTES - 1)));
+	size_t room = PAGE_BYTES + ((bytes + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1));
+	struct request *r = bytes ? aligned_alloc(PAGE_BYTES, room) : malloc(sizeof(*r));
 
 	if (!r)
 		return NULL;
@@ -96,23 +96,24 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	      struct fuse_file_info *fi)
 {
 	struct mbfs_cred cred = cred_of(req);
-	struct request *r = NULL;
+	struct request *r;
+	bool copy;
 	ssize_t put = kill_priv(req, ino_of(ino), false);
 
 	if (put) {
 		reply_err(req, (int)put);
 		return;
 	}
-	if (daemon_of(req)->dev->async)
-		r = request_new(req, FLIGHT_WRITE, size);
+	copy = daemon_of(req)->dev->async;
+	r = request_new(req, FLIGHT_WRITE, copy ? size : 0);
 	if (!r) {
 		write_here(req, buf, size, off, fi);
 		return;
 	}
 	flight_begin(r->flights, FLIGHT_WRITE);
-	memcpy(data_of(r), buf, size);
-	put = mbfs_file_write_start(file_of(fi), &cred, data_of(r), size, (uint64_t)off,
-				    request_over, r);
+	if (copy)
+		buf = memcpy(data_of(r), buf, size);
+	put = mbfs_file_write_start(file_of(fi), &cred, buf, size, (uint64_t)off, request_over, r);
 	if (put != -EINPROGRESS)
 		request_over(r, put);
 }

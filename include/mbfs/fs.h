@@ -189,7 +189,7 @@ MBFS_API ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cr
 
 /*
  * mbfs_file_write_start - a write that may go on after the call
- * @buf:  [in] stays as it is until the write is over
+ * @buf:  [in] stays as it is until the write is over; on a device that is not async, until return
  * @done: [in] called once with @arg and what the call would have returned, if it returns
  *        -EINPROGRESS; on a thread of the mount, maybe before this returns; it may not sleep long
  * Returns as mbfs_file_write() when the write is over, and done is not called; or -EINPROGRESS.

@@ -65,7 +65,8 @@ int endio_env_open(const char *variant, unsigned workers, const struct endio_hos
 		return -ENOMEM;
 	env->variant = v;
 	env->host = host;
-	rt_event_init(&env->idle);
+	rt_completion_init(&env->idle);
+	rt_u32_set(&env->in_flight, 1);
 	if (!workers && v->needs_wq)
 		workers = 1;
 	if (workers) {
@@ -81,14 +82,11 @@ int endio_env_open(const char *variant, unsigned workers, const struct endio_hos
 
 void endio_env_drain(struct endio_env *env)
 {
-	uint32_t key;
-
-	for (;;) {
-		key = rt_event_key(&env->idle);
-		if (!rt_u32_read_acquire(&env->in_flight))
-			break;
-		rt_event_wait(&env->idle, key);
-	}
+	/* The last may still be on its way out when the count is 0: a completion may be freed then.
+	 */
+	if (rt_u32_add_return(&env->in_flight, -1u))
+		rt_completion_wait(&env->idle);
+	rt_u32_set(&env->in_flight, 1);
 	if (env->wq)
 		rt_wq_drain(env->wq);
 }
@@ -99,6 +97,7 @@ void endio_env_close(struct endio_env *env)
 		return;
 	if (env->wq)
 		rt_wq_destroy(env->wq);
+	rt_completion_destroy(&env->idle);
 	rt_free(env);
 }
 
@@ -110,7 +109,7 @@ const struct endio_variant *endio_env_variant(const struct endio_env *env)
 void endio_env_stats(struct endio_env *env, struct endio_stats *out)
 {
 	*out = (struct endio_stats){
-		.in_flight = rt_u32_read(&env->in_flight),
+		.in_flight = rt_u32_read(&env->in_flight) - 1,
 		.in_flight_max = rt_u64_read(&env->in_flight_max),
 		.begun = rt_u64_read(&env->begun),
 		.queued = rt_u64_read(&env->queued),
@@ -174,7 +173,7 @@ void endio_begin(struct endio_file *f, struct endio *ei)
 	TAILQ_INSERT_TAIL(&f->flight, ei, flight_link);
 	rt_spin_unlock(&f->lock);
 	rt_u64_add(&env->begun, 1);
-	nr = rt_u32_add_return(&env->in_flight, 1);
+	nr = rt_u32_add_return(&env->in_flight, 1) - 1;
 	max = rt_u64_read(&env->in_flight_max);
 	while (nr > max && !rt_u64_cas(&env->in_flight_max, &max, nr))
 		;
@@ -191,7 +190,7 @@ void endio_over(struct endio *ei)
 	rt_event_signal(&f->moved);
 	env->host->over(ei);
 	if (!rt_u32_add_return(&env->in_flight, -1u))
-		rt_event_signal(&env->idle);
+		rt_complete(&env->idle);
 }
 
 /* So many writes have nothing to convert any more. One of them keeps the file. */

@@ -72,6 +72,7 @@ struct endio_file {
 	rt_u32 unwritten;      /* [atomic] begun, and not yet converted: i_unwritten of 3.7 */
 	struct rt_event moved; /* a write is over, or unwritten fell to 0 */
 	struct rt_work work;   /* of the variants that queue one per file */
+	bool converting;       /* [lock] somebody converts, or the work is queued: mbfs */
 	bool husk;             /* [lock] work is queued with nothing that keeps the file: 6.16 */
 };
 

@@ -10,8 +10,8 @@ struct endio_env {
 	const struct endio_variant *variant; /* [const] */
 	const struct endio_host_ops *host;   /* [const] */
 	struct rt_wq *wq;                    /* [const] NULL: every transfer ends where it began */
-	rt_u32 in_flight;                    /* [atomic] */
-	struct rt_event idle;                /* in_flight fell to 0 */
+	rt_u32 in_flight;                    /* [atomic] and one, until somebody waits for 0 */
+	struct rt_completion idle;           /* in_flight fell to 0 */
 	rt_u64 in_flight_max, begun, queued, converted, merged, failed, flushes, flush_waits,
 		flush_ns, requeued, after_free; /* [atomic] */
 };

@@ -54,8 +54,6 @@ struct extent_map {
 void extent_tree_init(struct extent_tree *t, const struct extent_env *env);
 void extent_tree_destroy(struct extent_tree *t);
 void extent_tree_format(struct extent_tree *t); /* an empty root, for a new inode */
-/* The inode has something of the tree to put down: its root, or the count of its blocks. */
-bool extent_tree_dirty(struct extent_tree *t);
 /* The root is plausible: for inodes just read. -EUCLEAN. */
 int extent_tree_verify_root(const struct extent_tree *t);
 

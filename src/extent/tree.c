@@ -47,16 +47,6 @@ void extent_tree_format(struct extent_tree *t)
 	t->root_dirty = true;
 }
 
-bool extent_tree_dirty(struct extent_tree *t)
-{
-	bool dirty;
-
-	rt_read_lock(&t->lock);
-	dirty = t->root_dirty || t->meta_blks;
-	rt_read_unlock(&t->lock);
-	return dirty;
-}
-
 int extent_tree_verify_root(const struct extent_tree *t)
 {
 	return !t->mapped || extent_node_ok(t->env->geo, t->root, EXTENT_ROOT_BYTES) ? 0 : -EUCLEAN;

@@ -56,7 +56,7 @@ static int falloc_step(struct falloc *f, uint64_t *at, uint64_t end_blk)
 	reach = *at << geo->block_bits;
 	if (reach > f->end_bytes)
 		reach = f->end_bytes;
-	if (!f->keep_size && reach > f->in->size_bytes) {
+	if (!f->keep_size && reach > file_size(f->in)) {
 		file_resized(f->in, tx, reach);
 	} else {
 		rt_mutex_lock(&f->in->fields);
@@ -75,8 +75,8 @@ static int falloc_locked(struct falloc *f, uint64_t off)
 	uint64_t at = off >> geo->block_bits, end_blk = div_up(f->end_bytes, geo->block_bytes);
 	int err = file_alloc_open(f->in);
 
-	if (!err && !f->keep_size && f->end_bytes > f->in->size_bytes)
-		err = file_zero_tail(f->in, f->in->size_bytes);
+	if (!err && !f->keep_size && f->end_bytes > file_size(f->in))
+		err = file_zero_tail(f->in, file_size(f->in));
 	/* What was reserved stays if blocks run out half way, as in ext4. */
 	while (!err && at < end_blk)
 		err = falloc_step(f, &at, end_blk);

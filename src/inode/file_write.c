@@ -281,6 +281,20 @@ static bool times_due(struct inode *in, bool set)
 	return due;
 }
 
+/* The inode has something of its tree to put down. Both locks, as inode_dirty(), which clears it.
+ */
+static bool tree_dirty(struct inode *in)
+{
+	bool dirty;
+
+	rt_read_lock(&in->tree.lock);
+	rt_mutex_lock(&in->fields);
+	dirty = in->tree.root_dirty || in->tree.meta_blks;
+	rt_mutex_unlock(&in->fields);
+	rt_read_unlock(&in->tree.lock);
+	return dirty;
+}
+
 /* Times and, if the file has grown, its size. */
 static void mark(struct inode *in, struct mbfs_tx *tx, uint64_t end)
 {
@@ -289,7 +303,7 @@ static void mark(struct inode *in, struct mbfs_tx *tx, uint64_t end)
 	if (changed)
 		file_size_set(in, tx, end);
 	changed |= times_due(in, true);
-	if (changed || extent_tree_dirty(&in->tree))
+	if (changed || tree_dirty(in))
 		file_dirty_held(in, tx);
 }
 
@@ -313,50 +327,41 @@ static uint64_t written_to(struct inode *in, uint64_t off, uint64_t end)
 	return at < off ? off : at > end ? end : at;
 }
 
-/* The blocks of writes batch[0..nr), which are neighbours, in one handle. */
-static int convert_run(struct inode *in, struct endio **batch, unsigned nr)
+/*
+ * The blocks of writes batch[0..nr), which are neighbours. *size: [in, out] what the file's size
+ * has to be at least, for a written block past it is damage.
+ */
+static int convert_run(struct inode *in, struct mbfs_tx *tx, struct endio **batch, unsigned nr,
+		       uint64_t *size)
 {
 	const struct mbfs_geo *geo = in->env->geo;
 	uint64_t off = fio_of(batch[0])->off, end = off;
-	bool grows =
-		fio_of(batch[nr - 1])->extends; /* else the size may have shrunk: early variants */
 	mbfs_lblk_t lblk = (mbfs_lblk_t)(off >> geo->block_bits);
-	struct mbfs_tx *tx;
-	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+	int err;
 
-	if (err)
-		return err;
 	for (unsigned i = 0; i < nr; i++)
 		if (fio_of(batch[i])->end > end)
 			end = fio_of(batch[i])->end;
 	err = extent_convert(&in->tree, tx, lblk, (uint32_t)(div_up(end, geo->block_bytes) - lblk));
-	if (err) {
+	if (err)
 		end = written_to(in, off, end);
-		/* A written block past the size is damage. */
-		if (end > off)
-			mark(in, tx, grows ? end : 0);
-		else
-			file_dirty_held(in, tx); /* the tree may have changed */
-		tx_stop(tx);
-		return err;
-	}
-	mark(in, tx, grows ? end : 0);
-	tx_stop(tx);
-	return 0;
+	/* Else the size may have shrunk: early variants. */
+	if (fio_of(batch[nr - 1])->extends && end > off && end > *size)
+		*size = end;
+	return err;
 }
 
 /* What is converted counts, though the rest could not be. */
-static void convert_failed(struct inode *in, struct endio *ei, int err)
+static void convert_failed(struct inode *in, struct endio *ei)
 {
 	struct file_io *fio = fio_of(ei);
 	uint64_t to = written_to(in, fio->off, fio->end);
 
-	ei->err = err;
 	fio->answer.put = to > fio->off && to <= file_size(in) ? (ssize_t)(to - fio->off) : 0;
 	rt_u32_add(&in->io_errs, 1);
 	log_err("inode %u: %llu bytes at %llu were written, but cannot be made part of it: %s",
 		in->ino, (unsigned long long)(fio->end - fio->off), (unsigned long long)fio->off,
-		strerror(-err));
+		strerror(-ei->err));
 }
 
 static int cmp_off(const void *x, const void *y)
@@ -366,30 +371,45 @@ static int cmp_off(const void *x, const void *y)
 	return a->first < b->first ? -1 : a->first > b->first;
 }
 
-static void write_convert(struct endio_file *f, struct endio **batch, unsigned nr)
+/* All in one handle; what fails with its neighbours is tried alone. */
+static void convert_all(struct endio_file *f, struct mbfs_tx *tx, struct endio **batch, unsigned nr)
 {
 	struct inode *in = inode_of(f);
-	unsigned at = 0;
+	unsigned at = 0, run;
+	uint64_t size = 0;
 
-	if (nr > 1)
-		qsort(batch, nr, sizeof(batch[0]), cmp_off);
-	while (at < nr) {
-		unsigned run = 1;
+	for (; at < nr; at += run) {
 		int err;
 
+		run = 1;
 		while (at + run < nr && batch[at + run]->first == batch[at + run - 1]->last + 1 &&
 		       !fio_of(batch[at + run - 1])->extends)
 			run++;
-		err = convert_run(in, batch + at, run);
-		for (unsigned i = 0; err && i < run; i++) {
-			int one = run > 1 ? convert_run(in, batch + at + i, 1) : err;
-
-			if (one)
-				convert_failed(in, batch[at + i], one);
-		}
+		err = convert_run(in, tx, batch + at, run, &size);
+		for (unsigned i = at; err && i < at + run; i++)
+			batch[i]->err = run > 1 ? convert_run(in, tx, batch + i, 1, &size) : err;
 		endio_note_merged(f, run - 1);
-		at += run;
 	}
+	mark(in, tx, size);
+}
+
+static void write_convert(struct endio_file *f, struct endio **batch, unsigned nr)
+{
+	struct inode *in = inode_of(f);
+	struct mbfs_tx *tx;
+	int err = tx_start(in->env->log, nr * EXTENT_CREDITS + 1, &tx);
+
+	for (unsigned i = 0; err && i < nr; i++)
+		batch[i]->err = err;
+	if (nr > 1)
+		qsort(batch, nr, sizeof(batch[0]), cmp_off);
+	if (!err) {
+		convert_all(f, tx, batch, nr);
+		tx_stop(tx);
+	}
+	for (unsigned i = 0; i < nr; i++)
+		if (batch[i]->err)
+			convert_failed(in, batch[i]);
 }
 
 static void host_pin(struct endio_file *f)
