@@ -21,7 +21,7 @@ ABOVE = {
 }
 # outside src/: (may include <mbfs/...>, folders of src/)
 OUTSIDE = {"fuse": ["rt"], "tools": ["race"]}
-OPEN = {"base", "rt", "disk"}  # any header of theirs; of others only <folder>/<folder>.h
+OPEN = {"base", "rt", "disk", "reclaim"}  # any header of theirs; of others only <folder>/<folder>.h
 OPEN_TO = {("tools", "race")}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
