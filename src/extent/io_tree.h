@@ -55,7 +55,7 @@ enum io_lock_mode {
 	IO_PASSIVE, /* waits like a shared one, but nobody waits for it: io_tree_wait_range() */
 };
 
-/* Ends waits from outside. One wait at a time; lives longer than io_cancel() calls. */
+/* Ends waits from outside. One wait at a time; lives longer than the wait and io_cancel() calls. */
 struct io_cancel {
 	rt_u32 cancelled; /* [atomic] */
 	struct rt_event ev;
@@ -67,14 +67,14 @@ void io_cancel(struct io_cancel *c);
 
 /* One request. The caller's memory from lock to unlock, at one place. */
 struct io_lock {
-	RB_ENTRY(io_lock) link; /* [shard locks] */
-	uint64_t start, end;    /* [const while linked] */
-	uint64_t max_end;       /* of the subtree [shard locks] */
-	uint64_t seq;           /* order of arrival [const while linked] */
-	enum io_lock_mode mode; /* [const while linked] */
-	uint32_t shard;         /* its shard, or IO_SHARDS: in all [const while linked] */
-	rt_u32 blockers;        /* [atomic] earlier ones that it waits for */
-	rt_u32 granter;         /* [atomic] 1 + the shard whose lock the granter holds; 0: waits */
+	RB_ENTRY(io_lock) link;      /* [shard locks] */
+	uint64_t start, end;         /* [const while linked] */
+	uint64_t max_end;            /* of the subtree [shard locks] */
+	uint64_t seq;                /* order of arrival [const while linked] */
+	enum io_lock_mode mode;      /* [const while linked] */
+	uint32_t shard;              /* its shard, or IO_SHARDS: in all [const while linked] */
+	rt_u32 blockers;             /* [atomic] earlier ones that it waits for */
+	rt_u32 held;                 /* [atomic] write [a shard lock of its] */
 	struct rt_event own_ev, *ev; /* [const] where it waits: its own, or its cancel's */
 };
 
@@ -86,15 +86,15 @@ RB_HEAD(io_state_tree, io_state);
 struct io_shard {
 	struct rt_spin lock;
 	struct io_lock_tree locks; /* [lock] held and waiting, all in regions of this shard */
-	uint64_t seq;              /* [lock] */
+	uint64_t seq;              /* the highest number given to a request [lock] */
 } __attribute__((aligned(64)));
 
+/* Aligned to 64 bytes: allocate it, or what it is in, with rt_zalloc_aligned(). */
 struct io_tree {
-	struct io_env *env;  /* [const] */
-	enum lock_rank rank; /* [const] */
+	struct io_env *env;       /* [const] */
+	enum lock_rank rank;      /* [const] */
+	struct io_lock_tree wide; /* write [all shard locks], read [any] */
 	struct io_shard shard[IO_SHARDS];
-	struct io_lock_tree wide;    /* write [all shard locks], read [any] */
-	rt_u32 wide_nr;              /* as wide */
 	struct rt_spin lock;         /* RANK_IO_STATE */
 	struct io_state_tree states; /* [lock] places where the bits change */
 	uint64_t gen;      /* [lock] places removed so far: hints of another gen are stale */
