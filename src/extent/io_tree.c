@@ -38,6 +38,7 @@
  *
  * Lock path: RANK_IO_RANGE alone, nothing inside. A waiter holds none.
  */
+#include "extent/io_state_priv.h"
 #include "extent/io_tree_priv.h"
 
 #include "base/check.h"
@@ -60,6 +61,7 @@ void io_tree_init(struct io_tree *t, struct io_env *env, enum lock_rank rank)
 void io_tree_destroy(struct io_tree *t)
 {
 	MBFS_ASSERT(io_locks_empty(t));
+	io_states_drop(t);
 	for (unsigned i = 0; i < IO_SHARDS; i++)
 		rt_spin_destroy(&t->shard[i].lock);
 	rt_spin_destroy(&t->lock);
@@ -67,5 +69,7 @@ void io_tree_destroy(struct io_tree *t)
 
 int io_tree_check(struct io_tree *t, struct mbfs_diag *diag)
 {
-	return io_locks_check(t, diag);
+	int err = io_locks_check(t, diag);
+
+	return err ? err : io_states_check(t, diag);
 }

@@ -135,16 +135,19 @@ int io_tree_wait_range(struct io_tree *t, uint64_t start, uint64_t end, struct i
 
 /*
  * Places at hand. Who has IO_OP_NODES for each operation to come cannot be let down. What an
- * operation sets free is kept up to @keep, the rest goes back to the pool.
+ * operation sets free is kept up to @keep, the rest goes back to the pool. One thread at a time.
  */
+enum { IO_KEEP_MAX = 64 };
 struct io_memory {
 	struct mempool *pool;
 	struct io_state *first;
 	unsigned nr, keep;
 };
+/* @keep: IO_OP_NODES..IO_KEEP_MAX, and no more than the pool's reserve. */
 void io_memory_init(struct io_memory *m, struct mempool *pool, unsigned keep);
-void io_memory_add(struct io_memory *m, void *obj); /* an object of the pool */
-/* Until @keep are at hand. May sleep: holds no object of the pool's domain. */
+void io_memory_add(struct io_memory *m, void *obj); /* an object of the pool; fewer than @keep */
+/* Until @keep are at hand. May sleep: holds no object of the pool's domain but those in @m, which
+ * it gives back before it waits. */
 void io_memory_fill(struct io_memory *m);
 /* As far as that goes without waiting: true if @keep are at hand. */
 bool io_memory_try_fill(struct io_memory *m);
@@ -152,7 +155,7 @@ void io_memory_end(struct io_memory *m); /* all go back */
 
 /*
  * Where the last operation was: the next one near it does not search from the root. Zeroed: none.
- * It holds nothing; it is the caller's, one thread at a time.
+ * It holds nothing; it is the caller's, one thread at a time and of one tree.
  */
 struct io_hint {
 	struct io_state *at;

@@ -118,6 +118,7 @@ int mempool_reserve(struct mempool_domain *d, const struct mempool_want *want, u
 /* Each number is exact when nobody is in a call. */
 void mempool_stats(const struct mempool *p, struct mempool_stats *out);
 const char *mempool_name(const struct mempool *p);
+struct mempool_domain *mempool_domain(const struct mempool *p); /* that it was opened in */
 /* Could a call that may not wait find the reserve below its full number? A hint. */
 bool mempool_is_low(const struct mempool *p);
 /* Objects at hand in the magazines go back to the allocator. */
