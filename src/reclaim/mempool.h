@@ -37,6 +37,8 @@ enum mempool_order {
 	MEMPOOL_PATIENT,
 };
 
+enum { MEMPOOL_NR_MAX = 1 << 20 }; /* objects in a reserve, or in a magazine */
+
 enum mempool_mode {
 	MEMPOOL_WAIT,          /* never fails */
 	MEMPOOL_NOWAIT,        /* never sleeps: allocator without waiting, reserve, or nothing */
@@ -68,8 +70,9 @@ struct mempool_stats {
 		from_wait;                             /* of allocs; from_wait: handed
 							  over by who gave one back */
 	uint64_t failed;                               /* calls with MEMPOOL_NOWAIT that got none */
-	uint64_t waits, wait_ns, wait_max_ns, retries; /* calls that slept; tries of the allocator
-							  while they did */
+	uint64_t waits, wait_ns, wait_max_ns, retries; /* calls that slept (counted in each pool
+							  they wanted); tries of the allocator while
+							  they did */
 	unsigned min_nr, in_reserve, low_water; /* low_water: the fewest ever in the reserve since
 						   it was last resized */
 	unsigned in_magazines, in_use;
@@ -95,8 +98,10 @@ void mempool_free(struct mempool *p, void *obj);
 
 /*
  * mempool_resize - another number of objects in the reserve, while it is in use
- * More are taken from the allocator, which may wait; fewer are given back as they come in.
- * Errors: -ENOMEM: nothing has changed; -EINVAL: 0.
+ * More are taken from the allocator, which may wait; fewer are given back as they come in. One at a
+ * time for a pool; nobody calls mempool_reserve() for more than the lower number.
+ * Errors: -ENOMEM: nothing has changed; -EINVAL: 0, more than MEMPOOL_NR_MAX, or fewer than
+ * somebody waits for.
  */
 int mempool_resize(struct mempool *p, unsigned min_nr);
 
@@ -109,7 +114,7 @@ enum { MEMPOOL_WANTS_MAX = 8 };
 /*
  * mempool_reserve - all of it or nothing, waiting with nothing in hand
  * @want: [in] @want_nr of them, all of domain @d
- * @objs: [out] the objects, in the order of @want, each nr in a row; untouched on error
+ * @objs: [out] the objects, in the order of @want, each nr in a row; on error nothing of use
  * Errors: -EAGAIN with MEMPOOL_NOWAIT only. Context: as mempool_alloc().
  */
 int mempool_reserve(struct mempool_domain *d, const struct mempool_want *want, unsigned want_nr,
