@@ -26,6 +26,7 @@ mbfs_explore_test(test_weak explore/test_weak.c)
 mbfs_explore_test(test_race_check explore/test_race_check.c)
 mbfs_explore_test(test_alloc_explore explore/test_alloc_explore.c)
 mbfs_explore_test(test_fs_explore explore/test_fs_explore.c)
+mbfs_explore_test(test_mempool_explore explore/test_mempool_explore.c)
 if(Python3_Interpreter_FOUND)
 	add_test(NAME explore/pictures COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/test_pictures.py
 		 ${CMAKE_BINARY_DIR}/bin $<TARGET_FILE:test_pictures>)
