@@ -30,11 +30,12 @@ struct options {
 	bool suid, dev; /* asked for: else the kernel is told nosuid, nodev */
 	uint64_t offset_bytes;
 	bool direct, io_given;
+	bool intr;   /* a signal ends a wait for bytes that others have */
 	unsigned io; /* enum mbfs_bdev_flags: who carries out the transfers, and how */
 	unsigned max_threads;
 	unsigned max_background; /* of readahead, write-back and AIO under way */
-	unsigned timeout_s; /* of --wait */
-	char kernel[512];   /* ",opt,opt": mount options that libfuse and the kernel deal with */
+	unsigned timeout_s;      /* of --wait */
+	char kernel[512]; /* ",opt,opt": mount options that libfuse and the kernel deal with */
 	struct mbfs_mount_opts fs;
 };
 
@@ -56,7 +57,7 @@ struct daemon {
 	struct mbfs_bdev *dev;
 	struct mbfs_fs *fs;
 	struct fuse_session *session; /* while it serves */
-	int status_fd; /* to the waiting parent; -1 in the foreground or once told */
+	int status_fd;                /* to the waiting parent; -1 in the foreground or once told */
 	/* The kernel reads ACLs and checks by them; else nobody checks who may set one. */
 	bool acl;
 	struct flights flights;
@@ -102,6 +103,11 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* ---- signals: intr.c ---- around a call that may wait for others; the latter before the answer.
+ * NULL: it goes on whatever comes. */
+struct mbfs_intr *intr_begin(fuse_req_t req);
+void intr_end(fuse_req_t req, struct mbfs_intr *intr);
 
 /* ---- replies: reply.c ---- */
 /* FUSE calls the root 1, ext4 calls it 2; ext4's inode 1 is never shown, so the others keep their

@@ -100,9 +100,12 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 {
 	struct mbfs_cred cred = cred_of(req);
 	int err = kill_priv(req, ino_of(ino), false);
+	struct mbfs_intr *intr = intr_begin(req);
 
 	if (!err)
-		err = mbfs_file_fallocate(file_of(fi), &cred, mode, (uint64_t)off, (uint64_t)len);
+		err = mbfs_file_fallocate(file_of(fi), &cred, mode, (uint64_t)off, (uint64_t)len,
+					  intr);
+	intr_end(req, intr);
 	reply_err(req, err);
 }
 

@@ -22,6 +22,7 @@ enum { PAGE_BYTES = 4096 };
  */
 struct request {
 	fuse_req_t req;
+	struct mbfs_intr *intr;
 	struct flights *flights;
 	enum flight_kind kind;
 };
@@ -33,7 +34,10 @@ static struct request *request_new(fuse_req_t req, enum flight_kind kind, size_t
 
 	if (!r)
 		return NULL;
-	*r = (struct request){ .req = req, .flights = &daemon_of(req)->flights, .kind = kind };
+	*r = (struct request){ .req = req,
+			       .intr = intr_begin(req),
+			       .flights = &daemon_of(req)->flights,
+			       .kind = kind };
 	flights_owe(r->flights);
 	return r;
 }
@@ -49,6 +53,7 @@ static void request_over(void *arg, ssize_t put)
 	struct flights *flights = r->flights;
 
 	flight_end(flights, r->kind);
+	intr_end(r->req, r->intr);
 	if (put < 0)
 		reply_err(r->req, (int)put);
 	else if (r->kind == FLIGHT_WRITE)
@@ -70,7 +75,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 		return;
 	}
 	flight_begin(r->flights, FLIGHT_READ);
-	got = mbfs_file_read_start(file_of(fi), data_of(r), size, (uint64_t)off, request_over, r);
+	got = mbfs_file_read_start(file_of(fi), data_of(r), size, (uint64_t)off, r->intr,
+				   request_over, r);
 	if (got != -EINPROGRESS)
 		request_over(r, got);
 }
@@ -113,7 +119,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
 	flight_begin(r->flights, FLIGHT_WRITE);
 	if (copy)
 		buf = memcpy(data_of(r), buf, size);
-	put = mbfs_file_write_start(file_of(fi), &cred, buf, size, (uint64_t)off, request_over, r);
+	put = mbfs_file_write_start(file_of(fi), &cred, buf, size, (uint64_t)off, r->intr,
+				    request_over, r);
 	if (put != -EINPROGRESS)
 		request_over(r, put);
 }

@@ -72,7 +72,7 @@ static void move_run(struct rt_work *work)
 	err = kill_priv(m->req, ino_of(m->ino), false);
 	if (!err)
 		err = mbfs_file_fallocate(m->file, &cred, (int)m->io.mode, m->io.off_bytes,
-					  m->io.len_bytes);
+					  m->io.len_bytes, NULL);
 	/* An error may have come midway. */
 	(void)fuse_lowlevel_notify_inval_inode(d->session, m->ino, 0, 0);
 	if (err)

@@ -197,6 +197,16 @@ static int take_widen(struct options *o, const struct option_row *row, const cha
 	return refuse("option %s=%s: the points are %s", row->name, value, names);
 }
 
+static int take_rangelock(struct options *o, const struct option_row *row, const char *value)
+{
+	bool off = !strcmp(value, "off");
+
+	if (!off && strcmp(value, "on"))
+		return refuse("option %s=%s: it is on or off", row->name, value);
+	o->fs.rangelock_off = off;
+	return 0;
+}
+
 static int take_errors(struct options *o, const struct option_row *row, const char *value)
 {
 	if (!strcmp(value, "continue"))
@@ -241,6 +251,9 @@ static const struct option_row rows[] = {
 	{ "default_permissions", 0, take_ignored, 0, 0, 0 }, /* always, but with fakeroot */
 	{ "enospc", '=', take_enospc, 0, 0, 0 },
 	{ "endio", '=', take_endio, 0, 0, 0 },
+	{ "rangelock", '=', take_rangelock, 0, 0, 0 },
+	{ "intr", 0, take_true, FIELD(intr), 0, 0 },
+	{ "nointr", 0, take_false, FIELD(intr), 0, 0 },
 	{ "widen", '=', take_widen, 0, 0, 0 },
 	{ "cpus", '=', take_u32, FIELD(fs.tune.cpus), 0, CPUS_MAX },
 	{ "mb_group_prealloc", '=', take_u32, FIELD(fs.tune.group_prealloc), 1, 1u << 20 },

@@ -55,6 +55,10 @@ static const char help_endio[] =
 	"                         of its blocks (mbfs):\n";
 
 static const char help_rest[] =
+	"  -o rangelock=off       one lock for all bytes of a file, as ext4 has, instead\n"
+	"                         of one for each range that is read, written or changed\n"
+	"  -o intr                a signal ends the wait of a read, write or fallocate\n"
+	"                         for bytes that others have locked: EINTR (nointr)\n"
 	"\n"
 	"Caches and threads:\n"
 	"  -o commit=SECONDS      changed metadata is written this often (5)\n"

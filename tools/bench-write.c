@@ -126,8 +126,8 @@ static void writer_main(void *arg, unsigned idx)
 		memset(buf, 0x5a, BLOCK);
 	for (uint32_t i = 0; !w->err && i < w->nr; i++) {
 		uint64_t from = race_now_ns(), ns;
-		ssize_t put = mbfs_file_write(w->file, &cred, buf, BLOCK,
-					      (uint64_t)w->order[i] * BLOCK);
+		ssize_t put =
+			mbfs_file_write(w->file, &cred, buf, BLOCK, (uint64_t)w->order[i] * BLOCK);
 
 		ns = race_now_ns() - from;
 		race_hist_add(&w->lat, ns > all->clock_ns ? ns - all->clock_ns : 0);
@@ -174,7 +174,7 @@ static int file_make(struct mbfs_fs *fs, unsigned idx, uint64_t bytes, struct mb
 	err = mbfs_file_open(fs, attr.ino, O_RDWR, out);
 	if (err)
 		return err;
-	err = mbfs_file_fallocate(*out, &cred, 0, 0, bytes);
+	err = mbfs_file_fallocate(*out, &cred, 0, 0, bytes, NULL);
 	if (err)
 		mbfs_file_release(*out);
 	return err;

@@ -56,6 +56,7 @@ struct mbfs_mount_opts {
 	bool discard;    /* trim freed blocks on the device, after a write-out; best effort */
 	bool fakeroot;   /* everything is done with root's rights to reserved blocks */
 	struct mbfs_alloc_tune tune;
+	bool rangelock_off;   /* one lock for all bytes of a file, instead of one for each range */
 	const char *endio;    /* variant of the end-io engine, by name; NULL: mbfs */
 	uint64_t cache_bytes; /* metadata cache; 0: default */
 	unsigned commit_s;    /* seconds between write-outs; 0: default 5 */
@@ -174,6 +175,18 @@ MBFS_API int mbfs_fs_setxattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, 
 MBFS_API int mbfs_fs_removexattr(struct mbfs_fs *fs, const struct mbfs_cred *cred, mbfs_ino_t ino,
 				 const char *name);
 
+/*
+ * Ends a wait from outside: a call that is given one returns -EINTR, with nothing done, if
+ * mbfs_intr_raise() was or is called before it has got the bytes of the file that it needs. A call
+ * that need not wait for them is not stopped. It is for one call at a time and freed after that has
+ * returned; what goes on then does so to its end. Raising is safe in any context but a signal
+ * handler.
+ */
+struct mbfs_intr;
+MBFS_API struct mbfs_intr *mbfs_intr_new(void); /* NULL: no memory */
+MBFS_API void mbfs_intr_raise(struct mbfs_intr *intr);
+MBFS_API void mbfs_intr_free(struct mbfs_intr *intr);
+
 /* ---- open files ---- @flags are open(2)'s; O_TRUNC is honoured, O_CREAT is not. */
 MBFS_API int mbfs_file_open(struct mbfs_fs *fs, mbfs_ino_t ino, int flags, struct mbfs_file **out);
 /* The last release of a writer gives the file's preallocations back. */
@@ -198,10 +211,10 @@ MBFS_API ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cr
 typedef void (*mbfs_io_done)(void *arg, ssize_t put);
 MBFS_API ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cred *cred,
 				       const void *buf, size_t bytes, uint64_t off,
-				       mbfs_io_done done, void *arg);
+				       struct mbfs_intr *intr, mbfs_io_done done, void *arg);
 /* The same for reads. */
 MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
-				      mbfs_io_done done, void *arg);
+				      struct mbfs_intr *intr, mbfs_io_done done, void *arg);
 
 /*
  * mbfs_file_fallocate - blocks of [off, off + bytes) come or go
@@ -217,7 +230,7 @@ MBFS_API ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t byt
  *         start on.
  */
 MBFS_API int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cred, int mode,
-				 uint64_t off, uint64_t bytes);
+				 uint64_t off, uint64_t bytes, struct mbfs_intr *intr);
 MBFS_API int mbfs_file_truncate(struct mbfs_file *f, uint64_t size_bytes);
 /* @whence: SEEK_DATA or SEEK_HOLE. -ENXIO as lseek(2). */
 MBFS_API int64_t mbfs_file_seek(struct mbfs_file *f, uint64_t off, int whence);

@@ -4,9 +4,9 @@
  *
  * Equation: in flight = begun - over. A write is over once, after its conversion or instead of it.
  *
- *   begin      flight + 1
+ *   begin      in flight + 1
  *   complete   the variant: converts here, or puts it on completed and has a worker convert it
- *   over       flight - 1, the waiters look again
+ *   over       in flight - 1
  *
  * Pairs: complete runs on threads of the device, side by side with everything; conversions of one
  * file run on one thread at a time but for those that end where they began. What orders a
@@ -129,7 +129,6 @@ void endio_file_init(struct endio_file *f, struct endio_env *env)
 {
 	f->env = env;
 	rt_spin_init(&f->lock, RANK_ENDIO);
-	TAILQ_INIT(&f->flight);
 	TAILQ_INIT(&f->completed);
 	rt_event_init(&f->moved);
 }
@@ -139,7 +138,7 @@ void endio_file_retire(struct endio_file *f)
 	bool husk;
 
 	rt_spin_lock(&f->lock);
-	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed));
+	MBFS_ASSERT(!rt_u32_read(&f->in_flight) && TAILQ_EMPTY(&f->completed));
 	husk = f->husk;
 	rt_spin_unlock(&f->lock);
 	if (!husk)
@@ -154,7 +153,7 @@ void endio_file_retire(struct endio_file *f)
 
 void endio_file_end(struct endio_file *f)
 {
-	MBFS_ASSERT(TAILQ_EMPTY(&f->flight) && TAILQ_EMPTY(&f->completed) && !f->husk);
+	MBFS_ASSERT(!rt_u32_read(&f->in_flight) && TAILQ_EMPTY(&f->completed) && !f->husk);
 	rt_spin_destroy(&f->lock);
 }
 
@@ -168,10 +167,7 @@ void endio_begin(struct endio_file *f, struct endio *ei)
 	ei->err = 0;
 	if (ei->converts)
 		rt_u32_add(&f->unwritten, 1);
-	rt_spin_lock(&f->lock);
-	ei->seq = ++f->begun;
-	TAILQ_INSERT_TAIL(&f->flight, ei, flight_link);
-	rt_spin_unlock(&f->lock);
+	rt_u32_add(&f->in_flight, 1);
 	rt_u64_add(&env->begun, 1);
 	nr = rt_u32_add_return(&env->in_flight, 1) - 1;
 	max = rt_u64_read(&env->in_flight_max);
@@ -184,10 +180,7 @@ void endio_over(struct endio *ei)
 	struct endio_file *f = ei->file;
 	struct endio_env *env = f->env;
 
-	rt_spin_lock(&f->lock);
-	TAILQ_REMOVE(&f->flight, ei, flight_link);
-	rt_spin_unlock(&f->lock);
-	rt_event_signal(&f->moved);
+	rt_u32_add_return(&f->in_flight, -1u);
 	env->host->over(ei);
 	if (!rt_u32_add_return(&env->in_flight, -1u))
 		rt_complete(&env->idle);
@@ -258,70 +251,23 @@ void endio_cancel(struct endio *ei, int err)
 	endio_over(ei);
 }
 
-int endio_flush(struct endio_file *f, uint64_t first, uint64_t last)
+int endio_flush(struct endio_file *f, uint64_t first, uint64_t last, bool ranged)
 {
 	rt_u64_add(&f->env->flushes, 1);
-	return f->env->variant->flush(f, first, last);
+	return f->env->variant->flush(f, first, last, ranged);
 }
 
-/* Is a write of [first, last] under way that began as number @until or before? */
-static bool flying(struct endio_file *f, uint64_t first, uint64_t last, uint64_t until)
+int endio_flush_bytes(struct endio_file *f, uint64_t first, uint64_t last, bool ranged)
 {
-	struct endio *ei;
-	bool found = false;
+	uint64_t start = rt_now_ns();
 
-	rt_spin_lock(&f->lock);
-	TAILQ_FOREACH(ei, &f->flight, flight_link)
-		if (ei->seq <= until && ei->first <= last && first <= ei->last) {
-			found = true;
-			break;
-		}
-	rt_spin_unlock(&f->lock);
-	return found;
-}
-
-void endio_wait(struct endio_file *f, uint64_t first, uint64_t last)
-{
-	uint64_t until, start;
-	bool waited = false;
-	uint32_t key;
-
-	rt_spin_lock(&f->lock);
-	until = TAILQ_EMPTY(&f->flight) ? 0 : f->begun;
-	rt_spin_unlock(&f->lock);
-	if (!until)
-		return;
-	start = rt_now_ns();
-	for (;;) {
-		key = rt_event_key(&f->moved);
-		if (!flying(f, first, last, until))
-			break;
-		waited = true;
-		rt_event_wait(&f->moved, key);
-	}
-	if (waited)
+	if (!ranged && rt_u32_read(&f->in_flight) && f->env->host->wait(f, first, last))
 		endio_note_wait(f, start);
+	return 0;
 }
 
 void endio_note_wait(struct endio_file *f, uint64_t start_ns)
 {
 	rt_u64_add(&f->env->flush_waits, 1);
 	rt_u64_add(&f->env->flush_ns, rt_now_ns() - start_ns);
-}
-
-bool endio_in_flight(struct endio_file *f, uint64_t first, uint64_t last, uint64_t *from,
-		     uint64_t *to)
-{
-	struct endio *ei;
-	bool found = false;
-
-	rt_spin_lock(&f->lock);
-	TAILQ_FOREACH(ei, &f->flight, flight_link)
-		if (ei->first <= last && first <= ei->last && (!found || ei->first < *from)) {
-			*from = ei->first;
-			*to = ei->last;
-			found = true;
-		}
-	rt_spin_unlock(&f->lock);
-	return found;
 }

@@ -50,11 +50,9 @@ struct endio {
 	bool direct;   /* [const] O_DIRECT: counted as the kernel counts i_dio_count */
 	bool converts; /* [const] there is something to convert, or the size grows */
 	unsigned flags;
-	int err;                        /* of the conversion; read by host->over() */
-	uint64_t seq;                   /* [const] in the order of endio_begin() of its file */
-	TAILQ_ENTRY(endio) link;        /* [file lock] on completed, else the owner's */
-	TAILQ_ENTRY(endio) flight_link; /* [file lock] */
-	struct rt_work work;            /* of the variants that queue one per write */
+	int err;                 /* of the conversion; read by host->over() */
+	TAILQ_ENTRY(endio) link; /* [file lock] on completed, else the owner's */
+	struct rt_work work;     /* of the variants that queue one per write */
 };
 
 /*
@@ -65,15 +63,15 @@ struct endio {
  * the worker has not yet looked.
  */
 struct endio_file {
-	struct endio_env *env;               /* [const] */
-	struct rt_spin lock;                 /* RANK_ENDIO */
-	struct endio_list flight, completed; /* [lock] */
-	uint64_t begun;                      /* [lock] */
-	rt_u32 unwritten;      /* [atomic] begun, and not yet converted: i_unwritten of 3.7 */
-	struct rt_event moved; /* a write is over, or unwritten fell to 0 */
-	struct rt_work work;   /* of the variants that queue one per file */
-	bool converting;       /* [lock] somebody converts, or the work is queued: mbfs */
-	bool husk;             /* [lock] work is queued with nothing that keeps the file: 6.16 */
+	struct endio_env *env;       /* [const] */
+	struct rt_spin lock;         /* RANK_ENDIO */
+	struct endio_list completed; /* [lock] */
+	rt_u32 in_flight;            /* [atomic] begun, and not yet over */
+	rt_u32 unwritten;            /* [atomic] begun, and not yet converted: i_unwritten of 3.7 */
+	struct rt_event moved;       /* unwritten fell to 0 */
+	struct rt_work work;         /* of the variants that queue one per file */
+	bool converting;             /* [lock] somebody converts, or the work is queued: mbfs */
+	bool husk; /* [lock] work is queued with nothing that keeps the file: 6.16 */
 };
 
 /* Upward calls. */
@@ -89,6 +87,11 @@ struct endio_host_ops {
 	/* Others may use the bytes, although the blocks are not yet converted. Variants
 	 * before 3.11. */
 	void (*data_down)(struct endio *ei);
+	/*
+	 * Until the writes of [first, last] begun before the call are over. True if it had to
+	 * wait. May sleep; holds none of these bytes itself.
+	 */
+	bool (*wait)(struct endio_file *f, uint64_t first, uint64_t last);
 	void (*pin)(struct endio_file *f);   /* under spinlocks */
 	void (*unpin)(struct endio_file *f); /* may sleep; @f may be gone after */
 	/* The inode's lock, exclusively: what 2012 took in the worker. */
@@ -105,10 +108,10 @@ struct endio_variant {
 	void (*complete)(struct endio *ei, bool may_sleep);
 	/*
 	 * What truncate, punch and fsync call: as this variant has it, writes of [first, last]
-	 * whose data was down before are converted when it returns. Errors: of a conversion it did
-	 * itself.
+	 * whose data was down before are converted when it returns. @ranged: the caller has these
+	 * bytes to himself. Errors: of a conversion it did itself.
 	 */
-	int (*flush)(struct endio_file *f, uint64_t first, uint64_t last);
+	int (*flush)(struct endio_file *f, uint64_t first, uint64_t last, bool ranged);
 };
 
 /* Live counters. */
@@ -149,15 +152,6 @@ void endio_cancel(struct endio *ei, int err);
 /* The host has converted @nr writes more with the blocks of another. */
 void endio_note_merged(struct endio_file *f, unsigned nr);
 /* See struct endio_variant. May sleep. */
-int endio_flush(struct endio_file *f, uint64_t first, uint64_t last);
-/*
- * endio_wait - until the writes of [first, last] begun before the call are over
- * Context: may sleep; holds no lock that a write under way may need.
- */
-void endio_wait(struct endio_file *f, uint64_t first, uint64_t last);
-/* Is a write under way in [first, last]? *from and *to (included): where, the one that starts first
- */
-bool endio_in_flight(struct endio_file *f, uint64_t first, uint64_t last, uint64_t *from,
-		     uint64_t *to);
+int endio_flush(struct endio_file *f, uint64_t first, uint64_t last, bool ranged);
 
 #endif

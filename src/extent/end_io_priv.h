@@ -29,6 +29,8 @@ void endio_over(struct endio *ei);
 bool endio_queue(struct endio_file *f, struct rt_work *work);
 /* The same without the pin: what is listed keeps the file. Under the file's lock, or not. */
 bool endio_queue_bare(struct endio_file *f, struct rt_work *work);
+/* A flush of the variants whose writes keep their bytes to the end. */
+int endio_flush_bytes(struct endio_file *f, uint64_t first, uint64_t last, bool ranged);
 /* A flush has waited since @start_ns: statistics. */
 void endio_note_wait(struct endio_file *f, uint64_t start_ns);
 

@@ -2,6 +2,7 @@
 /*
  * extent/extent.h - from file block to device block: the extent tree on disk, and block-mapped
  * files (read only). end_io.h: writes under way.
+ * io_tree.h: what is going on in the bytes of a file.
  */
 #ifndef EXTENT_EXTENT_H
 #define EXTENT_EXTENT_H
@@ -9,6 +10,7 @@
 #include "alloc/alloc.h"
 #include "disk/geo.h"
 #include "extent/end_io.h"
+#include "extent/io_tree.h"
 #include "journal/journal.h"
 
 /* What every tree of one mount shares; constant. */
@@ -29,14 +31,14 @@ enum { EXTENT_ROOT_BYTES = 60, EXTENT_WRITTEN_MAX = 32768, EXTENT_UNWRITTEN_MAX 
 struct extent_tree {
 	const struct extent_env *env; /* [const] */
 	struct mbfs_alloc_file *file; /* [const] for preallocation; may be NULL for directories */
-	mbfs_ino_t ino;		      /* [const] */
-	uint32_t gen;		      /* [const] */
-	bool mapped;		      /* [const] true: extents; false: indirect blocks */
-	bool is_data; /* [const] its blocks are file data; a directory's have buffers */
-	mbfs_blk_t goal;	      /* [const] where an empty file's first block is wanted */
+	mbfs_ino_t ino;               /* [const] */
+	uint32_t gen;                 /* [const] */
+	bool mapped;                  /* [const] true: extents; false: indirect blocks */
+	bool is_data;    /* [const] its blocks are file data; a directory's have buffers */
+	mbfs_blk_t goal; /* [const] where an empty file's first block is wanted */
 	struct rt_rwlock lock;
 	uint8_t root[EXTENT_ROOT_BYTES]; /* i_block as on disk [lock] */
-	bool root_dirty;		 /* [lock] */
+	bool root_dirty;                 /* [lock] */
 	int64_t meta_blks; /* [lock] tree blocks allocated since the inode last looked: for i_blocks
 			    */
 };

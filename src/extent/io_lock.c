@@ -351,9 +351,10 @@ int io_tree_wait_range(struct io_tree *t, uint64_t start, uint64_t end, struct i
 	if (request_arrive(t, &l, true))
 		return 0;
 	err = request_wait(t, &l, c);
-	if (!err)
-		io_tree_unlock_range(t, &l);
-	return err;
+	if (err)
+		return err;
+	io_tree_unlock_range(t, &l);
+	return 1;
 }
 
 void io_cancel_init(struct io_cancel *c)

@@ -18,19 +18,19 @@
  *
  * arrive	counts the x of (1), all that are linked; takes a number; links itself.
  * unlock	unlinks itself, and takes one from each later one it stood in the way of: (1). Who
- *takes the last sets held and signals that one's event: (2). Counts only fall, so each waiter is
+ * takes the last sets held and signals that one's event: (2). Counts only fall, so each waiter is
  *		woken once, when it may enter, and none is overtaken by one that came later.
  * cancel	a waiter leaves as an unlock does, so those behind it go on; unless it is held by
- *then.
+ * then.
  *
  * (3): a shard numbers its requests. A wide one takes the highest number of all shards and one, and
  * all shards go on from there. So a narrow request has a lower number than it if it was linked
- *before, a higher one if after; and wide ones, narrow ones of one shard, have numbers in their
- *order.
+ * before, a higher one if after; and wide ones, narrow ones of one shard, have numbers in their
+ * order.
  *
  * Who changes blockers(r) holds a shard lock of r's, but for a wide r two may hold two: the count
- *is atomic, and who takes the last one sees what the others did before (read-modify-writes order
- *them). Nobody touches r after that but the one who took the last, under his shard lock.
+ * is atomic, and who takes the last one sees what the others did before (read-modify-writes order
+ * them). Nobody touches r after that but the one who took the last, under his shard lock.
  *
  * Memory: r is its caller's and may go after unlock, which takes all locks of its shards, so also
  * that of who let r in, and is ordered after his last access. An io_cancel is not unlocked: who

@@ -127,7 +127,8 @@ bool io_tree_try_lock_range(struct io_tree *t, struct io_lock *l, uint64_t start
 void io_tree_unlock_range(struct io_tree *t, struct io_lock *l);
 /*
  * io_tree_wait_range - until all that now hold or wait for bytes of [start, end) exclusively have
- * gone; blocks nobody, so it cannot make those to come wait. -EINTR as above; @c may be NULL.
+ * gone; blocks nobody, so it cannot make those to come wait. 0, or 1: it had to wait, or -EINTR as
+ * above; @c may be NULL.
  */
 int io_tree_wait_range(struct io_tree *t, uint64_t start, uint64_t end, struct io_cancel *c);
 

@@ -103,6 +103,38 @@ void fs_files_release_all(struct mbfs_fs *fs)
 	}
 }
 
+/* ---- ends of waits ---- */
+
+struct mbfs_intr {
+	struct io_cancel cancel;
+};
+
+struct mbfs_intr *mbfs_intr_new(void)
+{
+	struct mbfs_intr *intr = rt_alloc(sizeof(*intr));
+
+	if (intr)
+		io_cancel_init(&intr->cancel);
+	return intr;
+}
+
+void mbfs_intr_raise(struct mbfs_intr *intr)
+{
+	io_cancel(&intr->cancel);
+}
+
+void mbfs_intr_free(struct mbfs_intr *intr)
+{
+	rt_free(intr);
+}
+
+static struct io_cancel *cancel_of(struct mbfs_intr *intr)
+{
+	return intr ? &intr->cancel : NULL;
+}
+
+/* ---- bytes ---- */
+
 ssize_t mbfs_file_read(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off)
 {
 	ssize_t got;
@@ -130,22 +162,24 @@ static unsigned write_how(const struct mbfs_file *f)
 }
 
 ssize_t mbfs_file_write_start(struct mbfs_file *f, const struct mbfs_cred *cred, const void *buf,
-			      size_t bytes, uint64_t off, mbfs_io_done done, void *arg)
+			      size_t bytes, uint64_t off, struct mbfs_intr *intr, mbfs_io_done done,
+			      void *arg)
 {
 	ssize_t put = change_check(f);
 
 	if (put)
 		return put;
-	put = file_write_start(f->in, cred, buf, bytes, off, write_how(f), done, arg);
+	put = file_write_start(f->in, cred, buf, bytes, off, write_how(f), cancel_of(intr), done,
+			       arg);
 	if (put < 0 && put != -EINPROGRESS)
 		fs_seen(f->fs, (int)put);
 	return put;
 }
 
 ssize_t mbfs_file_read_start(struct mbfs_file *f, void *buf, size_t bytes, uint64_t off,
-			     mbfs_io_done done, void *arg)
+			     struct mbfs_intr *intr, mbfs_io_done done, void *arg)
 {
-	ssize_t got = file_read_start(f->in, buf, bytes, off, done, arg);
+	ssize_t got = file_read_start(f->in, buf, bytes, off, cancel_of(intr), done, arg);
 
 	if (got < 0 && got != -EINPROGRESS)
 		fs_seen(f->fs, (int)got);
@@ -166,13 +200,13 @@ ssize_t mbfs_file_write(struct mbfs_file *f, const struct mbfs_cred *cred, const
 }
 
 int mbfs_file_fallocate(struct mbfs_file *f, const struct mbfs_cred *cred, int mode, uint64_t off,
-			uint64_t bytes)
+			uint64_t bytes, struct mbfs_intr *intr)
 {
 	int err = change_check(f);
 
 	if (err)
 		return err;
-	return fs_seen(f->fs, file_fallocate(f->in, cred, mode, off, bytes));
+	return fs_seen(f->fs, file_fallocate(f->in, cred, mode, off, bytes, cancel_of(intr)));
 }
 
 int mbfs_file_truncate(struct mbfs_file *f, uint64_t size_bytes)
@@ -212,13 +246,15 @@ int mbfs_file_map(struct mbfs_file *f, uint64_t off, struct mbfs_extent *out, un
  */
 int mbfs_file_fsync(struct mbfs_file *f, bool datasync)
 {
-	int err = endio_flush(&f->in->endio, 0, UINT64_MAX), sync_err;
+	int err = endio_flush(&f->in->endio, 0, UINT64_MAX, false), sync_err;
 	uint32_t errs;
 
 	(void)datasync;
 	errs = rt_u32_read(&f->in->io_errs);
-	if (!err && rt_u32_read(&f->io_errs) != errs)
-		err = -EIO;
+	if (rt_u32_read(&f->io_errs) != errs) {
+		file_log_errors(f->in);
+		err = err ? err : -EIO;
+	}
 	rt_u32_set(&f->io_errs, errs);
 	sync_err = fs_sync(f->fs);
 	return err ? fs_seen(f->fs, err) : sync_err;

@@ -134,6 +134,9 @@ static int open_inodes(struct mbfs_fs *fs, struct mbfs_diag *diag)
 	if (err)
 		return diag_set(diag, err, "no end-io engine \"%s\": %s",
 				fs->opts.endio ? fs->opts.endio : "mbfs", strerror(-err));
+	err = file_memory_open(env, fs->opts.tune.cpus, fs->opts.rangelock_off);
+	if (err)
+		return diag_set(diag, err, "out of memory for the reserves of reads and writes");
 	env->fakeroot = fs->opts.fakeroot;
 	env->super_ops = &fs_super_ops;
 	env->super_ctx = fs;
@@ -167,6 +170,7 @@ static void fs_dismantle(struct mbfs_fs *fs)
 	if (fs->alloc)
 		mbfs_alloc_close(fs->alloc);
 	rt_rcu_barrier();
+	file_memory_close(&fs->env);
 	endio_env_close(fs->env.endio);
 	if (fs->store)
 		store_disk_close(fs->store);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"endio":{...},
- * "buffers":{...}}. Counters are read one by one, not as a snapshot. The allocator's names are
- * those of struct mbfs_alloc_stats, endio's those of struct endio_stats.
+ * "rangelock":{...},"mempool":{...},"buffers":{...}}. Counters are read one by one, not as a
+ * snapshot. The allocator's names are those of struct mbfs_alloc_stats, endio's those of struct
+ * endio_stats.
  */
 #include "fs/fs_priv.h"
 
@@ -196,6 +197,52 @@ static void put_endio(struct json *j, struct mbfs_fs *fs)
 	json_close(j);
 }
 
+static void put_locks(struct json *j, struct mbfs_fs *fs)
+{
+	const struct io_env *io = &fs->env.io;
+
+	json_open(j, "rangelock");
+	json_str(j, "mode", io->whole ? "off" : "on");
+	json_u64(j, "waits", rt_stat_read(&io->waits));
+	json_u64(j, "wait_ns", rt_stat_read(&io->wait_ns));
+	json_u64(j, "cancelled", rt_stat_read(&io->cancelled));
+	json_u64(j, "wide", rt_stat_read(&io->wide));
+	json_close(j);
+}
+
+static void put_pool(struct json *j, const struct mempool *p)
+{
+	struct mempool_stats s;
+
+	mempool_stats(p, &s);
+	json_open(j, mempool_name(p));
+	json_u64(j, "allocs", s.allocs);
+	json_u64(j, "frees", s.frees);
+	json_u64(j, "in_use", s.in_use);
+	json_u64(j, "from_magazine", s.from_magazine);
+	json_u64(j, "from_allocator", s.from_allocator);
+	json_u64(j, "from_reserve", s.from_reserve);
+	json_u64(j, "from_wait", s.from_wait);
+	json_u64(j, "waits", s.waits);
+	json_u64(j, "wait_ns", s.wait_ns);
+	json_u64(j, "retries", s.retries);
+	json_u64(j, "reserve", s.min_nr);
+	json_u64(j, "low_water", s.low_water);
+	json_close(j);
+}
+
+static void put_pools(struct json *j, struct mbfs_fs *fs)
+{
+	const struct inode_env *env = &fs->env;
+
+	json_open(j, "mempool");
+	put_pool(j, env->writes);
+	put_pool(j, env->reads);
+	put_pool(j, env->io.states);
+	put_pool(j, env->bounces);
+	json_close(j);
+}
+
 static void put_buffers(struct json *j, struct mbfs_fs *fs)
 {
 	struct buf_stats stats;
@@ -222,6 +269,8 @@ char *mbfs_fs_stats_json(struct mbfs_fs *fs)
 	put_mount(&j, fs);
 	put_alloc(&j, fs);
 	put_endio(&j, fs);
+	put_locks(&j, fs);
+	put_pools(&j, fs);
 	put_buffers(&j, fs);
 	json_put(&j, "}");
 	return j.text;

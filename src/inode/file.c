@@ -14,9 +14,8 @@
  *
  * The size covers what is converted: a written block past i_size is damage.
  *
- * Locks: rw (10) shared, and a range (12) for what is read, held across device I/O. No buffer is
- * locked across I/O. The table block is held from the start of a change, so that inode_dirty()
- * cannot fail in the middle.
+ * Locks: a range (12) for what is read, held across device I/O. No buffer is locked across I/O. The
+ * table block is held from the start of a change, so that inode_dirty() cannot fail in the middle.
  */
 #include <errno.h>
 #include <limits.h>
@@ -25,6 +24,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "inode/inode_priv.h"
 #include "inode/transfer.h"
 #include "rt/mem.h"
@@ -65,17 +65,24 @@ int file_change_check(const struct inode *in, bool grows)
 
 int file_alloc_open(struct inode *in)
 {
-	if (in->tree.file)
-		return 0;
-	return mbfs_alloc_file_open(in->env->alloc, in->ino, &in->tree.file);
+	int err = 0;
+
+	rt_write_lock(&in->tree.lock);
+	if (!in->tree.file)
+		err = mbfs_alloc_file_open(in->env->alloc, in->ino, &in->tree.file);
+	rt_write_unlock(&in->tree.lock);
+	return err;
 }
 
 void file_discard(struct inode *in)
 {
-	rt_read_lock(&in->rw);
-	if (in->tree.file)
-		mbfs_alloc_file_discard(in->tree.file);
-	rt_read_unlock(&in->rw);
+	struct mbfs_alloc_file *file;
+
+	rt_read_lock(&in->tree.lock);
+	file = in->tree.file; /* stays, once it is there */
+	rt_read_unlock(&in->tree.lock);
+	if (file)
+		mbfs_alloc_file_discard(file);
 }
 
 void file_size_set(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes)
@@ -111,10 +118,21 @@ void file_dirty_held(struct inode *in, struct mbfs_tx *tx)
 /* One read under way. The file is open until it is over. */
 struct file_read {
 	struct inode *in; /* [const] */
-	struct rt_range range;
+	struct io_lock range;
 	struct transfers data;
 	struct answer answer;
 };
+
+size_t file_read_bytes(void)
+{
+	return sizeof(struct file_read);
+}
+
+static void read_free(struct file_read *r)
+{
+	transfers_drop(&r->data, NULL);
+	mempool_free(r->in->env->reads, r);
+}
 
 static void read_over(struct transfers *data, bool here)
 {
@@ -124,12 +142,11 @@ static void read_over(struct transfers *data, bool here)
 	(void)here;
 	if (err)
 		r->answer.put = err;
-	rt_range_unlock(&r->in->ranges, &r->range);
+	io_tree_unlock_range(&r->in->io, &r->range);
 	if (!answer_late(&r->answer))
 		return;
-	transfers_drop(data, NULL);
 	r->answer.done(r->answer.arg, r->answer.put);
-	rt_free(r);
+	read_free(r);
 }
 
 /* The transfers for [off, end); bytes of holes are zero at once. The bytes up to the first error.
@@ -151,7 +168,7 @@ static ssize_t read_map(struct file_read *r, uint8_t *buf, uint64_t off, uint64_
 			bytes = bytes < end - at ? bytes : end - at;
 			if (map.state == EXTENT_WRITTEN)
 				err = transfers_add(&r->data, (map.pblk << geo->block_bits) + skip,
-						    buf + (at - off), (size_t)bytes, NULL);
+						    buf + (at - off), (size_t)bytes);
 			else
 				memset(buf + (at - off), 0, (size_t)bytes);
 		}
@@ -162,27 +179,30 @@ static ssize_t read_map(struct file_read *r, uint8_t *buf, uint64_t off, uint64_
 	return (ssize_t)(at - off);
 }
 
-static ssize_t read_begin(struct file_read *r, uint8_t *buf, size_t bytes, uint64_t off)
+/* What the size is before the range is locked decides what can be read at most. */
+static ssize_t read_begin(struct file_read *r, uint8_t *buf, size_t bytes, uint64_t off,
+			  struct io_cancel *cancel)
 {
 	struct inode *in = r->in;
-	uint64_t size;
+	uint64_t size = file_size(in), end;
 	ssize_t got;
 
-	file_read_lock(in, &r->range, off, off + bytes - 1);
-	size = file_size(in);
 	if (off >= size)
-		got = 0;
-	else
-		got = read_map(r, buf, off, bytes < size - off ? off + bytes : size);
-	rt_read_unlock(&in->rw);
-	if (got > 0)
+		return 0;
+	end = bytes < size - off ? off + bytes : size;
+	got = io_tree_lock_range_intr(&in->io, &r->range, off, end, IO_SHARED, cancel);
+	if (got)
 		return got;
-	rt_range_unlock(&in->ranges, &r->range);
+	size = file_size(in);
+	if (off < size)
+		got = read_map(r, buf, off, end < size ? end : size);
+	if (got <= 0)
+		io_tree_unlock_range(&in->io, &r->range);
 	return got;
 }
 
-ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off, mbfs_io_done done,
-			void *arg)
+ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off,
+			struct io_cancel *cancel, mbfs_io_done done, void *arg)
 {
 	struct file_read *r;
 	ssize_t got;
@@ -193,15 +213,14 @@ ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off,
 		bytes = SSIZE_MAX;
 	if (!bytes || off > file_size_max(in))
 		return 0;
-	r = rt_zalloc(sizeof(*r));
-	if (!r)
-		return -ENOMEM;
+	r = mempool_alloc(in->env->reads, MEMPOOL_WAIT);
+	memset(r, 0, sizeof(*r));
 	r->in = in;
 	r->data.dev = in->env->dev;
 	r->data.over = read_over;
 	r->answer.done = done;
 	r->answer.arg = arg;
-	got = read_begin(r, buf, bytes, off);
+	got = read_begin(r, buf, bytes, off, cancel);
 	if (got > 0) {
 		r->answer.put = got;
 		transfers_submit(&r->data);
@@ -209,8 +228,7 @@ ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off,
 		if (got == -EINPROGRESS)
 			return got;
 	}
-	transfers_drop(&r->data, NULL);
-	rt_free(r);
+	read_free(r);
 	return got;
 }
 
@@ -219,7 +237,7 @@ ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off)
 	struct answer_wait w;
 
 	answer_wait_init(&w);
-	return answer_wait(&w, file_read_start(in, buf, bytes, off, answer_wake, &w));
+	return answer_wait(&w, file_read_start(in, buf, bytes, off, NULL, answer_wake, &w));
 }
 
 /* ---- seek ---- */
@@ -232,8 +250,8 @@ static int seek_run(struct inode *in, uint64_t *at, uint64_t end, bool *is_data)
 {
 	const struct mbfs_geo *geo = in->env->geo;
 	mbfs_lblk_t lblk = (mbfs_lblk_t)(*at >> geo->block_bits);
-	uint64_t from, to;
 	struct extent_map map;
+	struct io_run run;
 	int err =
 		extent_map(&in->tree, lblk, (uint32_t)(div_up(end, geo->block_bytes) - lblk), &map);
 
@@ -242,9 +260,10 @@ static int seek_run(struct inode *in, uint64_t *at, uint64_t end, bool *is_data)
 	end = ((uint64_t)lblk + map.len) << geo->block_bits;
 	*is_data = map.state == EXTENT_WRITTEN;
 	if (map.state == EXTENT_UNWRITTEN &&
-	    endio_in_flight(&in->endio, *at, end - 1, &from, &to)) {
-		*is_data = from <= *at;
-		end = !*is_data ? from : to + 1 < end ? to + 1 : end;
+	    io_tree_find_first(&in->io, *at, IO_IN_FLIGHT | IO_UNWRITTEN, &run) &&
+	    run.start < end) {
+		*is_data = run.start <= *at;
+		end = !*is_data ? run.start : run.end < end ? run.end : end;
 	}
 	*at = end;
 	return 0;
@@ -332,4 +351,16 @@ int file_map(struct inode *in, uint64_t off, struct mbfs_extent *out, unsigned m
 	nr = map_locked(in, off, out, max);
 	rt_read_unlock(&in->rw);
 	return nr;
+}
+
+/* ---- what failed ---- */
+
+void file_log_errors(struct inode *in)
+{
+	enum { LINES_MAX = 4 };
+	struct io_run run = { 0 };
+
+	for (int i = 0; i < LINES_MAX && io_tree_find_first(&in->io, run.end, IO_ERROR, &run); i++)
+		log_err("inode %u: bytes %llu to %llu could not be written", in->ino,
+			(unsigned long long)run.start, (unsigned long long)run.end - 1);
 }

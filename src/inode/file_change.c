@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who may touch which bytes of a file, and when.
+ * Who may touch which bytes of a file, and when. There is no lock of the whole: what is read,
+ * written or changed is locked by its range (io, rank 12), so all of the below go on side by side
+ * where their bytes differ.
  *
- *   who                     rw (10)     range of bytes                      until
- *   read                    shared      its bytes, shared                   the data is read
- *   write within the size   shared      its blocks, exclusively             they are converted
- *   write past the size     shared      from the size's block to the end    the size has grown
- *   truncate, fallocate,    exclusive   its blocks, exclusively; to the end it returns
- *   punch, zero, ...                    if the size or what follows moves
+ *   who                     range of bytes                                      until
+ *   read                    its bytes, shared                                   the data is read
+ *   write within the size   its blocks, exclusively                             they are converted
+ *   write past the size     from the size's block to infinity, exclusively      the size has grown
+ *   truncate, and what      the same, or from the new size if that is smaller   it returns
+ *   else moves the size
+ *   fallocate, punch, zero  its blocks, exclusively                             it returns
+ *   collapse, insert        from the first byte that moves to infinity; and rw  it returns
+ *   seek, map               none; rw shared, for they would not stand a move    it returns
+ *   fsync                   waits for those who have them now, blocks nobody
  *
- * rw is let go when the call returns; a range outlives the call that took it, for the data may be
- * under way. So who holds rw exclusively knows that no new transfer begins, and who has the range
- * as well that none is under way there. A conversion needs neither: its write has the range.
+ * A range outlives the call that took it, for the data may be under way. A conversion takes none:
+ * its write has it.
  *
- * The size changes only under a range that reaches from it to the end: who holds a range that lies
- * below it finds it there still.
+ * The size changes only under a range that reaches from it to infinity: who holds a range that lies
+ * below it finds it there still. Who needs such a range looks at the size, locks, and looks again:
+ * if it has shrunk meanwhile, once more.
+ *
+ * With rangelock=off every range is [0, infinity): one lock for each inode, as ext4 has. So is that
+ * of a change with the variants of old, whose flush relies on it; and where the worker needs the
+ * inode's lock, a change takes rw too.
  */
 #include "inode/inode_priv.h"
 
@@ -31,57 +41,79 @@ uint64_t file_size(struct inode *in)
 	return size;
 }
 
-void file_read_lock(struct inode *in, struct rt_range *range, uint64_t first, uint64_t last)
+/* From the size, or @off if that is smaller, to infinity. */
+static int lock_size(struct inode *in, struct io_lock *range, uint64_t off,
+		     struct io_cancel *cancel)
 {
-	bool patient = !endio_env_variant(in->env->endio)->locks_inode;
+	const uint64_t mask = in->env->geo->block_bytes - 1;
 
-	rt_read_lock(&in->rw);
-	if (patient) {
-		rt_range_lock(&in->ranges, range, first, last, false);
-		return;
-	}
-	while (!rt_range_trylock(&in->ranges, range, first, last, false)) {
-		rt_read_unlock(&in->rw);
-		rt_range_lock(&in->ranges, range, first, last, false);
-		rt_range_unlock(&in->ranges, range);
-		rt_read_lock(&in->rw);
+	for (;;) {
+		uint64_t size = file_size(in), first = (size < off ? size : off) & ~mask;
+		int err = io_tree_lock_range_intr(&in->io, range, first, IO_END, IO_EXCLUSIVE,
+						  cancel);
+
+		if (err || file_size(in) >= first)
+			return err;
+		io_tree_unlock_range(&in->io, range);
 	}
 }
 
 int file_change_begin(struct inode *in, struct file_change *c, uint64_t off, uint64_t end,
-		      bool moves_size)
+		      unsigned how, struct io_cancel *cancel)
 {
+	const struct endio_variant *v = endio_env_variant(in->env->endio);
 	const uint64_t mask = in->env->geo->block_bytes - 1;
-	uint64_t first = off, last = (end + mask) & ~mask;
 	int err;
 
-	c->in = in;
-	rt_write_lock(&in->rw);
-	if (moves_size) {
-		uint64_t size = file_size(in);
-
-		first = size < off ? size : off;
-		last = 0;
+	if (v->early) {
+		off = 0;
+		how |= CHANGE_SIZE;
 	}
-	rt_range_lock(&in->ranges, &c->range, first & ~mask, last - 1, true); /* 0 - 1: the end */
-	err = endio_flush(&in->endio, c->range.first, c->range.last);
+	c->in = in;
+	c->rw = (how & CHANGE_MOVES) || v->locks_inode;
+	io_memory_init(&c->memory, in->env->io.states, IO_OP_NODES);
+	io_memory_fill(&c->memory);
+	if (c->rw)
+		rt_write_lock(&in->rw);
+	if (how & (CHANGE_SIZE | CHANGE_MOVES))
+		err = lock_size(in, &c->range, off, cancel);
+	else
+		err = io_tree_lock_range_intr(&in->io, &c->range, off & ~mask, (end + mask) & ~mask,
+					      IO_EXCLUSIVE, cancel);
+	if (err)
+		goto err_rw;
+	err = endio_flush(&in->endio, c->range.start, c->range.end - 1, true);
 	if (!err)
 		err = table_hold(in, &c->table);
 	if (err)
 		goto err_unlock;
-	err = file_settle(in);
+	if (how & (CHANGE_SIZE | CHANGE_MOVES))
+		err = file_settle(in);
 	if (!err)
 		return 0;
 	buf_put(c->table);
 err_unlock:
-	rt_range_unlock(&in->ranges, &c->range);
-	rt_write_unlock(&in->rw);
+	io_tree_unlock_range(&in->io, &c->range);
+err_rw:
+	if (c->rw)
+		rt_write_unlock(&in->rw);
+	io_memory_end(&c->memory);
 	return err;
+}
+
+void file_change_gone(struct file_change *c, uint64_t start, uint64_t end)
+{
+	struct io_run run;
+
+	if (start < end && io_tree_find_first(&c->in->io, start, IO_ERROR, &run) && run.start < end)
+		io_tree_clear(&c->in->io, &c->memory, start, end, IO_ERROR, NULL);
 }
 
 void file_change_end(struct file_change *c)
 {
 	buf_put(c->table);
-	rt_range_unlock(&c->in->ranges, &c->range);
-	rt_write_unlock(&c->in->rw);
+	io_tree_unlock_range(&c->in->io, &c->range);
+	if (c->rw)
+		rt_write_unlock(&c->in->rw);
+	io_memory_end(&c->memory);
 }

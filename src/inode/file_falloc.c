@@ -96,10 +96,9 @@ static int cut_begin(struct inode *in)
 
 	if (err)
 		return err;
-	file_resized(in, tx, file_size(in));
+	file_touched(in, tx);
 	tx_stop(tx);
-	if (in->tree.file)
-		mbfs_alloc_file_discard(in->tree.file);
+	file_discard(in);
 	return 0;
 }
 
@@ -256,18 +255,19 @@ static int insert_locked(struct inode *in, uint64_t off, uint64_t end)
 /* ---- locks and modes ---- */
 
 /* file_change_begin() for what may move the size: it takes all behind only if it will. */
-static int falloc_begin(const struct falloc *f, struct file_change *c, uint64_t off)
+static int falloc_begin(const struct falloc *f, struct file_change *c, uint64_t off,
+			struct io_cancel *cancel)
 {
-	int err = file_change_begin(f->in, c, off, f->end_bytes, false);
+	int err = file_change_begin(f->in, c, off, f->end_bytes, 0, cancel);
 
 	if (err || f->keep_size || f->end_bytes <= file_size(f->in))
 		return err;
 	file_change_end(c);
-	return file_change_begin(f->in, c, off, f->end_bytes, true);
+	return file_change_begin(f->in, c, off, f->end_bytes, CHANGE_SIZE, cancel);
 }
 
 static int reserve(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
-		   uint64_t end)
+		   uint64_t end, struct io_cancel *cancel)
 {
 	struct falloc f = {
 		.in = in,
@@ -276,7 +276,7 @@ static int reserve(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 		.end_bytes = end,
 	};
 	struct file_change c;
-	int err = falloc_begin(&f, &c, off);
+	int err = falloc_begin(&f, &c, off, cancel);
 
 	if (err)
 		return err;
@@ -285,7 +285,7 @@ static int reserve(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 	return err;
 }
 
-static int move(struct inode *in, int mode, uint64_t off, uint64_t end)
+static int move(struct inode *in, int mode, uint64_t off, uint64_t end, struct io_cancel *cancel)
 {
 	const uint64_t mask = in->env->geo->block_bytes - 1;
 	struct file_change c;
@@ -293,23 +293,27 @@ static int move(struct inode *in, int mode, uint64_t off, uint64_t end)
 
 	if ((off | end) & mask)
 		return -EINVAL;
-	err = file_change_begin(in, &c, off, end, true);
+	err = file_change_begin(in, &c, off, end, CHANGE_MOVES, cancel);
 	if (err)
 		return err;
 	err = mode == FALLOC_FL_COLLAPSE_RANGE ? collapse_locked(in, off, end)
 					       : insert_locked(in, off, end);
+	if (!err)
+		file_change_gone(&c, off, IO_END);
 	file_change_end(&c);
 	return err;
 }
 
-static int punch(struct inode *in, uint64_t off, uint64_t end)
+static int punch(struct inode *in, uint64_t off, uint64_t end, struct io_cancel *cancel)
 {
 	struct file_change c;
-	int err = file_change_begin(in, &c, off, end, false);
+	int err = file_change_begin(in, &c, off, end, 0, cancel);
 
 	if (err)
 		return err;
 	err = punch_locked(in, off, end);
+	if (!err)
+		file_change_gone(&c, off, end);
 	file_change_end(&c);
 	return err;
 }
@@ -332,7 +336,7 @@ static bool mode_known(int mode)
 
 /* What is refused, and with what, in which order, is as in the kernel: its VFS, then its ext4. */
 int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
-		   uint64_t bytes)
+		   uint64_t bytes, struct io_cancel *cancel)
 {
 	uint64_t max = file_size_max(in);
 	int err = file_change_check(in, true);
@@ -346,8 +350,8 @@ int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uin
 	if (off > max || bytes > max - off)
 		return -EFBIG;
 	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return punch(in, off, off + bytes);
+		return punch(in, off, off + bytes, cancel);
 	if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE))
-		return move(in, mode, off, off + bytes);
-	return reserve(in, cred, mode, off, off + bytes);
+		return move(in, mode, off, off + bytes, cancel);
+	return reserve(in, cred, mode, off, off + bytes, cancel);
 }

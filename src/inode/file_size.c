@@ -83,8 +83,7 @@ int file_free_blocks(struct inode *in)
 	int err = 0;
 
 	rt_write_lock(&in->rw);
-	if (in->tree.file)
-		mbfs_alloc_file_discard(in->tree.file);
+	file_discard(in);
 	if (has_blocks(in))
 		err = file_free_range(in, 0, LBLK_END);
 	rt_write_unlock(&in->rw);
@@ -93,14 +92,19 @@ int file_free_blocks(struct inode *in)
 
 /* ---- truncate ---- */
 
-void file_resized(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes)
+void file_touched(struct inode *in, struct mbfs_tx *tx)
 {
-	file_size_set(in, tx, size_bytes);
 	rt_mutex_lock(&in->fields);
 	inode_now(&in->mtime);
 	in->ctime = in->mtime;
 	rt_mutex_unlock(&in->fields);
 	file_dirty_held(in, tx);
+}
+
+void file_resized(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes)
+{
+	file_size_set(in, tx, size_bytes);
+	file_touched(in, tx);
 }
 
 static int truncate_up(struct inode *in, uint64_t size_bytes)
@@ -198,8 +202,7 @@ static int truncate_down(struct inode *in, uint64_t size_bytes)
 	struct mbfs_tx *tx;
 	int err;
 
-	if (in->tree.file)
-		mbfs_alloc_file_discard(in->tree.file);
+	file_discard(in);
 	err = tx_start(in->env->log, EXTENT_CREDITS + 4, &tx);
 	if (err)
 		return err;
@@ -226,10 +229,12 @@ int file_truncate(struct inode *in, uint64_t size_bytes)
 	int err = file_change_check(in, false);
 
 	if (!err)
-		err = file_change_begin(in, &c, size_bytes, size_bytes, true);
+		err = file_change_begin(in, &c, size_bytes, size_bytes, CHANGE_SIZE, NULL);
 	if (err)
 		return err;
 	err = truncate_locked(in, size_bytes);
+	if (!err)
+		file_change_gone(&c, size_bytes, IO_END);
 	file_change_end(&c);
 	return err;
 }

@@ -4,11 +4,19 @@
  * showing; here is the way of one write, which may outlive its call:
  *
  *	on the caller's thread			afterwards, wherever the last transfer ends
- *	rw shared; the range of its blocks
+ *	memory for all of the way
+ *	the range of its blocks
  *	map; a hole becomes unwritten blocks
  *	times, if nothing else will change
- *	rw is let go; data to the device   ->   endio_complete(): convert, size, times (a handle)
- *						write_over(): the range is let go; the answer
+ *	in flight; data to the device      ->   endio_complete(): convert, size, times (a handle)
+ *						write_over(): not in flight; the range is let go;
+ *						the answer
+ *
+ * What no write can do without, down to the places in the tree of states (extent/io_tree.h) that
+ * its end will need, is taken in one step from pools with reserves, before it holds anything that
+ * others may wait for. So a write waits for memory, but its end never does. What else may be short
+ * of it (a handle, a node of the extent tree, many transfers) is an error or a short write before
+ * data goes out.
  *
  * A write is one to a MiB of bytes, split into transfers where its blocks are not neighbours or a
  * block is fresh and not written whole: then zeros go down with it, from a bounce block. If any
@@ -19,8 +27,8 @@
  * has the range, so conversion takes all of it: what was unwritten there has its data now.
  *
  * Pairs: writes of one file with each other where they do not overlap, and with reads; conversions
- * on the workqueue with everything but changes of the same bytes. Locks: rw (10) shared, range
- * (12), then handles, the tree (20), the allocator's, fields (28); transfers hold only the range.
+ * on the workqueue with everything but changes of the same bytes. Locks: range (12), then handles,
+ * the tree (20), the allocator's, fields (28); transfers hold only the range.
  */
 #include <errno.h>
 #include <limits.h>
@@ -34,14 +42,17 @@
 #include "inode/transfer.h"
 #include "rt/mem.h"
 
-enum { CHUNK_BYTES = 1 << 20, BOUNCE_ALIGN = 4096, TICK_NS = 4000000 };
+enum { CHUNK_BYTES = 1 << 20, TICK_NS = 4000000 };
 
 /* One write under way. The file is open until it is over, which keeps the inode. */
 struct file_io {
 	struct endio ei;
 	struct inode *in; /* [const] */
-	struct rt_range range;
-	bool ranged;        /* the range is held; let go once, by the thread that has it then */
+	struct io_lock range;
+	bool ranged; /* the range is held; let go once, by the thread that has it then */
+	struct io_memory states;           /* for in flight and its end */
+	uint8_t *bounce[FILE_BOUNCES_MAX]; /* a block each */
+	unsigned bounce_nr, bounce_used;
 	struct buf *table;  /* [const] held: inode_dirty() cannot fail */
 	const uint8_t *buf; /* [const] */
 	unsigned flags;     /* [const] for the allocator */
@@ -50,6 +61,56 @@ struct file_io {
 	struct transfers data;
 	struct answer answer;
 };
+
+/* ---- memory ---- */
+
+size_t file_write_bytes(void)
+{
+	return sizeof(struct file_io);
+}
+
+/*
+ * All that a write of [off, off + bytes) needs in any case. The variants of old mark the end of its
+ * flight and that of its conversion one by one.
+ */
+static struct file_io *fio_new(struct inode *in, uint64_t off, size_t bytes, bool append)
+{
+	enum { OPS = 3 };
+	struct inode_env *env = in->env;
+	const uint64_t mask = env->geo->block_bytes - 1;
+	unsigned ops = endio_env_variant(env->endio)->early ? OPS : OPS - 1;
+	const struct mempool_want want[] = {
+		{ env->writes, 1 },
+		{ env->io.states, ops * IO_OP_NODES },
+		{ env->bounces,
+		  append ? FILE_BOUNCES_MAX : !!(off & mask) + !!((off + bytes) & mask) },
+	};
+	void *objs[1 + OPS * IO_OP_NODES + FILE_BOUNCES_MAX];
+	struct file_io *fio;
+	int err = mempool_reserve(env->memory, want, MBFS_ARRAY_SIZE(want), MEMPOOL_WAIT, objs);
+
+	MBFS_ASSERT(!err);
+	fio = memset(objs[0], 0, sizeof(*fio));
+	fio->in = in;
+	io_memory_init(&fio->states, env->io.states, want[1].nr);
+	for (unsigned i = 0; i < want[1].nr; i++)
+		io_memory_add(&fio->states, objs[1 + i]);
+	fio->bounce_nr = want[2].nr;
+	memcpy(fio->bounce, objs + 1 + want[1].nr, fio->bounce_nr * sizeof(fio->bounce[0]));
+	return fio;
+}
+
+static void fio_free(struct file_io *fio)
+{
+	struct inode_env *env = fio->in->env;
+
+	transfers_drop(&fio->data, NULL);
+	buf_put(fio->table);
+	io_memory_end(&fio->states);
+	for (unsigned i = 0; i < fio->bounce_nr; i++)
+		mempool_free(env->bounces, fio->bounce[i]);
+	mempool_free(env->writes, fio);
+}
 
 /* ---- a fresh block's zeros, the tail of the last block ---- */
 
@@ -88,22 +149,20 @@ int file_zero_tail(struct inode *in, uint64_t from)
 static int add_padded(struct file_io *fio, uint64_t at, uint32_t skip, const uint8_t *buf,
 		      uint32_t bytes)
 {
-	const struct mbfs_geo *geo = fio->in->env->geo;
-	uint8_t *bounce = rt_zalloc_aligned(BOUNCE_ALIGN, geo->block_bytes);
-	int err;
+	const uint32_t block_bytes = fio->in->env->geo->block_bytes;
+	uint8_t *bounce;
 
-	if (!bounce)
-		return -ENOMEM;
+	MBFS_ASSERT(fio->bounce_used < fio->bounce_nr);
+	bounce = fio->bounce[fio->bounce_used++];
+	memset(bounce, 0, skip);
 	memcpy(bounce + skip, buf, bytes);
-	err = transfers_add(&fio->data, at, bounce, geo->block_bytes, bounce);
-	if (err)
-		rt_free(bounce);
-	return err;
+	memset(bounce + skip + bytes, 0, block_bytes - skip - bytes);
+	return transfers_add(&fio->data, at, bounce, block_bytes);
 }
 
 static int add_whole(struct file_io *fio, uint64_t at, const uint8_t *buf, size_t bytes)
 {
-	return transfers_add(&fio->data, at, (uint8_t *)buf, bytes, NULL);
+	return transfers_add(&fio->data, at, (uint8_t *)buf, bytes);
 }
 
 /* All of the fresh blocks that [off, off + bytes) touches get written whole. */
@@ -144,8 +203,10 @@ static int map_allocate(struct file_io *fio, uint32_t len, struct extent_map *ma
 	mbfs_lblk_t lblk = map->lblk;
 	struct mbfs_tx *tx;
 	uint32_t blks;
-	int err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
+	int err = file_alloc_open(in);
 
+	if (!err)
+		err = tx_start(in->env->log, EXTENT_CREDITS + 1, &tx);
 	if (err)
 		return err;
 	if (fio->end > size)
@@ -227,21 +288,31 @@ static struct inode *inode_of(struct endio_file *f)
 static void range_let_go(struct file_io *fio)
 {
 	if (fio->ranged)
-		rt_range_unlock(&fio->in->ranges, &fio->range);
+		io_tree_unlock_range(&fio->in->io, &fio->range);
 	fio->ranged = false;
 }
 
-static void fio_free(struct file_io *fio)
+/*
+ * What was in flight is so no more. If it has failed that is remembered, in the places that the
+ * flight has in the tree: but not if others may wait for memory.
+ */
+static void flight_over(struct file_io *fio, bool failed)
 {
-	transfers_drop(&fio->data, NULL);
-	buf_put(fio->table);
-	rt_free(fio);
+	struct io_tree *io = &fio->in->io;
+	const uint32_t flight = IO_IN_FLIGHT | IO_UNWRITTEN;
+	const struct endio *ei = &fio->ei;
+
+	if (failed && !mempool_is_low(fio->in->env->io.states))
+		io_tree_convert(io, &fio->states, ei->first, ei->last + 1, flight, IO_ERROR, NULL);
+	else
+		io_tree_clear(io, &fio->states, ei->first, ei->last + 1, flight | IO_ERROR, NULL);
 }
 
 static void write_over(struct endio *ei)
 {
 	struct file_io *fio = fio_of(ei);
 
+	flight_over(fio, ei->err);
 	if (ei->err && !fio->answer.put)
 		fio->answer.put = ei->err;
 	range_let_go(fio);
@@ -255,8 +326,10 @@ static void data_down(struct endio *ei)
 {
 	struct file_io *fio = fio_of(ei);
 
-	if (!fio->extends)
-		range_let_go(fio);
+	if (fio->extends)
+		return;
+	io_tree_clear(&fio->in->io, &fio->states, ei->first, ei->last + 1, IO_IN_FLIGHT, NULL);
+	range_let_go(fio);
 }
 
 /* ---- conversion ---- */
@@ -412,6 +485,13 @@ static void write_convert(struct endio_file *f, struct endio **batch, unsigned n
 			convert_failed(in, batch[i]);
 }
 
+static bool host_wait(struct endio_file *f, uint64_t first, uint64_t last)
+{
+	uint64_t end = last == UINT64_MAX ? IO_END : last + 1;
+
+	return io_tree_wait_range(&inode_of(f)->io, first, end, NULL) > 0;
+}
+
 static void host_pin(struct endio_file *f)
 {
 	inode_hold(inode_of(f));
@@ -436,6 +516,7 @@ const struct endio_host_ops file_endio_ops = {
 	.convert = write_convert,
 	.over = write_over,
 	.data_down = data_down,
+	.wait = host_wait,
 	.pin = host_pin,
 	.unpin = host_unpin,
 	.trylock = host_trylock,
@@ -458,82 +539,54 @@ static void data_over(struct transfers *data, bool here)
 	endio_complete(&fio->ei, here);
 }
 
-/* What must be there before a write, and needs rw exclusively. */
-static int prepare(struct inode *in)
+/* Where the write begins and ends if the size is this; false: past all that a file can have. */
+static bool place(struct file_io *fio, uint64_t size, size_t bytes, bool append)
 {
-	struct buf *table;
-	int err;
+	const uint64_t max = file_size_max(fio->in);
 
-	rt_write_lock(&in->rw);
-	err = table_hold(in, &table);
-	if (!err) {
-		err = file_settle(in);
-		buf_put(table);
-	}
-	if (!err)
-		err = file_alloc_open(in);
-	rt_write_unlock(&in->rw);
-	return err;
+	if (append)
+		fio->off = size;
+	if (fio->off >= max)
+		return false;
+	fio->end = bytes < max - fio->off ? fio->off + bytes : max;
+	fio->extends = append || fio->end > size;
+	return true;
 }
 
 /*
- * rw shared, and the range; off, end and extends follow from the size as it then is. A variant
- * whose worker needs rw has nobody wait for a range with rw held, but the truncate that history has
- * there.
+ * The range, off, end and extends follow from the size. Another may move it between the look at it
+ * and the lock: then the range must do all the same, or it starts over.
  */
-static int lock_bytes(struct file_io *fio, size_t bytes, bool append)
+static int lock_bytes(struct file_io *fio, size_t bytes, bool append, struct io_cancel *cancel)
 {
 	struct inode *in = fio->in;
-	const uint64_t mask = in->env->geo->block_bytes - 1, max = file_size_max(in);
-	bool patient = !endio_env_variant(in->env->endio)->locks_inode;
+	const uint64_t mask = in->env->geo->block_bytes - 1;
+	int err;
 
 	for (;;) {
-		uint64_t size, first, last;
-		int err;
+		uint64_t size = file_size(in), first, end;
 
-		rt_read_lock(&in->rw);
+		if (!place(fio, size, bytes, append))
+			return -EFBIG;
+		first = (fio->extends && size < fio->off ? size : fio->off) & ~mask;
+		end = fio->extends ? IO_END : (fio->end + mask) & ~mask;
+		err = io_tree_lock_range_intr(&in->io, &fio->range, first, end, IO_EXCLUSIVE,
+					      cancel);
+		if (err)
+			return err;
+		fio->ranged = true;
 		size = file_size(in);
-		if (append)
-			fio->off = size;
-		if (fio->off >= max) {
-			rt_read_unlock(&in->rw);
+		if (!place(fio, size, bytes, append)) {
+			range_let_go(fio);
 			return -EFBIG;
 		}
-		fio->end = bytes < max - fio->off ? fio->off + bytes : max;
-		fio->extends = append || fio->end > size;
-		first = (fio->extends && size < fio->off ? size : fio->off) & ~mask;
-		last = fio->extends ? RANGE_LAST : ((fio->end + mask) & ~mask) - 1;
-		if (in->trim_due || !in->tree.file) {
-			rt_read_unlock(&in->rw);
-			err = prepare(in);
-			if (err)
-				return err;
-			continue;
-		}
-		if (patient)
-			rt_range_lock(&in->ranges, &fio->range, first, last, true);
-		else if (!rt_range_trylock(&in->ranges, &fio->range, first, last, true)) {
-			rt_read_unlock(&in->rw);
-			rt_range_lock(&in->ranges, &fio->range, first, last, true);
-			rt_range_unlock(&in->ranges, &fio->range);
-			continue;
-		}
-		fio->ranged = true;
-		break;
-	}
-	/* Who went before us may have moved it. */
-	if (append)
-		fio->off = file_size(in);
-	if (fio->off >= max) {
+		if (!fio->extends || (end == IO_END && size >= first))
+			return 0;
 		range_let_go(fio);
-		rt_read_unlock(&in->rw);
-		return -EFBIG;
 	}
-	fio->end = bytes < max - fio->off ? fio->off + bytes : max;
-	return 0;
 }
 
-/* Everything up to the data; the range and rw are held. */
+/* Everything up to the data; the range is held. */
 static int ready(struct file_io *fio)
 {
 	struct inode *in = fio->in;
@@ -541,6 +594,8 @@ static int ready(struct file_io *fio)
 	struct mbfs_tx *tx;
 	int err = table_hold(in, &fio->table);
 
+	if (!err && fio->extends)
+		err = file_settle(in);
 	if (!err && fio->off > size)
 		err = file_zero_tail(in, size);
 	if (!err)
@@ -563,7 +618,8 @@ static int ready(struct file_io *fio)
 }
 
 ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const void *buf,
-			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg)
+			 size_t bytes, uint64_t off, unsigned how, struct io_cancel *cancel,
+			 mbfs_io_done done, void *arg)
 {
 	struct file_io *fio;
 	ssize_t put;
@@ -571,10 +627,9 @@ ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const v
 
 	if (err || !bytes)
 		return err;
-	fio = rt_zalloc(sizeof(*fio));
-	if (!fio)
-		return -ENOMEM;
-	fio->in = in;
+	if (bytes > CHUNK_BYTES)
+		bytes = CHUNK_BYTES;
+	fio = fio_new(in, off, bytes, how & FILE_APPEND);
 	fio->buf = buf;
 	fio->off = off;
 	fio->flags = file_alloc_flags(in, cred);
@@ -584,26 +639,22 @@ ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const v
 	fio->data.over = data_over;
 	fio->answer.done = done;
 	fio->answer.arg = arg;
-	err = lock_bytes(fio, bytes < CHUNK_BYTES ? bytes : CHUNK_BYTES, how & FILE_APPEND);
-	if (err)
-		goto err_free;
-	err = ready(fio);
-	if (err)
-		goto err_unlock;
+	err = lock_bytes(fio, bytes, how & FILE_APPEND, cancel);
+	if (!err)
+		err = ready(fio);
+	if (err) {
+		range_let_go(fio);
+		fio_free(fio);
+		return err;
+	}
+	io_tree_set(&in->io, &fio->states, fio->ei.first, fio->ei.last + 1,
+		    IO_IN_FLIGHT | (fio->ei.converts ? IO_UNWRITTEN : 0), NULL);
 	endio_begin(&in->endio, &fio->ei);
-	rt_read_unlock(&in->rw);
 	transfers_submit(&fio->data);
 	put = answer_take(&fio->answer);
 	if (put != -EINPROGRESS)
 		fio_free(fio);
 	return put;
-
-err_unlock:
-	range_let_go(fio);
-	rt_read_unlock(&in->rw);
-err_free:
-	fio_free(fio);
-	return err;
 }
 
 /* ---- a write that is waited for ---- */
@@ -614,7 +665,8 @@ static ssize_t write_piece(struct inode *in, const struct mbfs_cred *cred, const
 	struct answer_wait w;
 
 	answer_wait_init(&w);
-	return answer_wait(&w, file_write_start(in, cred, buf, bytes, off, how, answer_wake, &w));
+	return answer_wait(&w,
+			   file_write_start(in, cred, buf, bytes, off, how, NULL, answer_wake, &w));
 }
 
 ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,

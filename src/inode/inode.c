@@ -50,7 +50,7 @@ enum { BUCKETS_MIN = 256, BUCKETS_MAX = 1 << 16 };
 
 static struct inode *inode_alloc(struct inode_env *env, mbfs_ino_t ino)
 {
-	struct inode *in = rt_zalloc(sizeof(*in));
+	struct inode *in = rt_zalloc_aligned(_Alignof(struct inode), sizeof(*in));
 
 	if (!in)
 		return NULL;
@@ -64,7 +64,7 @@ static struct inode *inode_alloc(struct inode_env *env, mbfs_ino_t ino)
 	rt_rwlock_init(&in->rw, RANK_INODE);
 	rt_mutex_init(&in->fields, RANK_INODE_FIELDS);
 	rt_mutex_init(&in->xattr_lock, RANK_XATTR);
-	rt_range_init(&in->ranges, RANK_INODE_RANGE);
+	io_tree_init(&in->io, &env->io, RANK_INODE_RANGE);
 	endio_file_init(&in->endio, env->endio);
 	rt_mutex_init(&in->load_lock, RANK_INODE_LOAD);
 	extent_tree_init(&in->tree, &env->extents);
@@ -79,7 +79,7 @@ static struct inode *inode_alloc(struct inode_env *env, mbfs_ino_t ino)
 static void inode_free(struct inode *in)
 {
 	endio_file_end(&in->endio);
-	rt_range_destroy(&in->ranges);
+	io_tree_destroy(&in->io);
 	extent_tree_destroy(&in->tree);
 	rt_mutex_destroy(&in->load_lock);
 	rt_mutex_destroy(&in->xattr_lock);

@@ -19,7 +19,6 @@
 #include <errno.h>
 
 #include "extent/extent.h"
-#include "rt/range.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
@@ -35,6 +34,11 @@ struct inode_env {
 	struct mbfs_alloc *alloc;
 	struct extent_env extents;
 	struct endio_env *endio;
+	struct rt_cpus cpus; /* for the pools */
+	/* Of what one write needs; the pools are opened by file_memory_open(). */
+	struct mempool_domain *memory;
+	struct mempool *writes, *reads, *bounces;
+	struct io_env io; /* its states are of the same domain */
 	struct inode_cache *cache;
 	struct ialloc *ialloc; /* opened with the cache; outlives it, for write-outs */
 	bool read_only;
@@ -60,64 +64,68 @@ static inline void inode_note_damage(const struct inode_env *env, int err)
 }
 
 enum inode_flag { /* on-disk i_flags that mbfs looks at */
-	INODE_FL_IMMUTABLE = 0x10, INODE_FL_APPEND = 0x20, INODE_FL_INDEX = 0x1000,
-	INODE_FL_HUGE_FILE = 0x40000, INODE_FL_EXTENTS = 0x80000, INODE_FL_EA_INODE = 0x200000,
-	INODE_FL_INLINE_DATA = 0x10000000,
+		  INODE_FL_IMMUTABLE = 0x10,
+		  INODE_FL_APPEND = 0x20,
+		  INODE_FL_INDEX = 0x1000,
+		  INODE_FL_HUGE_FILE = 0x40000,
+		  INODE_FL_EXTENTS = 0x80000,
+		  INODE_FL_EA_INODE = 0x200000,
+		  INODE_FL_INLINE_DATA = 0x10000000,
 };
 
 /*
  * One inode in memory. Found in the cache under RCU, referenced by ref (operations, open files) and
  * pinned by nlookup (FUSE); leaves the cache when both are 0. An inode with nlink 0 is freed on
  * disk when it leaves; until then it is on the orphan list.
- * rw: RANK_INODE. Shared: reads of data and names. Exclusive: writes, truncate, changes of names.
- *     May span device I/O. Two inodes: rename.c's essay has the order (_nested).
+ * rw: RANK_INODE. Shared: reads of names. Exclusive: changes of names and attributes. Of a file's
+ *     bytes it keeps only who looks at the map from who moves it: io is what locks those. May span
+ *     device I/O. Two inodes: rename.c's essay has the order (_nested).
  * fields: RANK_INODE_FIELDS. Guards the attributes below and the inode's bytes in its table block.
  */
 struct inode {
 	struct rt_hash_node node;
 	struct rt_rcu_head rcu;
-	struct inode_env *env;	/* [const] */
-	mbfs_ino_t ino;		/* [const] */
-	rt_u32 ref;		/* [atomic] */
-	rt_u64 nlookup;		/* [atomic] */
-	rt_u32 writers;		/* [atomic] open files that may write */
+	struct inode_env *env; /* [const] */
+	mbfs_ino_t ino;        /* [const] */
+	rt_u32 ref;            /* [atomic] */
+	rt_u64 nlookup;        /* [atomic] */
+	rt_u32 writers;        /* [atomic] open files that may write */
 	struct rt_rwlock rw;
 	struct rt_mutex fields;
-	mode_t type;		/* [const] S_IFMT bits of mode, for those who hold no lock */
+	mode_t type; /* [const] S_IFMT bits of mode, for those who hold no lock */
 	/* [fields], and gen and rdev [const] after load */
 	uint32_t gen;
 	mode_t mode;
 	uint32_t nlink, uid, gid, flags;
-	uint64_t size_bytes;	/* written under rw exclusive too: stable for whoever holds rw */
+	uint64_t size_bytes; /* a file's: written with all bytes from it on locked, too */
 	uint64_t blocks_512;
 	dev_t rdev;
 	struct timespec atime, mtime, ctime, btime;
 	mbfs_blk_t xattr_blk;
 	uint32_t extra_isize;
-	uint32_t dtime;		/* when it was deleted */
+	uint32_t dtime; /* when it was deleted */
 	/* written with RANK_ORPHAN and fields held, read with either */
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
-	/* What is read or written now: held from a transfer's start until its blocks are converted,
-	 * past the calls that started it. The size changes only under an exclusive range that
-	 * reaches from it to RANGE_END. Taken inside rw. */
-	struct rt_range_space ranges;
+	/* What is read, written or changed now, and what state its bytes are in; file_change.c has
+	 * who may be where. */
+	struct io_tree io;
 	struct endio_file endio; /* own lock */
-	rt_u32 io_errs;	       /* [atomic] failed writes of data: the next fsync reports them */
-	bool trim_due; /* [rw] a truncate has failed to free all past the size */
-	struct extent_tree tree; /* own lock; root of fast symlinks and devices: raw i_block */
+	rt_u32 io_errs;          /* [atomic] failed writes of data: the next fsync reports them */
+	bool trim_due; /* [bytes from the size on] a truncate could not free all past the size */
+	struct extent_tree tree;    /* own lock; root of fast symlinks and devices: raw i_block */
 	struct rt_mutex xattr_lock; /* RANK_XATTR */
 	/* The rest of the on-disk inode past the fields above: kept as read, so that what mbfs does
 	 * not know survives. inode_bytes of them. [fields] */
 	uint8_t *raw;
 	/* the cache's, see inode_priv.h */
-	rt_u32 key;		/* [atomic] ino, for the hash table's readers */
-	rt_u32 state;		/* [atomic] */
-	struct rt_mutex load_lock; /* RANK_INODE_LOAD, held across the first read */
-	int load_err;		/* [load_lock] */
-	bool on_lru;		/* [cache lock] */
+	rt_u32 key;                            /* [atomic] ino, for the hash table's readers */
+	rt_u32 state;                          /* [atomic] */
+	struct rt_mutex load_lock;             /* RANK_INODE_LOAD, held across the first read */
+	int load_err;                          /* [load_lock] */
+	bool on_lru;                           /* [cache lock] */
 	TAILQ_ENTRY(inode) all_link, lru_link; /* [cache lock] */
-	TAILQ_ENTRY(inode) orphan_link; /* [RANK_ORPHAN] in the order of the list on disk */
+	TAILQ_ENTRY(inode) orphan_link;        /* [RANK_ORPHAN] in the order of the list on disk */
 	struct buf *orphan_table; /* [RANK_ORPHAN] its table block, referenced while on the list */
 	uint64_t dir_goal; /* [racy: hint for linear directories: where the last free space was] */
 };
@@ -157,7 +165,7 @@ int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
 void inode_hold(struct inode *in);
 /* May free the inode on disk (last reference of an unlinked one): hold no lock of any rank. */
 void inode_put(struct inode *in);
-void inode_pin(struct inode *in);				   /* nlookup + 1 */
+void inode_pin(struct inode *in);                                    /* nlookup + 1 */
 void inode_unpin(struct inode_env *env, mbfs_ino_t ino, uint64_t n); /* nlookup - n */
 /* Encode all fields and the tree root into the table block. Takes fields; errors: -EIO, -ENOMEM. */
 int inode_dirty(struct inode *in, struct mbfs_tx *tx);
@@ -216,23 +224,32 @@ ssize_t xattr_get(struct inode *in, const char *name, void *buf, size_t bytes);
 ssize_t xattr_list(struct inode *in, char *buf, size_t bytes);
 int xattr_set(struct inode *in, struct mbfs_tx *tx, const char *name, const void *value,
 	      size_t bytes, unsigned flags, unsigned alloc_flags); /* value NULL: remove */
-bool xattr_any(struct inode *in);			/* false: it certainly has none */
+bool xattr_any(struct inode *in);                         /* false: it certainly has none */
 int xattr_free_all(struct inode *in, struct mbfs_tx *tx); /* the inode is going: drop its block */
 enum { XATTR_CREDITS = 12 };
 
-/* ---- file.c, file_write.c ---- takes rw itself; handles are its own */
+/* ---- file_memory.c ---- */
+/* @whole: rangelock=off. -ENOMEM: nothing is open. */
+int file_memory_open(struct inode_env *env, unsigned cpus, bool whole);
+void file_memory_close(struct inode_env *env); /* all is over; also if not open */
+
+/* ---- file.c, file_write.c ---- lock by ranges, handles are their own; @cancel, which may be NULL,
+ * ends a wait for a range: -EINTR, nothing is done */
 enum { FILE_APPEND = 1, FILE_DIRECT = 2 };
 /* A write that may go on: as mbfs_file_write_start(); how: the above. */
 ssize_t file_write_start(struct inode *in, const struct mbfs_cred *cred, const void *buf,
-			 size_t bytes, uint64_t off, unsigned how, mbfs_io_done done, void *arg);
-ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off, mbfs_io_done done,
-			void *arg);
+			 size_t bytes, uint64_t off, unsigned how, struct io_cancel *cancel,
+			 mbfs_io_done done, void *arg);
+ssize_t file_read_start(struct inode *in, void *buf, size_t bytes, uint64_t off,
+			struct io_cancel *cancel, mbfs_io_done done, void *arg);
 extern const struct endio_host_ops file_endio_ops;
 ssize_t file_read(struct inode *in, void *buf, size_t bytes, uint64_t off);
 ssize_t file_write(struct inode *in, const struct mbfs_cred *cred, const void *buf, size_t bytes,
 		   uint64_t off, unsigned how);
 int file_fallocate(struct inode *in, const struct mbfs_cred *cred, int mode, uint64_t off,
-		   uint64_t bytes);
+		   uint64_t bytes, struct io_cancel *cancel);
+/* Says which bytes could not be written, and have not been since. */
+void file_log_errors(struct inode *in);
 int file_truncate(struct inode *in, uint64_t size_bytes);
 /* The last writer has closed: give the preallocations back. */
 void file_discard(struct inode *in);

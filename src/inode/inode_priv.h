@@ -18,7 +18,7 @@
 TAILQ_HEAD(inode_list, inode);
 
 enum inode_state {
-	INODE_NEW,    /* in the table of the cache, to be loaded */
+	INODE_NEW, /* in the table of the cache, to be loaded */
 	INODE_LIVE,
 	INODE_FAILED, /* could not be loaded; out of the table */
 };
@@ -30,16 +30,16 @@ enum { INODE_LOGGED_NR = 256 };
 
 /* lock: RANK_INODE_CACHE. orphan_lock: RANK_ORPHAN, held across reads of table blocks. */
 struct inode_cache {
-	struct inode_env *env;	  /* [const] */
-	struct rt_hash table;	  /* inodes by number; RCU */
+	struct inode_env *env; /* [const] */
+	struct rt_hash table;  /* inodes by number; RCU */
 	struct rt_spin lock;
-	struct inode_list all;	  /* [lock] every inode in the table, and those not freed */
-	uint64_t all_nr;	  /* [lock] */
-	struct inode_list lru;	  /* [lock] without references, but maybe got one since */
+	struct inode_list all;    /* [lock] every inode in the table, and those not freed */
+	uint64_t all_nr;          /* [lock] */
+	struct inode_list lru;    /* [lock] without references, but maybe got one since */
 	uint32_t lru_nr, lru_max; /* [lock] [const] */
-	struct rt_rand rand;	  /* [lock] for generations */
+	struct rt_rand rand;      /* [lock] for generations */
 	struct rt_mutex orphan_lock;
-	struct inode_list orphans; /* [orphan_lock] as on disk, the head first */
+	struct inode_list orphans;      /* [orphan_lock] as on disk, the head first */
 	rt_u32 logged[INODE_LOGGED_NR]; /* [atomic] numbers of damaged inodes, each reported once */
 };
 
@@ -70,44 +70,53 @@ static inline mbfs_grp_t ialloc_grp(const struct mbfs_geo *geo, mbfs_ino_t ino)
 	return (ino - 1) / geo->inodes_per_grp;
 }
 
-
 /* ---- file_change.c ---- */
-#define RANGE_LAST UINT64_MAX /* the end of a range that reaches to infinity */
 uint64_t file_size(struct inode *in); /* as it is now */
-/* rw shared, and [first, last] shared. Where the variant's worker needs rw, nobody waits for a
- * range with rw held, but the truncate that history has there. */
-void file_read_lock(struct inode *in, struct rt_range *range, uint64_t first, uint64_t last);
 /* A change of a file's mapping or size: nothing else is under way in its bytes. */
 struct file_change {
 	struct inode *in;
-	struct rt_range range;
+	struct io_lock range;
+	struct io_memory memory;
+	bool rw; /* rw is held exclusively, too */
 	struct buf *table;
+};
+enum {
+	CHANGE_SIZE = 1 << 0,  /* the size may move */
+	CHANGE_MOVES = 1 << 1, /* so do all blocks from @off on */
 };
 /*
  * file_change_begin - keep everybody else out of the blocks of [off, end)
- * @moves_size: out of all from the size, or @off if it is smaller, to the end
- * Takes rw exclusively, waits for the transfers of these blocks and no others, then holds the table
- * block and settles. Errors: those of reading the table block, of file_settle(), of the variant's
- * flush; nothing is held then.
+ * @how: of the above: out of all from the size, or @off if it is smaller, to infinity
+ * Waits for the transfers of these blocks and no others, then holds the table block and, if the
+ * size may move, settles. Errors: -EINTR cancelled; those of reading the table block, of
+ * file_settle(), of the variant's flush; nothing is held then.
  */
 int file_change_begin(struct inode *in, struct file_change *c, uint64_t off, uint64_t end,
-		      bool moves_size);
+		      unsigned how, struct io_cancel *cancel);
+/* Bytes of it, [start, end), are no more: nor is what failed there. */
+void file_change_gone(struct file_change *c, uint64_t start, uint64_t end);
 void file_change_end(struct file_change *c);
 
+/* ---- file_memory.c ---- what reads and writes cannot do without: pools of it in inode_env */
+enum { FILE_BOUNCES_MAX = 2 };
+size_t file_write_bytes(void); /* of one write, one read under way */
+size_t file_read_bytes(void);
+
 /* ---- file_size.c ---- */
-/* Free all blocks past the size, in bounded handles. Caller holds rw exclusively. */
+/* Free all blocks past the size, in bounded handles. Caller holds all from the size on. */
 int file_trim(struct inode *in);
 /*
- * Free the blocks of [from, end), 2^32: all, in bounded handles. Caller holds rw exclusively.
+ * Free the blocks of [from, end), 2^32: all, in bounded handles. Caller holds their bytes.
  * Errors: extent_remove()'s; what went before is freed.
  */
 int file_free_range(struct inode *in, uint64_t from_blk, uint64_t end_blk);
 /*
- * If a truncate could not free all: try again, before the file changes. Caller holds rw exclusively
- * and the table block.
+ * If a truncate could not free all: try again, before the size moves. Caller holds all from the
+ * size on, and the table block.
  */
 int file_settle(struct inode *in);
-/* The size, and the times of a change. */
+/* The times of a change; and the size. */
+void file_touched(struct inode *in, struct mbfs_tx *tx);
 void file_resized(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes);
 
 /* ---- file.c ---- */
@@ -122,7 +131,7 @@ unsigned file_alloc_flags(const struct inode *in, const struct mbfs_cred *cred);
 int file_zero_tail(struct inode *in, uint64_t from);
 /* The same for [from, end), of one block. */
 int file_zero_part(struct inode *in, uint64_t from, uint64_t end);
-/* in->tree.file is there. Caller holds rw exclusively. */
+/* in->tree.file is there. Takes the tree's lock. -ENOMEM. */
 int file_alloc_open(struct inode *in);
 /* Set the size under fields; the large_file feature follows. */
 void file_size_set(struct inode *in, struct mbfs_tx *tx, uint64_t size_bytes);

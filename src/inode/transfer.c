@@ -12,7 +12,7 @@
 
 enum { PHASE_STARTED, PHASE_OVER, PHASE_LEFT };
 
-int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes, uint8_t *bounce)
+int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes)
 {
 	bool held = all->held_nr < TRANSFERS_HELD;
 	struct transfer *t = held ? &all->held[all->held_nr] : rt_alloc(sizeof(*t));
@@ -27,7 +27,6 @@ int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes, u
 			.len_bytes = bytes },
 		.all = all,
 		.next = all->first,
-		.bounce = bounce,
 	};
 	all->first = t;
 	return 0;
@@ -39,7 +38,6 @@ void transfers_drop(struct transfers *all, struct transfer *until)
 		struct transfer *t = all->first;
 
 		all->first = t->next;
-		rt_free(t->bounce);
 		if (t < all->held || t >= all->held + TRANSFERS_HELD)
 			rt_free(t);
 	}

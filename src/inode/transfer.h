@@ -19,7 +19,6 @@ struct transfer {
 	struct mbfs_bdev_io io;
 	struct transfers *all;
 	struct transfer *next;
-	uint8_t *bounce; /* owned; NULL: straight from or to the caller's buffer */
 };
 
 /* Private to its owner until transfers_submit(); then the device's until over() is called. */
@@ -35,9 +34,8 @@ struct transfers {
 	rt_u32 error; /* [atomic] errno of one that failed */
 };
 
-/* One more. @bounce: NULL, or block memory that is @buf, freed with it. -ENOMEM: it is not freed.
- */
-int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes, uint8_t *bounce);
+/* One more. -ENOMEM: never for the first TRANSFERS_HELD. */
+int transfers_add(struct transfers *all, uint64_t at, void *buf, size_t bytes);
 /* Drop those added after @until was the first. */
 void transfers_drop(struct transfers *all, struct transfer *until);
 /* Start them all; over() is called once, maybe before this returns. */

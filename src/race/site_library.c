@@ -148,7 +148,7 @@ static int lib_truncate(struct site_file *f, uint64_t bytes)
 
 static int lib_fallocate(struct site_file *f, int mode, uint64_t off, uint64_t bytes)
 {
-	return mbfs_file_fallocate(f->file, &cred, mode, off, bytes);
+	return mbfs_file_fallocate(f->file, &cred, mode, off, bytes, NULL);
 }
 
 static ssize_t lib_read(struct site_file *f, void *buf, size_t bytes, uint64_t off)
@@ -206,8 +206,8 @@ static int lib_start(struct site_queue *q, struct race_aio_io *io)
 	q->free = l->next;
 	rt_mutex_unlock(&q->lock);
 	l->io = io;
-	put = mbfs_file_write_start(q->f->file, &cred, io->buf, io->bytes, io->off_bytes, answered,
-				    l);
+	put = mbfs_file_write_start(q->f->file, &cred, io->buf, io->bytes, io->off_bytes, NULL,
+				    answered, l);
 	if (put != -EINPROGRESS)
 		answered(l, put);
 	return 0;

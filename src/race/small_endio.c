@@ -22,7 +22,6 @@
 #include "base/check.h"
 #include "extent/extent.h"
 #include "rt/mem.h"
-#include "rt/range.h"
 
 enum { TRUNCATE, FLUSH, STALE, UAF, PIN };
 enum { BLOCK_BYTES = 4096 };
@@ -31,7 +30,7 @@ enum blk { BLK_HOLE, BLK_UNWRITTEN, BLK_WRITTEN };
 struct file {
 	struct endio_file endio;
 	struct rt_rwlock rw;
-	struct rt_range_space ranges;
+	struct io_tree io;
 	rt_u32 refs; /* [atomic] freed with the last */
 	struct state *s;
 };
@@ -39,21 +38,22 @@ struct file {
 /* A's; its memory is gone when it is over. */
 struct write {
 	struct endio ei;
-	struct rt_range range;
+	struct io_lock range;
 	bool ranged; /* [who has the write] */
 };
 
 struct state {
 	struct small_run *run;
 	struct endio_env *env;
+	struct io_env io;
 	struct file *f;
 	/* The block. Numbers of its allocations: this one's, and that of the data it has. */
-	rt_u32 blk;	      /* [atomic] enum blk */
+	rt_u32 blk;             /* [atomic] enum blk */
 	unsigned gen, data_gen; /* [rw and the bytes] */
 	struct write *w;
 	rt_u32 listed, converted, over; /* [atomic] of A's write */
-	struct rt_event moved;		 /* over, or submitted */
-	rt_u32 submitted;		 /* [atomic] UAF, PIN */
+	struct rt_event moved;          /* over, or submitted */
+	rt_u32 submitted;               /* [atomic] UAF, PIN */
 };
 
 static struct state *state_of(struct endio_file *f)
@@ -75,7 +75,7 @@ static void file_put(struct file *f)
 	if (st.after_free)
 		small_fail(s->run, "the file is gone and its work is still to run: use after free");
 	endio_file_end(&f->endio);
-	rt_range_destroy(&f->ranges);
+	io_tree_destroy(&f->io);
 	rt_rwlock_destroy(&f->rw);
 	rt_free(f);
 }
@@ -93,7 +93,7 @@ static void convert(struct endio_file *f, struct endio **batch, unsigned nr)
 static void range_let_go(struct write *w)
 {
 	if (w->ranged)
-		rt_range_unlock(&container_of(w->ei.file, struct file, endio)->ranges, &w->range);
+		io_tree_unlock_range(&container_of(w->ei.file, struct file, endio)->io, &w->range);
 	w->ranged = false;
 }
 
@@ -111,6 +111,12 @@ static void over(struct endio *ei)
 static void data_down(struct endio *ei)
 {
 	range_let_go(container_of(ei, struct write, ei));
+}
+
+static bool wait(struct endio_file *f, uint64_t first, uint64_t last)
+{
+	(void)first, (void)last;
+	return io_tree_wait_range(&container_of(f, struct file, endio)->io, 0, IO_END, NULL) > 0;
 }
 
 static void pin(struct endio_file *f)
@@ -137,6 +143,7 @@ static const struct endio_host_ops host = {
 	.convert = convert,
 	.over = over,
 	.data_down = data_down,
+	.wait = wait,
 	.pin = pin,
 	.unpin = unpin,
 	.trylock = trylock,
@@ -149,7 +156,7 @@ static void setup(struct small_run *r)
 {
 	struct state *s = r->state;
 	struct write *w = rt_zalloc(sizeof(*w));
-	struct file *f = rt_zalloc(sizeof(*f));
+	struct file *f = rt_zalloc_aligned(_Alignof(struct file), sizeof(*f));
 	int err = endio_env_open(r->variant, 1, &host, &s->env);
 
 	MBFS_ASSERT(f && w && !err);
@@ -158,13 +165,13 @@ static void setup(struct small_run *r)
 	s->f = f;
 	f->s = s;
 	rt_rwlock_init(&f->rw, RANK_INODE);
-	rt_range_init(&f->ranges, RANK_INODE_RANGE);
+	io_tree_init(&f->io, &s->io, RANK_INODE_RANGE);
 	rt_u32_set(&f->refs, 1);
 	endio_file_init(&f->endio, s->env);
 	rt_event_init(&s->moved);
 	rt_u32_set(&s->blk, r->s->shape == UAF ? BLK_WRITTEN : BLK_UNWRITTEN);
 	small_name(r, &f->rw, "inode");
-	small_name(r, &f->ranges.lock, "bytes");
+	small_name(r, &f->io.shard[0].lock, "bytes");
 	small_name(r, &f->endio.lock, "list");
 	small_name(r, &s->blk, "block");
 }
@@ -180,7 +187,7 @@ static void submit(struct small_run *r)
 	uint32_t from = BLK_HOLE;
 
 	rt_read_lock(&f->rw);
-	rt_range_lock(&f->ranges, &w->range, 0, BLOCK_BYTES - 1, true);
+	io_tree_lock_range(&f->io, &w->range, 0, BLOCK_BYTES, IO_EXCLUSIVE);
 	w->ranged = true;
 	w->ei.last = BLOCK_BYTES - 1;
 	w->ei.direct = r->s->shape == TRUNCATE;
@@ -237,26 +244,26 @@ static void change_file(struct small_run *r)
 {
 	struct state *s = r->state;
 	struct file *f = s->f;
-	struct rt_range all;
+	struct io_lock all;
 
 	rt_write_lock(&f->rw);
-	rt_range_lock(&f->ranges, &all, 0, UINT64_MAX, true); /* waits for direct writes */
-	if (endio_flush(&f->endio, 0, UINT64_MAX))
+	io_tree_lock_range(&f->io, &all, 0, IO_END, IO_EXCLUSIVE); /* waits for direct writes */
+	if (endio_flush(&f->endio, 0, UINT64_MAX, true))
 		small_fail(r, "a flush fails, and nothing else did");
 	change(r);
-	rt_range_unlock(&f->ranges, &all);
+	io_tree_unlock_range(&f->io, &all);
 	rt_write_unlock(&f->rw);
 }
 
 static void read_file(struct small_run *r)
 {
 	struct file *f = ((struct state *)r->state)->f;
-	struct rt_range all;
+	struct io_lock all;
 
 	rt_read_lock(&f->rw);
-	rt_range_lock(&f->ranges, &all, 0, BLOCK_BYTES - 1, false);
+	io_tree_lock_range(&f->io, &all, 0, BLOCK_BYTES, IO_SHARED);
 	look(r);
-	rt_range_unlock(&f->ranges, &all);
+	io_tree_unlock_range(&f->io, &all);
 	rt_read_unlock(&f->rw);
 }
 
@@ -268,7 +275,7 @@ static void flush_file(struct small_run *r)
 
 	rt_write_lock(&f->rw);
 	was_listed = rt_u32_read_acquire(&s->listed);
-	if (endio_flush(&f->endio, 0, UINT64_MAX))
+	if (endio_flush(&f->endio, 0, UINT64_MAX, false))
 		small_fail(r, "a flush fails, and nothing else did");
 	if (was_listed && !rt_u32_read_acquire(&s->converted))
 		small_fail(r, "the flush has returned, and a write that was on the list before it "
@@ -324,9 +331,11 @@ static void check(struct small_run *r)
 /* ---- the table ---- */
 
 #define ROW(name_, shape_, summary_)                                                     \
-	{ .name = name_, .summary = summary_, .family = &race_endio, .threads = 2,       \
-	  .shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,          \
-	  .thread = thread, .check = check }
+	{                                                                                \
+		.name = name_, .summary = summary_, .family = &race_endio, .threads = 2, \
+		.shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,    \
+		.thread = thread, .check = check                                         \
+	}
 
 const struct small_scenario small_endio[] = {
 	ROW("endio-truncate", TRUNCATE, "truncate waits for a direct write: the seed's deadlock"),

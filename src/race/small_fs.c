@@ -128,7 +128,7 @@ static void files(struct small_run *r, unsigned me)
 	if (!ino || !fine(r, "open", mbfs_file_open(s->fs, ino, O_RDWR, &f), 0))
 		return;
 	if (me != 1)
-		fine(r, "fallocate", mbfs_file_fallocate(f, &cred, 0, 0, LARGE), 0);
+		fine(r, "fallocate", mbfs_file_fallocate(f, &cred, 0, 0, LARGE, NULL), 0);
 	put(r, f, (char)('A' + me), PIECE, 100, false);
 	fine(r, "truncate", mbfs_file_truncate(f, 600), 0);
 	mbfs_file_release(f);
@@ -153,7 +153,7 @@ static void one_file(struct small_run *r, unsigned me)
 		fine(r, "truncate", mbfs_file_truncate(f, 1030), 0);
 		put(r, f, 'B', 20, 3000, true);
 	} else {
-		fine(r, "fallocate", mbfs_file_fallocate(f, &cred, 0, 1024, LARGE), 0);
+		fine(r, "fallocate", mbfs_file_fallocate(f, &cred, 0, 1024, LARGE, NULL), 0);
 	}
 	look(r, f);
 	mbfs_file_release(f);
@@ -176,7 +176,8 @@ static void names(struct small_run *r, unsigned me)
 	if (me == 1) {
 		fine(r, "exchange",
 		     mbfs_fs_rename(s->fs, &cred, ROOT_INO, "here", ROOT_INO, "there",
-				    MBFS_RENAME_EXCHANGE), -ENOENT);
+				    MBFS_RENAME_EXCHANGE),
+		     -ENOENT);
 		fine(r, "unlink", mbfs_fs_unlink(s->fs, ROOT_INO, "here"), -ENOENT);
 	} else if (fine(r, "lookup", mbfs_fs_lookup(s->fs, ROOT_INO, "there", &attr), -ENOENT)) {
 		if (fine(r, "link", mbfs_fs_link(s->fs, &cred, attr.ino, ROOT_INO, "link", &attr),
@@ -205,8 +206,8 @@ static void open_file(struct small_run *r, unsigned me)
 
 static void thread(struct small_run *r, unsigned me)
 {
-	static void (*const users[])(struct small_run *r, unsigned me) = { files, one_file, names,
-									   open_file };
+	static void (*const users[])(struct small_run * r, unsigned me) = { files, one_file, names,
+									    open_file };
 
 	if (((struct state *)r->state)->fs)
 		users[r->s->shape](r, me);
@@ -236,10 +237,12 @@ static void check(struct small_run *r)
 	mbfs_bdev_close(s->dev);
 }
 
-#define ROW(name_, threads_, shape_, summary_)                                              \
-	{ .name = name_, .summary = summary_, .family = &race_enospc, .threads = threads_,  \
-	  .shape = shape_, .state_bytes = sizeof(struct state), .mkfs = MKFS,               \
-	  .image_bytes = IMAGE_BYTES, .setup = setup, .thread = thread, .check = check }
+#define ROW(name_, threads_, shape_, summary_)                                                   \
+	{                                                                                        \
+		.name = name_, .summary = summary_, .family = &race_enospc, .threads = threads_, \
+		.shape = shape_, .state_bytes = sizeof(struct state), .mkfs = MKFS,              \
+		.image_bytes = IMAGE_BYTES, .setup = setup, .thread = thread, .check = check     \
+	}
 
 const struct small_scenario small_fs[] = {
 	ROW("fs-files", 2, FILES, "2 users of one directory, each with a file of its own"),

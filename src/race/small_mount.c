@@ -88,7 +88,7 @@ static void setup(struct small_run *r)
 		mbfs_file_release(s->f[1]);
 		mbfs_fs_forget(s->fs, s->ino, 1);
 	} else {
-		fine(r, "fallocate", mbfs_file_fallocate(s->f[0], &cred, 0, 0, BLOCK_BYTES));
+		fine(r, "fallocate", mbfs_file_fallocate(s->f[0], &cred, 0, 0, BLOCK_BYTES, NULL));
 	}
 	memset(s->bytes, 'A', BLOCK_BYTES);
 }
@@ -131,7 +131,7 @@ static void writer(struct small_run *r)
 {
 	struct state *s = r->state;
 	ssize_t put =
-		mbfs_file_write_start(s->f[0], &cred, s->bytes, BLOCK_BYTES, 0, done, r);
+		mbfs_file_write_start(s->f[0], &cred, s->bytes, BLOCK_BYTES, 0, NULL, done, r);
 
 	if (put != -EINPROGRESS) {
 		answered(r, put);
@@ -169,7 +169,7 @@ static void other(struct small_run *r)
 	fine(r, "truncate", mbfs_file_truncate(s->f[1], 0));
 	if (r->s->shape != STALE)
 		return;
-	fine(r, "fallocate", mbfs_file_fallocate(s->f[1], &cred, 0, 0, BLOCK_BYTES));
+	fine(r, "fallocate", mbfs_file_fallocate(s->f[1], &cred, 0, 0, BLOCK_BYTES, NULL));
 	look(r, s->f[1]);
 }
 
@@ -219,10 +219,12 @@ static void check(struct small_run *r)
 	mbfs_bdev_close(s->disk);
 }
 
-#define ROW(name_, shape_, summary_)                                                     \
-	{ .name = name_, .summary = summary_, .family = &race_endio, .threads = 2,       \
-	  .shape = shape_, .state_bytes = sizeof(struct state), .mkfs = MKFS,            \
-	  .image_bytes = IMAGE_BYTES, .setup = setup, .thread = thread, .check = check }
+#define ROW(name_, shape_, summary_)                                                         \
+	{                                                                                    \
+		.name = name_, .summary = summary_, .family = &race_endio, .threads = 2,     \
+		.shape = shape_, .state_bytes = sizeof(struct state), .mkfs = MKFS,          \
+		.image_bytes = IMAGE_BYTES, .setup = setup, .thread = thread, .check = check \
+	}
 
 const struct small_scenario small_mount[] = {
 	ROW("mount-truncate", TRUNCATE, "truncate and a direct write, on a mounted file system"),

@@ -39,7 +39,7 @@ enum lock_rank {
 	RANK_RING = 70,         /* disk: submission side of one io_uring */
 	RANK_DEV = 72,          /* disk: state of one device, never across I/O */
 	RANK_ENDIO = 80,        /* extent: writes under way of one file; a leaf */
-	RANK_IO_RANGE = 81,     /* extent: a shard of one io_tree's locks; several in ascending order */
+	RANK_IO_RANGE = 81,     /* extent: a shard of an io_tree's locks; several: ascending */
 	RANK_IO_STATE = 82,     /* extent: states of one io_tree's bytes; a leaf */
 	RANK_MEMPOOL = 83,      /* reclaim: the reserves of one domain's pools, and who waits */
 	RANK_RANGE = 84,        /* rt: the ranges of one space; a leaf */

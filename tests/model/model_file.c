@@ -126,7 +126,8 @@ static void do_fallocate(struct model *m)
 	bool keep = rt_rand_below(&m->rand, 2);
 
 	ck_assert_int_eq(
-		file_fallocate(m->in, &t_fs_root, keep ? FALLOC_FL_KEEP_SIZE : 0, off, len), 0);
+		file_fallocate(m->in, &t_fs_root, keep ? FALLOC_FL_KEEP_SIZE : 0, off, len, NULL),
+		0);
 	if (!keep && off + len > m->size)
 		m->size = off + len;
 }
@@ -152,12 +153,13 @@ static void do_zero(struct model *m)
 				     FALLOC_FL_ZERO_RANGE };
 	int mode = modes[rt_rand_below(&m->rand, 3)];
 	uint64_t off = random_off(m), mask = m->fs->super.geo.block_bytes - 1;
-	uint64_t len = mode & FALLOC_FL_PUNCH_HOLE && rt_rand_below(&m->rand, 8) == 0 ?
-		6ull << 30 : random_len(m, off);
+	uint64_t len = mode & FALLOC_FL_PUNCH_HOLE && rt_rand_below(&m->rand, 8) == 0
+			       ? 6ull << 30
+			       : random_len(m, off);
 	uint64_t end = off + len, first = (off + mask) & ~mask, last = end & ~mask;
 	int64_t data;
 
-	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len), 0);
+	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len, NULL), 0);
 	twin_zero(m, off, end);
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > m->size)
 		m->size = end;
@@ -185,7 +187,7 @@ static void do_move(struct model *m)
 		err = -EINVAL;
 	else if (insert && m->size + len > m->window_bytes)
 		return;
-	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len), err);
+	ck_assert_int_eq(file_fallocate(m->in, &t_fs_root, mode, off, len, NULL), err);
 	if (err)
 		return;
 	if (insert) {

@@ -70,7 +70,7 @@ static void write_own(struct worker *w, struct rt_rand *r)
 		rt_completion_init(&fl[nr].over);
 		fl[nr].bytes = bytes;
 		fl[nr].started = mbfs_file_write_start(w->sh->own, &root_cred, w->buf[nr], bytes,
-						       base + at, landed, &fl[nr]);
+						       base + at, NULL, landed, &fl[nr]);
 		at += bytes + rt_rand_below(r, 3) * rt_rand_below(r, 5000);
 		nr++;
 	}
@@ -124,7 +124,7 @@ static void change_torn(struct worker *w, struct rt_rand *r)
 	case 2:
 		ck_assert_int_eq(mbfs_file_fallocate(w->sh->torn, &root_cred,
 						     rt_rand_below(r, 2) ? FALLOC_FL_KEEP_SIZE : 0,
-						     at, bytes),
+						     at, bytes, NULL),
 				 0);
 		break;
 	case 3:

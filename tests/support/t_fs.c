@@ -65,6 +65,7 @@ static void dismantle(struct t_fs *fs)
 	if (fs->alloc)
 		mbfs_alloc_close(fs->alloc);
 	rt_rcu_barrier();
+	file_memory_close(&fs->env);
 	endio_env_close(fs->env.endio);
 	if (fs->store)
 		store_disk_close(fs->store);
@@ -132,6 +133,8 @@ static int open_rooms(struct t_fs *fs, const struct t_fs_opts *opts, struct mbfs
 		.super_ctx = fs,
 	};
 	err = endio_env_open(NULL, fs->dev->async, &file_endio_ops, &fs->env.endio);
+	if (!err)
+		err = file_memory_open(&fs->env, 2, false);
 	if (err)
 		return err;
 	return inode_cache_open(&fs->env, opts->max_cached ? opts->max_cached : 1000,

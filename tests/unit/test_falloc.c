@@ -49,7 +49,7 @@ static struct inode *file_new(struct t_fs *fs)
 
 static int falloc(struct inode *in, int mode, uint64_t off, uint64_t bytes)
 {
-	return file_fallocate(in, &t_fs_root, mode, off, bytes);
+	return file_fallocate(in, &t_fs_root, mode, off, bytes, NULL);
 }
 
 /* ---- who is refused ---- */
@@ -160,8 +160,7 @@ START_TEST(a_full_image_is_no_obstacle)
 	ck_assert_int_eq(falloc(in, modes[_i], 8 * BLOCK, 8 * BLOCK), 0);
 	ck_assert_int_eq(file_read(in, back, BYTES, 0), BYTES - (_i == 2 ? 8 * BLOCK : 0));
 	ck_assert_mem_eq(back, data, 8 * BLOCK);
-	ck_assert_mem_eq(back + (_i == 2 ? 8 : 16) * BLOCK, data + 16 * BLOCK,
-			 BYTES - 16 * BLOCK);
+	ck_assert_mem_eq(back + (_i == 2 ? 8 : 16) * BLOCK, data + 16 * BLOCK, BYTES - 16 * BLOCK);
 	inode_put(in);
 	inode_put(other);
 	t_fs_close_clean(fs);

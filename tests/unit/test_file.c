@@ -39,8 +39,13 @@ static void expect(struct inode *in, uint64_t off, const uint8_t *want, size_t b
 /* Goal: the last byte can be written, nothing past it. Method: at the limit of each block size. */
 START_TEST(limits_are_the_formats)
 {
-	static const struct { const char *args; uint32_t block; } rows[] = {
-		{ "-b 1024", 1024 }, { "-b 4096", 4096 }, { "-b 65536", 65536 },
+	static const struct {
+		const char *args;
+		uint32_t block;
+	} rows[] = {
+		{ "-b 1024", 1024 },
+		{ "-b 4096", 4096 },
+		{ "-b 65536", 65536 },
 	};
 	struct mbfs_bdev *mem = t_image_mem(rows[_i].args, 128 << 20);
 	struct t_fs *fs = t_fs_open(mem, NULL);
@@ -56,11 +61,12 @@ START_TEST(limits_are_the_formats)
 	ck_assert_int_eq(file_write(in, &t_fs_root, bytes, 1, 0, FILE_APPEND), -EFBIG);
 	ck_assert_int_eq(file_truncate(in, max + 1), -EFBIG);
 	ck_assert_int_eq(file_truncate(in, UINT64_MAX), -EFBIG);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, max, 1), -EFBIG);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, UINT64_MAX, 2), -EFBIG);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 1, 0), -EINVAL);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, FALLOC_FL_PUNCH_HOLE, 0, 1), -EOPNOTSUPP);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, max - 1, 1), 0);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, max, 1, NULL), -EFBIG);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, UINT64_MAX, 2, NULL), -EFBIG);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 1, 0, NULL), -EINVAL);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, FALLOC_FL_PUNCH_HOLE, 0, 1, NULL),
+			 -EOPNOTSUPP);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, max - 1, 1, NULL), 0);
 	ck_assert_int_eq(file_seek(in, 0, SEEK_DATA), (int64_t)(max - rows[_i].block));
 	ck_assert_int_eq(file_seek(in, max - 1, SEEK_HOLE), (int64_t)max);
 	ck_assert_int_eq(file_seek(in, max, SEEK_DATA), -ENXIO);
@@ -83,7 +89,7 @@ START_TEST(other_kinds_have_no_bytes)
 	ck_assert_int_eq(file_read(in, &byte, 1, 0), err);
 	ck_assert_int_eq(file_write(in, &t_fs_root, &byte, 1, 0, 0), err);
 	ck_assert_int_eq(file_truncate(in, 0), err);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 1), err);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 1, NULL), err);
 	ck_assert_int_eq(file_seek(in, 0, SEEK_DATA), -EINVAL);
 	inode_put(in);
 	t_fs_close_clean(fs);
@@ -133,8 +139,9 @@ START_TEST(a_failed_fallocate_keeps_its_blocks)
 	struct inode *in = t_fs_create(fs, "f", S_IFREG | 0666);
 	uint64_t blks = t_fs_free_blks(fs);
 
-	ck_assert_int_eq(file_fallocate(in, &t_fs_user, _i ? FALLOC_FL_KEEP_SIZE : 0, 0, 64 << 20),
-			 -ENOSPC);
+	ck_assert_int_eq(
+		file_fallocate(in, &t_fs_user, _i ? FALLOC_FL_KEEP_SIZE : 0, 0, 64 << 20, NULL),
+		-ENOSPC);
 	ck_assert_uint_lt(t_fs_free_blks(fs), blks / 8);
 	if (_i)
 		ck_assert_uint_eq(in->size_bytes, 0);
@@ -169,7 +176,7 @@ START_TEST(junk_past_the_end_never_shows)
 	else if (_i == 1)
 		ck_assert_int_eq(file_write(in, &t_fs_root, buf, 1, 8999, 0), 1);
 	else
-		ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 8000, 1000), 0);
+		ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 8000, 1000, NULL), 0);
 	ck_assert_uint_eq(in->size_bytes, 9000);
 	expect(in, 0, buf, 100);
 	expect(in, 100, NULL, 8899);
@@ -200,7 +207,7 @@ START_TEST(block_mapped_files_are_read_and_freed)
 		want[i] = t_image_byte(i);
 	expect(in, 0, want, sizeof(want));
 	ck_assert_int_eq(file_write(in, &t_fs_root, buf, 10, 30000, 0), -EOPNOTSUPP);
-	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 10), -EOPNOTSUPP);
+	ck_assert_int_eq(file_fallocate(in, &t_fs_root, 0, 0, 10, NULL), -EOPNOTSUPP);
 	ck_assert_int_eq(file_truncate(in, 13500), 0);
 	expect(in, 0, want, 13500);
 	ck_assert_int_eq(file_truncate(in, 14500), 0);
@@ -274,7 +281,7 @@ static void scene(struct t_fs *fs, const uint8_t *buf, struct outcome *o)
 		scene_write(in, o, buf, 20000, 0);
 		scene_write(in, o, buf + 7, 9000, 15000);
 		scene_write(in, o, buf + 3, 30000, 70001);
-		(void)file_fallocate(in, &t_fs_root, FALLOC_FL_KEEP_SIZE, 30000, 20000);
+		(void)file_fallocate(in, &t_fs_root, FALLOC_FL_KEEP_SIZE, 30000, 20000, NULL);
 		scene_write(in, o, buf + 9, 5000, 33333);
 		scene_truncate(in, o, 80000);
 		scene_truncate(in, o, 90000);

@@ -133,7 +133,8 @@ static void writes_start(struct bed *b, struct under_way *u, const uint8_t *buf)
 		w->bytes = i % 3 ? PIECE : 4096;
 		if (i % 3 == 0)
 			off &= ~1023ull;
-		put = mbfs_file_write_start(b->f[i % 2], &t_fs_root, buf, w->bytes, off, answer, w);
+		put = mbfs_file_write_start(b->f[i % 2], &t_fs_root, buf, w->bytes, off, NULL,
+					    answer, w);
 		if (put != -EINPROGRESS)
 			answer(w, put);
 	}
@@ -189,7 +190,7 @@ static bool scene(struct bed *b, const uint8_t *buf)
 	int err = bed_file(b);
 
 	if (!err)
-		err = mbfs_file_fallocate(b->f[0], &t_fs_root, 0, 8192, 20000);
+		err = mbfs_file_fallocate(b->f[0], &t_fs_root, 0, 8192, 20000, NULL);
 	if (err) {
 		ck_assert(is_fault(err));
 		if (!b->f[1])
@@ -305,11 +306,11 @@ START_TEST(lost_data_is_told_to_each_opener_once)
 		memcpy(mbfs_bdev_mem_bytes(mem), base, mem->size_bytes);
 		ck_assert_int_eq(bed_open(&b, mem, &plan), 0);
 		ck_assert_int_eq(bed_file(&b), 0);
-		ck_assert_int_eq(mbfs_file_fallocate(b.f[0], &t_fs_root, 0, 0, sizeof(buf)), 0);
+		ck_assert_int_eq(mbfs_file_fallocate(b.f[0], &t_fs_root, 0, 0, sizeof(buf), NULL),
+				 0);
 		if (_i == 0)
-			ck_assert_int_eq(
-				mbfs_file_write(b.f[0], &t_fs_root, buf, sizeof(buf), 0),
-				sizeof(buf));
+			ck_assert_int_eq(mbfs_file_write(b.f[0], &t_fs_root, buf, sizeof(buf), 0),
+					 sizeof(buf));
 		for (int i = 0; i < 2; i++)
 			ck_assert_int_eq(mbfs_file_fsync(b.f[i], false), 0);
 		plan.fail_write_at = writes(&b) + 1;

@@ -455,7 +455,7 @@ static int write_some(struct mbfs_fs *fs, mbfs_ino_t ino, uint64_t off, size_t b
 	put = mbfs_file_write(f, &root_cred, data, bytes, off);
 	err = put < 0 ? (int)put : 0;
 	if (!err)
-		err = mbfs_file_fallocate(f, &root_cred, 0, 100000, 50000);
+		err = mbfs_file_fallocate(f, &root_cred, 0, 100000, 50000, NULL);
 	if (!err)
 		err = mbfs_file_truncate(f, 3000);
 	mbfs_file_release(f);

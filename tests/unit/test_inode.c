@@ -106,7 +106,7 @@ static void exercise(struct t_fs *fs, mbfs_ino_t ino)
 	}
 	(void)!file_write(in, &t_fs_root, buf, 5000, 12345, 0);
 	(void)!file_write(in, &t_fs_root, buf, 5000, 0, FILE_APPEND);
-	(void)file_fallocate(in, &t_fs_root, 0, 100000, 20000);
+	(void)file_fallocate(in, &t_fs_root, 0, 100000, 20000, NULL);
 	(void)file_truncate(in, 5001);
 	(void)file_truncate(in, 0);
 	ck_assert_int_eq(tx_start(fs->log, 50, &tx), 0);

@@ -59,18 +59,19 @@ static void setup(void)
 	mbfs_mount_opts_default(&opts);
 	opts.commit_s = 1000; /* nothing but the test writes */
 	ck_assert_int_eq(mbfs_fs_mount(pool, &opts, &diag, NULL, &fs), 0);
-	ck_assert_int_eq(mbfs_fs_mknod(fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0,
-				       &attr), 0);
+	ck_assert_int_eq(
+		mbfs_fs_mknod(fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0, &attr), 0);
 	ck_assert_int_eq(mbfs_file_open(fs, attr.ino, O_RDWR, &file), 0);
 	mbfs_fs_forget(fs, attr.ino, 1);
-	ck_assert_int_eq(mbfs_file_fallocate(file, &root_cred, 0, 0, BLKS * BLOCK), 0);
+	ck_assert_int_eq(mbfs_file_fallocate(file, &root_cred, 0, 0, BLKS * BLOCK, NULL), 0);
 	memset(data, 0xD1, BLOCK);
 	ck_assert_int_eq(mbfs_file_write(file, &root_cred, data, BLOCK, 0), BLOCK);
 	/* From here on one write of block HELD of the file is with the device, and stays there. */
 	rt_completion_init(&landed);
 	t_gate_hold(&gate, first_blk + HELD);
-	ck_assert_int_eq(mbfs_file_write_start(file, &root_cred, data, BLOCK, HELD * BLOCK, land,
-					       NULL), -EINPROGRESS);
+	ck_assert_int_eq(mbfs_file_write_start(file, &root_cred, data, BLOCK, HELD * BLOCK, NULL,
+					       land, NULL),
+			 -EINPROGRESS);
 	t_gate_wait_held(&gate);
 }
 
@@ -104,18 +105,17 @@ static int read_at(unsigned blk)
 }
 static int write_at(unsigned blk)
 {
-	return is(mbfs_file_write(file, &root_cred, data, BLOCK,
-				  blk * BLOCK), BLOCK);
+	return is(mbfs_file_write(file, &root_cred, data, BLOCK, blk * BLOCK), BLOCK);
 }
 static int reserve(unsigned blk, unsigned blks)
 {
-	return mbfs_file_fallocate(file, &root_cred, FALLOC_FL_KEEP_SIZE, blk * BLOCK,
-				   blks * BLOCK);
+	return mbfs_file_fallocate(file, &root_cred, FALLOC_FL_KEEP_SIZE, blk * BLOCK, blks * BLOCK,
+				   NULL);
 }
 static int punch(unsigned blk, unsigned blks)
 {
 	return mbfs_file_fallocate(file, &root_cred, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
-				   blk * BLOCK, blks * BLOCK);
+				   blk * BLOCK, blks * BLOCK, NULL);
 }
 
 static int read_before(void)
@@ -199,8 +199,8 @@ static int attributes(void)
 }
 
 static int (*const free_calls[])(void) = {
-	read_before, write_after, append,    reserve_after, punch_before, punch_after,
-	truncate_up, truncate_behind, sync_all, unlink_name, seek_data, attributes,
+	read_before, write_after,     append,   reserve_after, punch_before, punch_after,
+	truncate_up, truncate_behind, sync_all, unlink_name,   seek_data,    attributes,
 };
 static int (*const waiting_calls[])(void) = {
 	read_same, write_same, reserve_same, punch_same, truncate_inside, truncate_all, sync_file,

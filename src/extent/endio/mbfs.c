@@ -92,12 +92,6 @@ static void complete(struct endio *ei, bool may_sleep)
 		convert_here(f, ei);
 }
 
-static int flush(struct endio_file *f, uint64_t first, uint64_t last)
-{
-	endio_wait(f, first, last);
-	return 0;
-}
-
 const struct endio_variant endio_mbfs = {
 	.pub = { .name = "mbfs",
 		 .kernel = "-",
@@ -106,5 +100,5 @@ const struct endio_variant endio_mbfs = {
 			    "writes",
 		 .holds = true },
 	.complete = complete,
-	.flush = flush,
+	.flush = endio_flush_bytes,
 };

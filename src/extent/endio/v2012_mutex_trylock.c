@@ -86,12 +86,12 @@ static void complete(struct endio *ei, bool may_sleep)
 	endio_queue_bare(f, &ei->work); /* only its work ends it */
 }
 
-static int flush(struct endio_file *f, uint64_t first, uint64_t last)
+static int flush(struct endio_file *f, uint64_t first, uint64_t last, bool ranged)
 {
 	struct endio *ei;
 	int err = 0;
 
-	(void)first, (void)last; /* the whole file */
+	(void)first, (void)last, (void)ranged; /* the whole file */
 	rt_spin_lock(&f->lock);
 	while ((ei = TAILQ_FIRST(&f->completed))) {
 		TAILQ_REMOVE(&f->completed, ei, link);

@@ -90,9 +90,9 @@ static void complete(struct endio *ei, bool may_sleep)
 	rt_spin_unlock(&f->lock);
 }
 
-static int flush(struct endio_file *f, uint64_t first, uint64_t last)
+static int flush(struct endio_file *f, uint64_t first, uint64_t last, bool ranged)
 {
-	(void)first, (void)last; /* the whole file */
+	(void)first, (void)last, (void)ranged; /* the whole file */
 	return drain(f, NULL);
 }
 

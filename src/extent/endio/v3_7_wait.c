@@ -16,9 +16,9 @@ static void complete(struct endio *ei, bool may_sleep)
 	endio_2012_v4.complete(ei, may_sleep);
 }
 
-static int flush(struct endio_file *f, uint64_t first, uint64_t last)
+static int flush(struct endio_file *f, uint64_t first, uint64_t last, bool ranged)
 {
-	int err = endio_2012_v4.flush(f, first, last);
+	int err = endio_2012_v4.flush(f, first, last, ranged);
 	uint64_t start = rt_now_ns();
 	bool waited = false;
 	uint32_t key;

@@ -66,12 +66,6 @@ static void complete(struct endio *ei, bool may_sleep)
 		endio_over(ei);
 }
 
-static int flush(struct endio_file *f, uint64_t first, uint64_t last)
-{
-	endio_wait(f, first, last);
-	return 0;
-}
-
 const struct endio_variant endio_6_16 = {
 	.pub = { .name = "6.16",
 		 .kernel = "6.16",
@@ -79,5 +73,5 @@ const struct endio_variant endio_6_16 = {
 		 .summary = "a work per inode, queued without a pin also for nothing" },
 	.needs_wq = true,
 	.complete = complete,
-	.flush = flush,
+	.flush = endio_flush_bytes,
 };
