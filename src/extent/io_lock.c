@@ -204,7 +204,7 @@ static void request_leave(struct io_tree *t, struct io_lock *l, struct span s)
 /* ---- a request's way ---- */
 
 static void request_set(struct io_tree *t, struct io_lock *l, uint64_t start, uint64_t end,
-			enum io_lock_mode mode)
+			enum io_lock_mode mode, struct io_cancel *c)
 {
 	const bool whole = t->env->whole;
 
@@ -213,7 +213,7 @@ static void request_set(struct io_tree *t, struct io_lock *l, uint64_t start, ui
 	l->end = whole ? IO_END : end;
 	l->mode = mode;
 	l->shard = whole ? 0 : shard_of(start, end);
-	l->ev = &l->own_ev;
+	l->ev = c ? &c->ev : &l->own_ev;
 	rt_event_init(&l->own_ev);
 	if (is_wide(l))
 		rt_stat_add(&t->env->wide, 1);
@@ -252,8 +252,14 @@ static bool request_arrive(struct io_tree *t, struct io_lock *l, bool may_wait)
 	return blockers == 0;
 }
 
-/* 0: it was let in before it could leave. */
-static int request_cancel(struct io_tree *t, struct io_lock *l)
+bool io_lock_queue(struct io_tree *t, struct io_lock *l, uint64_t start, uint64_t end,
+		   enum io_lock_mode mode, struct io_cancel *c)
+{
+	request_set(t, l, start, end, mode, c);
+	return request_arrive(t, l, true);
+}
+
+int io_lock_cancel(struct io_tree *t, struct io_lock *l)
 {
 	const struct span s = span_of(l);
 	int err = 0;
@@ -279,7 +285,7 @@ static int request_wait(struct io_tree *t, struct io_lock *l, struct io_cancel *
 		if (rt_u32_read_acquire(&l->held))
 			break;
 		if (c && rt_u32_read_acquire(&c->cancelled)) {
-			err = request_cancel(t, l);
+			err = io_lock_cancel(t, l);
 			break;
 		}
 		rt_event_wait(l->ev, key);
@@ -307,10 +313,7 @@ int io_tree_lock_range_intr(struct io_tree *t, struct io_lock *l, uint64_t start
 
 	MBFS_ASSERT(mode != IO_PASSIVE);
 	rt_rank_assert_below(t->rank);
-	request_set(t, l, start, end, mode);
-	if (c)
-		l->ev = &c->ev;
-	if (request_arrive(t, l, true))
+	if (io_lock_queue(t, l, start, end, mode, c))
 		return 0;
 	err = request_wait(t, l, c);
 	if (c && !err) {
@@ -324,7 +327,7 @@ bool io_tree_try_lock_range(struct io_tree *t, struct io_lock *l, uint64_t start
 			    enum io_lock_mode mode)
 {
 	MBFS_ASSERT(mode != IO_PASSIVE);
-	request_set(t, l, start, end, mode);
+	request_set(t, l, start, end, mode, NULL);
 	return request_arrive(t, l, false);
 }
 
@@ -345,10 +348,7 @@ int io_tree_wait_range(struct io_tree *t, uint64_t start, uint64_t end, struct i
 	int err;
 
 	rt_rank_assert_below(t->rank);
-	request_set(t, &l, start, end, IO_PASSIVE);
-	if (c)
-		l.ev = &c->ev;
-	if (request_arrive(t, &l, true))
+	if (io_lock_queue(t, &l, start, end, IO_PASSIVE, c))
 		return 0;
 	err = request_wait(t, &l, c);
 	if (err)
