@@ -193,8 +193,6 @@ static struct io_lock_tree *tree_of(struct io_tree *t, const struct io_lock *l)
 static void request_leave(struct io_tree *t, struct io_lock *l, struct span s)
 {
 	tree_remove(tree_of(t, l), l);
-	if (l->mode == IO_PASSIVE)
-		return;
 	for (unsigned i = 0; i < s.nr; i++)
 		unblock_in(&t->shard[s.first + i].locks, l);
 	if (!RB_EMPTY(&t->wide))

@@ -229,14 +229,20 @@ static void cancel(void *state)
 	io_cancel(((struct space *)state)->cancel);
 }
 
-/* Gets its bytes only if the cancel ends who waits for ever: it is held by nobody. */
-static void hold_until_interrupted(void *state)
+static void say(struct space *x)
 {
-	struct space *x = state;
+	rt_u32_set_release(&x->held, 1);
+	rt_event_signal(&x->ev);
+}
+
+static void hold_until_said(struct space *x, enum io_lock_mode mode, bool cancel_first)
+{
 	struct io_lock l;
 	uint32_t key;
 
-	io_tree_lock_range(x->t, &l, FIRST + 4, FIRST + 5, IO_EXCLUSIVE);
+	io_tree_lock_range(x->t, &l, FIRST + 4, FIRST + 5, mode);
+	if (cancel_first)
+		io_cancel(x->cancel);
 	for (;;) {
 		key = rt_event_key(&x->ev);
 		if (rt_u32_read_acquire(&x->held))
@@ -246,13 +252,28 @@ static void hold_until_interrupted(void *state)
 	io_tree_unlock_range(x->t, &l);
 }
 
-static void cancel_then_say(void *state)
+/* It goes when who is interrupted says so: which needs the cancel, if he waits for it. */
+static void write_until_interrupted(void *state)
 {
-	struct space *x = state;
+	hold_until_said(state, IO_EXCLUSIVE, false);
+}
 
+static void intr_then_say(void *state)
+{
 	intr_wide(state);
-	rt_u32_set_release(&x->held, 1);
-	rt_event_signal(&x->ev);
+	say(state);
+}
+
+/* It goes when another reader has been in, who may stand behind a writer that is cancelled. */
+static void cancel_until_read(void *state)
+{
+	hold_until_said(state, IO_SHARED, true);
+}
+
+static void read_then_say(void *state)
+{
+	read_low(state);
+	say(state);
 }
 
 #define CASE(text, set_up, ...)                                                \
@@ -293,9 +314,10 @@ static const struct {
 	CASE("cancel of a narrow one", setup, intr_low, write_low, cancel),
 	CASE("cancel of a wide one", setup, intr_wide, write_low, cancel),
 	CASE("cancel of a passive one", setup, intr_wait, write_low, cancel),
-	CASE("a cancel ends a wait without end", setup, hold_until_interrupted, cancel_then_say,
+	CASE("a cancel ends a wait without end", setup, write_until_interrupted, intr_then_say,
 	     cancel),
-	CASE("who waits behind a cancelled one", setup, intr_wide, read_low, cancel),
+	CASE("who waits behind a cancelled one", setup, cancel_until_read, intr_wide,
+	     read_then_say),
 };
 
 static struct explore_result res;
