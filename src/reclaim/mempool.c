@@ -338,6 +338,11 @@ const char *mempool_name(const struct mempool *p)
 	return p->name;
 }
 
+struct mempool_domain *mempool_domain(const struct mempool *p)
+{
+	return p->d;
+}
+
 bool mempool_is_low(const struct mempool *p)
 {
 	return rt_u32_read(&p->is_short) != 0;
