@@ -176,10 +176,16 @@ void io_tree_clear(struct io_tree *t, struct io_memory *m, uint64_t start, uint6
 void io_tree_convert(struct io_tree *t, struct io_memory *m, uint64_t start, uint64_t end,
 		     uint32_t clear, uint32_t set, struct io_hint *h);
 
-/* Has some byte (@all: has each) of [start, end) all of @bits? Context: as above. */
+/*
+ * Has some byte (@all: has each) of [start, end) all of @bits? Context: as above; with IO_LOCKED,
+ * below RANK_IO_RANGE, and then of two moments: locks first.
+ */
 bool io_tree_test(struct io_tree *t, uint64_t start, uint64_t end, uint32_t bits, bool all);
 
-/* The first run of bytes with the same states at or after @from that has any of @bits. */
+/*
+ * The first run of bytes with the same states at or after @from that has any of @bits. IO_LOCKED
+ * counts as a state if it is asked for.
+ */
 struct io_run {
 	uint64_t start, end; /* start >= from */
 	uint32_t bits;

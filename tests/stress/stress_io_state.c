@@ -9,13 +9,15 @@
 
 #include "base/check.h"
 #include "rt/work.h"
+#include "extent/io_tree.h"
+#include "reclaim/mempool.h"
+#include "rt/mem.h"
 #include "support/t.h"
-#include "support/t_states.h"
 
 enum { USERS = 6, CELLS = 400, CELL_BYTES = 4096, STEPS = 60000, COMPARE_EVERY = 64 };
 
 struct user {
-	struct t_states *x;
+	struct io_tree *tree;
 	struct rt_rand rand;
 	uint32_t bit;
 	bool has[CELLS];
@@ -33,7 +35,7 @@ static void compare(struct user *u)
 		uint64_t at = (uint64_t)i * CELL_BYTES;
 
 		while (found && run.end <= at)
-			found = io_tree_find_first(&u->x->tree, run.end, u->bit, &run);
+			found = io_tree_find_first(u->tree, run.end, u->bit, &run);
 		if ((found && run.start < at + CELL_BYTES) != u->has[i])
 			snprintf(u->wrong, sizeof(u->wrong), "bit %#x of cell %u: %s", u->bit, i,
 				 u->has[i] ? "lost" : "set by nobody");
@@ -48,9 +50,9 @@ static void test(struct user *u, unsigned a, unsigned b)
 		any |= u->has[i];
 		all &= u->has[i];
 	}
-	if (io_tree_test(&u->x->tree, (uint64_t)a * CELL_BYTES, (uint64_t)b * CELL_BYTES, u->bit,
+	if (io_tree_test(u->tree, (uint64_t)a * CELL_BYTES, (uint64_t)b * CELL_BYTES, u->bit,
 			 false) != any ||
-	    io_tree_test(&u->x->tree, (uint64_t)a * CELL_BYTES, (uint64_t)b * CELL_BYTES, u->bit,
+	    io_tree_test(u->tree, (uint64_t)a * CELL_BYTES, (uint64_t)b * CELL_BYTES, u->bit,
 			 true) != all)
 		snprintf(u->wrong, sizeof(u->wrong), "bit %#x of cells %u to %u", u->bit, a, b);
 }
@@ -71,10 +73,10 @@ static void use(void *arg)
 		end = at + len > CELLS ? CELLS : at + len;
 		io_memory_fill(&u->mem);
 		if (set)
-			io_tree_set(&u->x->tree, &u->mem, (uint64_t)at * CELL_BYTES,
+			io_tree_set(u->tree, &u->mem, (uint64_t)at * CELL_BYTES,
 				    (uint64_t)end * CELL_BYTES, u->bit, &h);
 		else
-			io_tree_clear(&u->x->tree, &u->mem, (uint64_t)at * CELL_BYTES,
+			io_tree_clear(u->tree, &u->mem, (uint64_t)at * CELL_BYTES,
 				      (uint64_t)end * CELL_BYTES, u->bit, &h);
 		for (unsigned i = at; i < end; i++)
 			u->has[i] = set;
@@ -86,33 +88,77 @@ static void use(void *arg)
 	io_memory_end(&u->mem);
 }
 
+/* When it is scarce, one try in 16 has memory without waiting, one in two that waits. */
+struct scarce {
+	rt_u64 tries;
+	rt_u32 now;
+};
+
+static void *scarce_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
+{
+	struct scarce *sc = ctx;
+	struct rt_rand r = { rt_u64_add_return(&sc->tries, 1) };
+	bool none = rt_u32_read(&sc->now) && rt_rand_below(&r, may_wait ? 2 : 16) > 0;
+
+	(void)align;
+	return none ? NULL : rt_alloc(bytes);
+}
+
+static void scarce_free(void *ctx, void *obj)
+{
+	(void)ctx;
+	rt_free(obj);
+}
+
+/* Row _i: memory is as rt_alloc() gives it, or scarce. */
 START_TEST(users_do_not_disturb_each_other)
 {
+	static const struct mempool_backing backing = { scarce_alloc, scarce_free };
 	static struct user users[USERS];
-	static struct t_states x;
+	struct scarce scarce = { 0 };
+	const struct mempool_config cfg = { .name = "states",
+					    .bytes = io_state_bytes(),
+					    .min_nr = IO_OP_NODES + USERS - 1,
+					    .magazine_nr = _i ? 0 : 8,
+					    .retry_ns = 10000,
+					    .backing = _i ? &backing : NULL,
+					    .ctx = &scarce };
 	struct rt_thread *threads[USERS];
 	struct mbfs_diag diag = { "" };
+	struct mempool_domain *domain;
+	struct io_env env = { 0 };
 	uint64_t seed = t_seed();
+	struct mempool_stats st;
+	struct io_tree tree;
+	struct rt_cpus cpus;
 
-	t_states_open(&x);
-	rt_u64_set(&x.fail_at, _i ? 1000 : 0);
+	rt_cpus_init(&cpus, 0);
+	ck_assert_int_eq(mempool_domain_open(&cpus, &domain), 0);
+	ck_assert_int_eq(mempool_open(domain, &cfg, &env.states), 0);
+	rt_u32_set(&scarce.now, 1);
+	io_tree_init(&tree, &env, RANK_INODE_RANGE);
 	for (unsigned i = 0; i < USERS; i++) {
-		users[i] = (struct user){ .x = &x,
+		users[i] = (struct user){ .tree = &tree,
 					  .rand = { seed + i },
 					  .bit = i ? IO_USER(i) : IO_DIRTY };
-		io_memory_init(&users[i].mem, x.env.states, IO_OP_NODES + i);
+		io_memory_init(&users[i].mem, env.states, IO_OP_NODES + i);
 		ck_assert_int_eq(rt_thread_start(use, &users[i], "user", &threads[i]), 0);
 	}
 	for (unsigned i = 0; i < USERS; i++)
 		rt_thread_join(threads[i]);
-	ck_assert_msg(!io_states_check(&x.tree, &diag), "%s", diag.text);
+	ck_assert_msg(!io_tree_check(&tree, &diag), "%s", diag.text);
 	for (unsigned i = 0; i < USERS; i++) {
 		ck_assert_msg(!users[i].wrong[0], "%s", users[i].wrong);
 		compare(&users[i]);
 		ck_assert_msg(!users[i].wrong[0], "at the end: %s", users[i].wrong);
 	}
-	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.state_nr);
-	t_states_close(&x);
+	mempool_stats(env.states, &st);
+	ck_assert_uint_eq(st.in_use, tree.state_nr);
+	io_tree_destroy(&tree);
+	mempool_close(env.states);
+	mempool_domain_close(domain);
+	printf("%" PRIu64 " waits for memory, %" PRIu64 " objects from the reserve\n", st.waits,
+	       st.from_reserve);
 }
 END_TEST
 

@@ -55,15 +55,12 @@ void t_states_open(struct t_states *x)
 	x->env.states = rt_zalloc(sizeof(*x->env.states));
 	MBFS_ASSERT(x->env.states);
 	x->env.states->x = x;
-	x->tree.env = &x->env;
-	RB_INIT(&x->tree.states);
-	rt_spin_init(&x->tree.lock, RANK_IO_STATE);
+	io_tree_init(&x->tree, &x->env, RANK_INODE_RANGE);
 }
 
 void t_states_close(struct t_states *x)
 {
-	io_states_drop(&x->tree);
-	rt_spin_destroy(&x->tree.lock);
+	io_tree_destroy(&x->tree);
 	MBFS_ASSERT(rt_u64_read(&x->out) == 0);
 	rt_free(x->env.states);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * t_states.h - a tree of states, and in place of its mempool a naive twin that counts what is out
- * and fails as told. Only the states: the tree's locks are not there.
+ * and fails as told.
  */
 #ifndef TESTS_SUPPORT_T_STATES_H
 #define TESTS_SUPPORT_T_STATES_H

@@ -192,6 +192,67 @@ START_TEST(stale_hints)
 }
 END_TEST
 
+/* Goal: locks show as IO_LOCKED, held or waited for, whoever looks for states alone does not see
+ * them. Method: two that touch, one wide, among states. */
+START_TEST(locks_show)
+{
+	static const uint64_t mib = 1u << 20;
+	const struct {
+		uint64_t start, end;
+		uint32_t bits;
+		bool any, all;
+	} tests[] = {
+		{ 0, 100, IO_LOCKED, false, false },
+		{ 100, 300, IO_LOCKED, true, true },
+		{ 99, 300, IO_LOCKED, true, false },
+		{ 250, 301, IO_LOCKED, true, false },
+		{ 250, 260, IO_LOCKED | A, true, true },
+		{ 240, 260, IO_LOCKED | A, true, false },
+		{ 100, 250, IO_LOCKED | A, false, false },
+		{ 300, 350, IO_LOCKED | A, false, false },
+		{ 0, IO_END, IO_LOCKED | B, true, false },
+		{ 3 * mib, IO_END, IO_LOCKED | B, true, true },
+	};
+	const struct io_run runs[] = {
+		{ 100, 250, IO_LOCKED },
+		{ 250, 300, IO_LOCKED | A },
+		{ 300, 350, A },
+		{ 2 * mib, 3 * mib, IO_LOCKED },
+		{ 3 * mib, IO_END, IO_LOCKED | B },
+	};
+	struct io_lock l[3];
+	struct io_run run = { .end = 0 };
+
+	io_tree_lock_range(&x.tree, &l[0], 100, 200, IO_SHARED);
+	io_tree_lock_range(&x.tree, &l[1], 200, 300, IO_EXCLUSIVE);
+	io_tree_lock_range(&x.tree, &l[2], 2 * mib, IO_END, IO_EXCLUSIVE);
+	apply('+', 250, 350, A, NULL);
+	apply('+', 3 * mib, IO_END, B, NULL);
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(tests); i++) {
+		ck_assert_msg(io_tree_test(&x.tree, tests[i].start, tests[i].end, tests[i].bits,
+					   false) == tests[i].any,
+			      "any, row %u", i);
+		ck_assert_msg(io_tree_test(&x.tree, tests[i].start, tests[i].end, tests[i].bits,
+					   true) == tests[i].all,
+			      "all, row %u", i);
+	}
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(runs); i++) {
+		ck_assert(io_tree_find_first(&x.tree, run.end, IO_LOCKED | A | B, &run));
+		ck_assert_uint_eq(run.start, runs[i].start);
+		ck_assert_uint_eq(run.end, runs[i].end);
+		ck_assert_uint_eq(run.bits, runs[i].bits);
+	}
+	ck_assert(io_tree_find_first(&x.tree, 260, IO_LOCKED, &run));
+	ck_assert(run.start == 260 && run.end == 300 && run.bits == (IO_LOCKED | A));
+	ck_assert(io_tree_find_first(&x.tree, 260, A, &run));
+	ck_assert(run.start == 260 && run.end == 350 && run.bits == A);
+	for (unsigned i = 0; i < 3; i++)
+		io_tree_unlock_range(&x.tree, &l[i]);
+	ck_assert(!io_tree_find_first(&x.tree, 0, IO_LOCKED, &run));
+	ck_assert(!io_tree_test(&x.tree, 0, IO_END, IO_LOCKED, false));
+}
+END_TEST
+
 /* Goal: two places at hand do for any operation, what is set free is kept up to keep, and the rest
  * is the pool's. Method: cut many runs at both ends at once with exactly two at hand. */
 START_TEST(two_places_do)
@@ -259,6 +320,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, splits_and_merges, 0, MBFS_ARRAY_SIZE(rows));
 	tcase_add_test(tc, sequences_move_one_place);
 	tcase_add_test(tc, stale_hints);
+	tcase_add_test(tc, locks_show);
 	tcase_add_test(tc, two_places_do);
 	tcase_add_loop_test(tc, memory_fails, 1, 5);
 	tcase_add_test(tc, memory_added);
