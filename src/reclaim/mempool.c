@@ -328,11 +328,6 @@ void mempool_stats(const struct mempool *p, struct mempool_stats *out)
 	out->in_use = (unsigned)(out->allocs - out->frees);
 }
 
-struct mempool_domain *mempool_domain(const struct mempool *p)
-{
-	return p->d;
-}
-
 const char *mempool_name(const struct mempool *p)
 {
 	return p->name;
