@@ -33,6 +33,8 @@ static inline unsigned rt_cpu(const struct rt_cpus *c)
 	if (c->is_virtual)
 		return rt_thread_ordinal() % c->nr;
 	cpu = sched_getcpu();
+	if (__builtin_expect(cpu >= 0 && (unsigned)cpu < c->nr, 1))
+		return (unsigned)cpu;
 	return cpu < 0 ? 0 : (unsigned)cpu % c->nr;
 }
 
