@@ -184,7 +184,8 @@ void mempool_close(struct mempool *p)
 
 /* ---- one object ---- */
 
-static void *alloc_slow(struct mempool *p, enum mempool_mode mode)
+/* Not inlined: its frame would be made on the fast path. */
+static __attribute__((noinline)) void *alloc_slow(struct mempool *p, enum mempool_mode mode)
 {
 	const struct mempool_want want = { p, 1 };
 	struct mempool_call c;
@@ -201,10 +202,11 @@ void *mempool_alloc(struct mempool *p, enum mempool_mode mode)
 	void *obj;
 
 	rt_rank_assert_below(RANK_MEMPOOL);
-	return mempool_magazine_get(p, &obj, 1) ? obj : alloc_slow(p, mode);
+	obj = mempool_magazine_get_one(p);
+	return obj ? obj : alloc_slow(p, mode);
 }
 
-static void free_slow(struct mempool *p, void *obj)
+static __attribute__((noinline)) void free_slow(struct mempool *p, void *obj)
 {
 	rt_stat_add(&mempool_slot_here(p)->frees, 1);
 	mempool_put_back(p, obj);

@@ -128,11 +128,31 @@ static inline unsigned mempool_magazine_get(struct mempool *p, void **objs, unsi
 		return 0;
 	if (nr > s->nr)
 		nr = s->nr;
-	for (unsigned i = 0; i < nr; i++)
-		objs[i] = s->objs[--s->nr];
+	s->nr -= nr;
 	s->gets += nr;
+	for (unsigned i = 0; i < nr; i++)
+		objs[i] = s->objs[s->nr + i];
 	mempool_slot_release(s);
 	return nr;
+}
+
+/* One, or NULL: the above without its loop. */
+static inline void *mempool_magazine_get_one(struct mempool *p)
+{
+	struct mempool_slot *s;
+	void *obj = NULL;
+
+	if (!p->magazine_nr)
+		return NULL;
+	s = mempool_slot_here(p);
+	if (!mempool_slot_try(s))
+		return NULL;
+	if (s->nr) {
+		obj = s->objs[--s->nr];
+		s->gets++;
+	}
+	mempool_slot_release(s);
+	return obj;
 }
 
 static inline bool mempool_magazine_put(struct mempool *p, void *obj)
