@@ -6,6 +6,7 @@
  * in the file of --json. Exit status: 0 every variant that should hold held, 1 one did not or
  * something broke, 2 bad use.
  */
+#include "race-args.h"
 #include "race-load.h"
 #include "race-small.h"
 
@@ -17,12 +18,11 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_HELD = 0, EXIT_LOST = 1, EXIT_USE = 2, LIST_MAX = 32 };
+enum { EXIT_HELD = 0, EXIT_LOST = 1, EXIT_USE = ARGS_BAD_USE };
 
 struct args {
 	struct race_config cfg;
@@ -31,7 +31,7 @@ struct args {
 	uint32_t widen_auto_us; /* 0: as cfg.widen_us says */
 	bool rounds_given, seconds_given, quiet;
 	/* matrix */
-	unsigned threads[LIST_MAX], cpus[LIST_MAX];
+	unsigned threads[ARGS_LIST_MAX], cpus[ARGS_LIST_MAX];
 	unsigned threads_nr, cpus_nr;
 };
 
@@ -89,36 +89,6 @@ static const char usage_text[] =
 	"damaged;\n"
 	"2 bad use.\n";
 
-static int bad_use(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static int bad_use(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("mbfs-race: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputs(" (see mbfs-race --help)\n", stderr);
-	return EXIT_USE;
-}
-
-/* A whole decimal number in [min, max], nothing else. */
-static bool number(const char *s, uint64_t min, uint64_t max, uint64_t *out)
-{
-	unsigned long long v;
-	char *end;
-
-	if (s[0] < '0' || s[0] > '9')
-		return false;
-	errno = 0;
-	v = strtoull(s, &end, 0);
-	if (errno || *end || v < min || v > max)
-		return false;
-	*out = v;
-	return true;
-}
-
 /* Bytes with K, M, G or T. */
 static bool size_number(const char *s, uint64_t *out)
 {
@@ -136,24 +106,9 @@ static bool size_number(const char *s, uint64_t *out)
 		shift = 10 * ((unsigned)(unit - units) + 1);
 		digits[len - 1] = 0;
 	}
-	if (!number(digits, 1, UINT64_MAX >> 1 >> shift, out))
+	if (!args_number(digits, 1, UINT64_MAX >> 1 >> shift, out))
 		return false;
 	*out <<= shift;
-	return true;
-}
-
-/* 2, 0.5: as milliseconds. */
-static bool seconds_number(const char *s, uint64_t *ms)
-{
-	char *end;
-	double v;
-
-	if (s[0] < '0' || s[0] > '9')
-		return false;
-	v = strtod(s, &end);
-	if (*end || !(v >= 0.001) || v > 1000000)
-		return false;
-	*ms = (uint64_t)(v * 1000);
 	return true;
 }
 
@@ -167,10 +122,11 @@ static int parse_widen(struct args *a, const char *arg)
 		return 0;
 	}
 	if (!eq)
-		return bad_use("--widen %s: POINT=USEC is wanted", arg);
-	if (!number(eq + 1, 0, 10000000, &us))
-		return bad_use("--widen %s: '%s' is not a number of microseconds up to 10000000",
-			       arg, eq + 1);
+		return args_bad_use("--widen %s: POINT=USEC is wanted", arg);
+	if (!args_number(eq + 1, 0, 10000000, &us))
+		return args_bad_use("--widen %s: '%s' is not a number of microseconds up to "
+				    "10000000",
+				    arg, eq + 1);
 	if (strncmp(arg, "auto=", strlen("auto=")) == 0) {
 		a->widen_auto_us = (uint32_t)us;
 		return 0;
@@ -181,27 +137,7 @@ static int parse_widen(struct args *a, const char *arg)
 		a->cfg.widen_us[i] = (uint32_t)us;
 		return 0;
 	}
-	return bad_use("--widen %s: no such delay point; mbfs-race list shows them", arg);
-}
-
-/* Comma-separated numbers; run takes one, matrix up to LIST_MAX. */
-static int parse_list(const char *opt, const char *arg, unsigned max, bool many, unsigned *list,
-		      unsigned *nr)
-{
-	char copy[256], *at = copy, *word;
-	uint64_t v;
-
-	*nr = 0;
-	if (strlen(arg) >= sizeof(copy))
-		return bad_use("%s: too long", opt);
-	memcpy(copy, arg, strlen(arg) + 1);
-	while ((word = strsep(&at, ","))) {
-		if (!number(word, 1, max, &v) || *nr == LIST_MAX || (*nr && !many))
-			return bad_use("%s %s: a number from 1 to %u is wanted%s", opt, arg, max,
-				       many ? ", or a list of them" : "");
-		list[(*nr)++] = (unsigned)v;
-	}
-	return 0;
+	return args_bad_use("--widen %s: no such delay point; mbfs-race list shows them", arg);
 }
 
 enum opt { OPT_VARIANT = 256, OPT_WORKLOAD, OPT_THREADS, OPT_CPUS, OPT_SECONDS, OPT_ROUNDS,
@@ -240,28 +176,30 @@ static int parse_number_opt(struct args *a, int opt, const char *arg)
 	switch (opt) {
 	case OPT_SECONDS:
 		a->seconds_given = true;
-		return seconds_number(arg, &a->cfg.run_ms) ? 0 :
-			bad_use("--seconds %s: not a number of seconds above 0", arg);
+		return args_seconds(arg, &a->cfg.run_ms) ? 0 :
+			args_bad_use("--seconds %s: not a number of seconds above 0", arg);
 	case OPT_ROUNDS:
 		a->rounds_given = true;
-		return number(arg, 1, UINT64_MAX, &a->cfg.rounds) ? 0 :
-			bad_use("--rounds %s: not a number from 1", arg);
+		return args_number(arg, 1, UINT64_MAX, &a->cfg.rounds) ? 0 :
+			args_bad_use("--rounds %s: not a number from 1", arg);
 	case OPT_BLOCK_SIZE:
-		if (!number(arg, 1, 65536, &v) || !block_size_ok(v))
-			return bad_use("--block-size %s: 1024, 2048, 4096 or 65536 is wanted", arg);
+		if (!args_number(arg, 1, 65536, &v) || !block_size_ok(v))
+			return args_bad_use("--block-size %s: 1024, 2048, 4096 or 65536 is wanted",
+					    arg);
 		a->cfg.block_bytes = (uint32_t)v;
 		return 0;
 	case OPT_SIZE:
 		if (!size_number(arg, &v) || v < (1u << 20) || v > (1ull << 44))
-			return bad_use("--size %s: a size from 1M to 16T is wanted, as 240M", arg);
+			return args_bad_use("--size %s: a size from 1M to 16T is wanted, as 240M",
+					    arg);
 		a->cfg.size_bytes = v;
 		return 0;
 	case OPT_SEED:
-		return number(arg, 0, UINT64_MAX, &a->cfg.seed) ? 0 :
-			bad_use("--seed %s: not a number", arg);
+		return args_number(arg, 0, UINT64_MAX, &a->cfg.seed) ? 0 :
+			args_bad_use("--seed %s: not a number", arg);
 	case OPT_GRACE:
-		return seconds_number(arg, &a->cfg.grace_ms) ? 0 :
-			bad_use("--grace %s: not a number of seconds above 0", arg);
+		return args_seconds(arg, &a->cfg.grace_ms) ? 0 :
+			args_bad_use("--grace %s: not a number of seconds above 0", arg);
 	default:
 		return 1;
 	}
@@ -281,10 +219,10 @@ static int parse_opt(struct args *a, int opt, const char *arg, bool many)
 		a->workloads = arg;
 		return 0;
 	case OPT_THREADS:
-		return parse_list("--threads", arg, RACE_THREADS_MAX, many, a->threads,
+		return args_list("--threads", arg, 1, RACE_THREADS_MAX, many, a->threads,
 				  &a->threads_nr);
 	case OPT_CPUS:
-		return parse_list("--cpus", arg, RACE_CPUS_MAX, many, a->cpus, &a->cpus_nr);
+		return args_list("--cpus", arg, 1, RACE_CPUS_MAX, many, a->cpus, &a->cpus_nr);
 	case OPT_MOUNT:
 		a->cfg.mount = true;
 		return 0;
@@ -309,15 +247,15 @@ static int parse_args(struct args *a, int argc, char **argv, bool many)
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":", long_opts, NULL)) != -1) {
 		if (opt == ':')
-			return bad_use("%s needs a value", argv[optind - 1]);
+			return args_bad_use("%s needs a value", argv[optind - 1]);
 		if (opt == '?')
-			return bad_use("unknown option '%s'", argv[optind - 1]);
+			return args_bad_use("unknown option '%s'", argv[optind - 1]);
 		err = parse_opt(a, opt, optarg, many);
 		if (err)
 			return err;
 	}
 	if (optind < argc)
-		return bad_use("unexpected argument '%s'", argv[optind]);
+		return args_bad_use("unexpected argument '%s'", argv[optind]);
 	if (a->rounds_given && !a->seconds_given)
 		a->cfg.run_ms = 0;
 	return 0;
@@ -348,14 +286,16 @@ static int check_names(const struct args *a)
 	snprintf(copy, sizeof(copy), "%s", a->variants);
 	while (strcmp(a->variants, "all") != 0 && (word = strsep(&at, ",")))
 		if (!race_variant_find(a->cfg.scenario->family, word, &v))
-			return bad_use("--variant %s: no such variant; mbfs-race list shows them",
-				       word);
+			return args_bad_use("--variant %s: no such variant; mbfs-race list shows "
+					    "them",
+					    word);
 	at = copy;
 	snprintf(copy, sizeof(copy), "%s", a->workloads);
 	while (strcmp(a->workloads, "all") != 0 && (word = strsep(&at, ",")))
 		if (!race_workload_find(a->cfg.scenario, word))
-			return bad_use("--workload %s: no such workload; mbfs-race list shows them",
-				       word);
+			return args_bad_use("--workload %s: no such workload; mbfs-race list shows "
+					    "them",
+					    word);
 	return 0;
 }
 
@@ -378,7 +318,7 @@ static int find_daemon(struct args *a)
 	if (!a->mbfsd[0])
 		find_program("mbfs", a->mbfsd);
 	else if (access(a->mbfsd, X_OK))
-		return bad_use("--daemon %s: %s", a->mbfsd, strerror(errno));
+		return args_bad_use("--daemon %s: %s", a->mbfsd, strerror(errno));
 	return 0;
 }
 
@@ -406,7 +346,7 @@ static int run_explorer(char **argv)
 	fflush(NULL);
 	find_program("mbfs-explore", path);
 	execvp(path, argv);
-	return bad_use("cannot run %s: %s", path, strerror(errno));
+	return args_bad_use("cannot run %s: %s", path, strerror(errno));
 }
 
 struct session {
@@ -500,7 +440,7 @@ static int open_json(struct session *s, const char *path)
 		return 0;
 	}
 	s->json = fopen(path, "ae");
-	return s->json ? 0 : bad_use("--json %s: %s", path, strerror(errno));
+	return s->json ? 0 : args_bad_use("--json %s: %s", path, strerror(errno));
 }
 
 static int cmd_run(int argc, char **argv, bool matrix)
@@ -512,11 +452,11 @@ static int cmd_run(int argc, char **argv, bool matrix)
 	int err;
 
 	if (argc < 2 || argv[1][0] == '-')
-		return bad_use("a scenario is wanted after '%s'; mbfs-race list shows them",
+		return args_bad_use("a scenario is wanted after '%s'; mbfs-race list shows them",
 			       argv[0]);
 	sc = race_scenario_find(argv[1]);
 	if (!sc)
-		return bad_use("no such scenario: '%s'; mbfs-race list shows them", argv[1]);
+		return args_bad_use("no such scenario: '%s'; mbfs-race list shows them", argv[1]);
 	race_config_default(sc, &a.cfg);
 	a.variants = matrix ? "all" : sc->family->ours;
 	a.workloads = sc->workloads[0].name;
@@ -544,7 +484,7 @@ static int cmd_run(int argc, char **argv, bool matrix)
 		a.cfg.cpus = a.cpus[0];
 	err = matrix ? run_matrix(&s, &a) : run_all(&s, &a, a.cfg);
 	if (s.json && s.json != stdout && fclose(s.json) && !err)
-		err = bad_use("--json %s: %s", a.json, strerror(errno));
+		err = args_bad_use("--json %s: %s", a.json, strerror(errno));
 	if (err)
 		return err;
 	return s.lost || s.stop ? EXIT_LOST : EXIT_HELD;
@@ -586,7 +526,7 @@ static int cmd_list(char **argv)
 int main(int argc, char **argv)
 {
 	if (argc < 2)
-		return bad_use("a command is wanted: list, run or matrix");
+		return args_bad_use("a command is wanted: list, run or matrix");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		fputs(usage_text, stdout);
 		return EXIT_HELD;
@@ -610,10 +550,11 @@ int main(int argc, char **argv)
 		}
 	}
 	if (strcmp(argv[1], "list") == 0)
-		return argc == 2 ? cmd_list(argv) : bad_use("unexpected argument '%s'", argv[2]);
+		return argc == 2 ? cmd_list(argv) :
+				   args_bad_use("unexpected argument '%s'", argv[2]);
 	if (strcmp(argv[1], "run") == 0)
 		return cmd_run(argc - 1, argv + 1, false);
 	if (strcmp(argv[1], "matrix") == 0)
 		return cmd_run(argc - 1, argv + 1, true);
-	return bad_use("unknown command '%s'", argv[1]);
+	return args_bad_use("unknown command '%s'", argv[1]);
 }
