@@ -7,6 +7,7 @@
  * something broke, 2 bad use.
  */
 #include "race-args.h"
+#include "race-curve.h"
 #include "race-load.h"
 #include "race-small.h"
 
@@ -33,6 +34,7 @@ struct args {
 	/* matrix */
 	unsigned threads[ARGS_LIST_MAX], cpus[ARGS_LIST_MAX];
 	unsigned threads_nr, cpus_nr;
+	unsigned pressures[ARGS_LIST_MAX], pressures_nr; /* a run each */
 };
 
 static const char usage_text[] =
@@ -40,12 +42,15 @@ static const char usage_text[] =
 	"       mbfs-race run SCENARIO [OPTIONS]\n"
 	"       mbfs-race matrix SCENARIO [OPTIONS]\n"
 	"       mbfs-race run SCENARIO --explore STRATEGY [OPTIONS] | replay TOKEN [OPTIONS]\n"
+	"       mbfs-race curve SCENARIO [OPTIONS]\n"
 	"       mbfs-race load [OPTIONS] FILE | load --check --tag N FILE | stacks PID\n"
 	"       mbfs-race --help | --version\n"
 	"\n"
 	"Run races with real concurrent writers. The workloads of enospc are sized so that "
 	"everything\n"
-	"fits: any ENOSPC is false. The endio scenarios read what was written.\n"
+	"fits: any ENOSPC is false. The endio scenarios read what was written. Those of mempools "
+	"need\n"
+	"no file system.\n"
 	"\n"
 	"  list                   scenarios, workloads, variants and delay points\n"
 	"  run SCENARIO           one run per variant and workload, as a table\n"
@@ -56,6 +61,8 @@ static const char usage_text[] =
 	"  matrix SCENARIO        one run per variant, number of writers and of virtual CPUs, as "
 	"a\n"
 	"                         Markdown table (--threads and --cpus then take lists: 1,8,64)\n"
+	"  curve SCENARIO         mempool-abba: how many writers does it take to deadlock, by the\n"
+	"                         size of the reserve? See mbfs-race curve --help\n"
 	"  load FILE              asynchronous reads and writes of a file, all checked: see\n"
 	"                         mbfs-race load --help\n"
 	"  stacks PID             where the threads of a process are\n"
@@ -63,10 +70,12 @@ static const char usage_text[] =
 	"  --variant NAME|all     variant of the scenario, or several: a,b (default: ours; matrix: "
 	"all)\n"
 	"  --workload NAME|all    workload, or several (default: the scenario's first)\n"
-	"  --threads N            writers, 1..1024 (default 80; endio: 5)\n"
+	"  --threads N            writers, 1..1024 (default 80; endio: 5; mempool-abba: 8,\n"
+	"                         -depletion: 32)\n"
 	"  --cpus N               virtual CPUs, 1..1024 (default 8; matrix: as many as writers, <= "
 	"64)\n"
-	"  --seconds S            length of a run (default 10; endio: 5; matrix: 2)\n"
+	"  --seconds S            length of a run (default 10; endio: 5; mempool-*: 2, 1; matrix: "
+	"2)\n"
 	"  --rounds R             stop after R rounds (files per writer in pairs and mixed)\n"
 	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn "
 	"after it\n"
@@ -76,6 +85,10 @@ static const char usage_text[] =
 	"  --widen auto[=USEC]    at the point that makes the variant lose, or at all of them if "
 	"it\n"
 	"                         is to hold (default 3000; list shows the points)\n"
+	"  --reserve N            mempool-*: objects in each reserve (default: the variant's)\n"
+	"  --pressure LIST        mempool-depletion: percent of what comes back to memory that "
+	"others\n"
+	"                         take, a run each (default 0,1,2,5,10,25,50,75,100)\n"
 	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
 	"table)\n"
 	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
@@ -142,7 +155,7 @@ static int parse_widen(struct args *a, const char *arg)
 
 enum opt { OPT_VARIANT = 256, OPT_WORKLOAD, OPT_THREADS, OPT_CPUS, OPT_SECONDS, OPT_ROUNDS,
 	   OPT_MOUNT, OPT_BLOCK_SIZE, OPT_SIZE, OPT_WIDEN, OPT_JSON, OPT_SEED, OPT_GRACE, OPT_DIR,
-	   OPT_DAEMON };
+	   OPT_DAEMON, OPT_RESERVE, OPT_PRESSURE };
 
 static const struct option long_opts[] = {
 	{ "variant", required_argument, NULL, OPT_VARIANT },
@@ -160,12 +173,34 @@ static const struct option long_opts[] = {
 	{ "grace", required_argument, NULL, OPT_GRACE },
 	{ "dir", required_argument, NULL, OPT_DIR },
 	{ "daemon", required_argument, NULL, OPT_DAEMON },
+	{ "reserve", required_argument, NULL, OPT_RESERVE },
+	{ "pressure", required_argument, NULL, OPT_PRESSURE },
 	{ NULL, 0, NULL, 0 },
 };
 
 static bool block_size_ok(uint64_t bytes)
 {
 	return bytes == 1024 || bytes == 2048 || bytes == 4096 || bytes == 65536;
+}
+
+/* Of the mempool scenarios. */
+static int parse_pool_opt(struct args *a, int opt, const char *arg)
+{
+	const struct race_scenario *s = a->cfg.scenario;
+	uint64_t v;
+
+	if (opt == OPT_RESERVE) {
+		if (!race_takes_reserve(s))
+			return args_bad_use("--reserve: %s has no reserve", s->name);
+		if (!args_number(arg, 1, RACE_RESERVE_MAX, &v))
+			return args_bad_use("--reserve %s: a number from 1 to %d is wanted", arg,
+					    RACE_RESERVE_MAX);
+		a->cfg.reserve = (unsigned)v;
+		return 0;
+	}
+	if (!race_takes_pressure(s))
+		return args_bad_use("--pressure: %s knows no memory pressure", s->name);
+	return args_list("--pressure", arg, 0, 100, true, a->pressures, &a->pressures_nr);
 }
 
 /* Options whose value is a number; 1: not one of them. */
@@ -231,6 +266,9 @@ static int parse_opt(struct args *a, int opt, const char *arg, bool many)
 	case OPT_JSON:
 		a->json = arg;
 		return 0;
+	case OPT_RESERVE:
+	case OPT_PRESSURE:
+		return parse_pool_opt(a, opt, arg);
 	case OPT_DIR:
 		a->cfg.dir = arg;
 		return 0;
@@ -388,6 +426,20 @@ static void widen_for(struct race_config *cfg, uint32_t us)
 		cfg->widen_us[i] = v->window == MBFS_POINT_NR || v->window == i ? us : 0;
 }
 
+/* One run, or one for each pressure. */
+static int run_pressures(struct session *s, const struct args *a, struct race_config *cfg)
+{
+	int err = 0;
+
+	if (!race_takes_pressure(cfg->scenario))
+		return run_one(s, cfg);
+	for (unsigned i = 0; !err && i < a->pressures_nr && !s->stop; i++) {
+		cfg->pressure = a->pressures[i];
+		err = run_one(s, cfg);
+	}
+	return err;
+}
+
 /* Every workload and variant asked for, with the numbers of @cfg. */
 static int run_all(struct session *s, const struct args *a, struct race_config cfg)
 {
@@ -405,7 +457,7 @@ static int run_all(struct session *s, const struct args *a, struct race_config c
 			cfg.variant = v;
 			if (a->widen_auto_us)
 				widen_for(&cfg, a->widen_auto_us);
-			err = run_one(s, &cfg);
+			err = run_pressures(s, a, &cfg);
 			if (err)
 				return err;
 		}
@@ -446,6 +498,7 @@ static int open_json(struct session *s, const char *path)
 static int cmd_run(int argc, char **argv, bool matrix)
 {
 	static const unsigned threads[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256 };
+	static const unsigned pressures[] = { 0, 1, 2, 5, 10, 25, 50, 75, 100 };
 	struct args a = { 0 };
 	struct session s = { .markdown = matrix };
 	const struct race_scenario *sc;
@@ -465,6 +518,8 @@ static int cmd_run(int argc, char **argv, bool matrix)
 		a.cfg.run_ms = 2000;
 	a.threads_nr = matrix ? sizeof(threads) / sizeof(threads[0]) : 1;
 	memcpy(a.threads, threads, sizeof(threads));
+	a.pressures_nr = sizeof(pressures) / sizeof(pressures[0]);
+	memcpy(a.pressures, pressures, sizeof(pressures));
 	if (!matrix)
 		a.threads[0] = a.cfg.threads;
 	err = parse_args(&a, argc - 1, argv + 1, matrix);
@@ -488,6 +543,16 @@ static int cmd_run(int argc, char **argv, bool matrix)
 	if (err)
 		return err;
 	return s.lost || s.stop ? EXIT_LOST : EXIT_HELD;
+}
+
+static void list_family(const char *title, const struct race_family *fam)
+{
+	struct race_variant v;
+
+	printf("\n%s (--variant)\n", title);
+	for (unsigned i = 0; fam->at(i, &v); i++)
+		printf("  %-18s %-6s %-13s %-13s %s\n", v.name, v.holds ? "holds" : "loses",
+		       v.kernel ? v.kernel : "-", v.commit ? v.commit : "-", v.summary);
 }
 
 static int cmd_list(char **argv)
@@ -516,6 +581,8 @@ static int cmd_list(char **argv)
 	for (unsigned i = 0; (e = mbfs_endio_variant_at(i)); i++)
 		printf("  %-18s %-6s %-13s %-13s %s\n", e->name, e->holds ? "holds" : "loses",
 		       e->kernel, e->commit, e->summary);
+	list_family("ways to take objects, of mempool-abba", &race_mempool);
+	list_family("orders of looking for an object, of mempool-depletion", &race_mempool_order);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);
@@ -537,6 +604,8 @@ int main(int argc, char **argv)
 	}
 	if (wants_explorer(argc, argv))
 		return run_explorer(argv);
+	if (strcmp(argv[1], "curve") == 0)
+		return curve_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "load") == 0)
 		return load_main(argc - 1, argv + 1);
 	if (strcmp(argv[1], "stacks") == 0)

@@ -18,6 +18,7 @@
 enum {
 	RACE_THREADS_MAX = 1024,
 	RACE_CPUS_MAX = 1024,
+	RACE_RESERVE_MAX = 65536,
 	RACE_HIST_NR = 976,
 	RACE_NOTE_BYTES = 960,
 	RACE_STACKS_BYTES = 4096,
@@ -64,6 +65,8 @@ struct race_config {
 	uint64_t size_bytes;
 	uint32_t widen_us[MBFS_POINT_NR];
 	uint64_t seed;
+	unsigned reserve;  /* of mempool-*: objects in each reserve; 0: what the variant has */
+	unsigned pressure; /* of mempool-depletion: percent */
 	const char *dir;   /* where image and mount point go; NULL: chosen */
 	const char *mbfsd; /* path of the daemon, for mount */
 };
@@ -72,6 +75,10 @@ struct race_config {
  * writers, 8 virtual CPUs, 240 MiB, 64 KiB blocks, 10 s.
  */
 void race_config_default(const struct race_scenario *s, struct race_config *cfg);
+
+/* The scenario has a use for race_config.reserve, .pressure. */
+bool race_takes_reserve(const struct race_scenario *s);
+bool race_takes_pressure(const struct race_scenario *s);
 
 /* What all writers of a run did, summed. */
 struct race_tally {
@@ -91,20 +98,33 @@ struct race_endio_stats {
 		flush_waits, flush_ns, after_free;
 };
 
+/* What mempools counted, all of a run together, and the memory behind them. */
+struct race_pools {
+	unsigned reserve; /* objects in the reserve of each */
+	uint64_t allocs, from_allocator, from_reserve, from_wait, waits, wait_ns, wait_max_ns;
+	/* Of mempool-depletion. Times: since the first allocation, or RACE_NEVER. */
+	uint64_t reclaims, background; /* on somebody's behalf; in the background */
+	uint64_t empty_ns, reclaim_ns, background_ns;
+};
+#define RACE_NEVER UINT64_MAX
+
 struct race_result {
 	struct race_tally sum;
+	struct race_pools pools; /* of mempool-* */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;
 	struct mbfs_alloc_stats stats; /* the allocator's own */
 	bool have_stats;
 	bool livelock;		  /* a call did not return in time; the run was killed */
+	bool deadlock;		  /* and each waits for what others hold: none ever will */
 	bool interrupted;	  /* SIGINT or SIGTERM */
 	bool check_ok;		  /* the allocator's equations hold at the end */
 	bool fsck_run, fsck_ok;	  /* e2fsck -fn, for mounts */
 	bool counts_differ;	  /* the allocator's oracle and the writers' count disagree */
 	char note[RACE_NOTE_BYTES]; /* what went wrong, one line; empty: nothing */
 	char stacks[RACE_STACKS_BYTES]; /* of a livelock: where threads were, "; " between */
+	char who[RACE_STACKS_BYTES]; /* likewise: who holds and who waits for what */
 };
 
 /*

@@ -94,9 +94,23 @@ struct race_worker {
 	struct rt_rand rand;
 };
 
+enum { RACE_TAKES_RESERVE = 1, RACE_TAKES_PRESSURE = 2 };
+
 /* What scenarios of one kind share. */
 struct race_kind {
 	bool image; /* the library needs an image, too */
+	unsigned takes; /* RACE_TAKES_* */
+	/*
+	 * Of kinds that need neither allocator nor image: bytes of a zeroed room that is the
+	 * backend's ctx, and that the parent sees too. NULL: the backend has another ctx.
+	 */
+	size_t (*room_bytes)(const struct race_config *cfg);
+	/* Nobody moves: is it for ever, each waiting for what another holds? May be NULL. */
+	bool (*deadlocked)(const struct race_config *cfg, const void *room);
+	/* Who holds what, who waits for what: "; " between lines. May be NULL. */
+	void (*who)(const struct race_config *cfg, const void *room, char *buf, size_t bytes);
+	/* The run is over. */
+	void (*collect)(const struct race_config *cfg, const void *room, struct race_result *res);
 	void (*defaults)(struct race_config *cfg);
 	/* -EINVAL when the numbers do not suit the scenario. */
 	int (*plan_check)(const struct race_config *cfg, uint64_t usable_blks,
@@ -140,6 +154,24 @@ void endio_table_row(FILE *out, const struct race_config *cfg, const struct race
 void endio_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
 void endio_markdown_head(FILE *out);
 void endio_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+
+/* ---- mempool.c, depletion.c ---- */
+extern const struct race_kind mempool_kind, depletion_kind;
+extern const struct race_workload mempool_workloads[], depletion_workloads[];
+/* report_mempool.c */
+struct mempool;
+void race_pools_add(struct race_pools *sum, const struct mempool *pool);
+void mempool_table_head(FILE *out);
+void mempool_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void mempool_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void mempool_markdown_head(FILE *out);
+void mempool_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void depletion_table_head(FILE *out);
+void depletion_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void depletion_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void depletion_markdown_head(FILE *out);
+void depletion_markdown_row(FILE *out, const struct race_config *cfg,
+			    const struct race_result *res);
 
 /* ---- enospc.c ---- */
 extern const struct race_kind enospc_kind;

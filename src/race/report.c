@@ -52,7 +52,7 @@ double race_per_second(uint64_t nr, const struct race_result *res)
 const char *race_verdict(const struct race_config *cfg, const struct race_result *res)
 {
 	if (res->livelock)
-		return "LIVELOCK";
+		return res->deadlock ? "DEADLOCK" : "LIVELOCK";
 	if (!res->check_ok || (res->fsck_run && !res->fsck_ok))
 		return "BROKEN";
 	if (res->sum.attempts == 0)
@@ -79,20 +79,27 @@ void race_table_head(FILE *out, const struct race_scenario *s)
 	fflush(out);
 }
 
-void race_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+/* @lines with "; " between. */
+static void print_lines(FILE *out, const char *lines)
 {
-	const char *at = res->stacks;
+	const char *at = lines;
 	size_t len;
 
-	cfg->scenario->kind->table_row(out, cfg, res);
-	if (res->note[0])
-		fprintf(out, "  ^ %s\n", res->note);
 	for (; *at; at += len + (at[len] ? 2 : 0)) {
 		const char *end = strstr(at, "; ");
 
 		len = end ? (size_t)(end - at) : strlen(at);
 		fprintf(out, "  ^ %.*s\n", (int)len, at);
 	}
+}
+
+void race_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+{
+	cfg->scenario->kind->table_row(out, cfg, res);
+	if (res->note[0])
+		fprintf(out, "  ^ %s\n", res->note);
+	print_lines(out, res->who);
+	print_lines(out, res->stacks);
 	fflush(out);
 }
 
@@ -155,11 +162,13 @@ void race_json_line(FILE *out, const struct race_config *cfg, const struct race_
 	fprintf(out, "\"seconds\":%.3f,", (double)res->elapsed_ns / 1e9);
 	cfg->scenario->kind->json(out, cfg, res);
 	json_bool(out, "livelock", res->livelock);
+	json_bool(out, "deadlock", res->deadlock);
 	json_bool(out, "interrupted", res->interrupted);
 	json_string(out, "check", res->livelock ? "not run" : res->check_ok ? "ok" : "failed");
 	json_string(out, "fsck", !res->fsck_run ? "not run" : res->fsck_ok ? "clean" : "damaged");
 	json_string(out, "result", race_verdict(cfg, res));
 	json_string(out, "note", res->note);
+	json_string(out, "who", res->who);
 	json_string(out, "stacks", res->stacks);
 	fprintf(out, "\"held\":%s}\n", race_held(cfg, res) ? "true" : "false");
 	fflush(out);

@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WATCH_NS = 5000000, TICK_NS = 10000000, GATE_POLL_NS = 50000 };
+enum { WATCH_NS = 5000000, TICK_NS = 10000000, GATE_POLL_NS = 50000, QUIET_NS = 200000000 };
 
 bool race_stopped(const struct race_worker *w)
 {
@@ -298,9 +298,12 @@ static void doing_list(const struct run *r, char *buf, size_t bytes)
  */
 static void stuck(struct run *r, struct race_result *res)
 {
+	const struct race_kind *kind = r->cfg->scenario->kind;
 	char doing[256];
 
 	res->livelock = true;
+	if (kind->who)
+		kind->who(r->cfg, r->ctx, res->who, sizeof(res->who));
 	doing_list(r, doing, sizeof(doing));
 	snprintf(res->note, sizeof(res->note),
 		 "no call has returned for %.3g s: livelock or deadlock; killed%s",
@@ -309,6 +312,28 @@ static void stuck(struct run *r, struct race_result *res)
 	if (r->library)
 		kill(r->library, SIGKILL);
 	children_kill(r);
+}
+
+/*
+ * Nobody has made progress since @moved_at; those who wait for each other need no more time than
+ * QUIET_NS. True: the run is over, and took @moved_at - @start, as closely as one looks.
+ */
+static bool dead(struct run *r, uint64_t start, uint64_t moved_at, struct race_result *res)
+{
+	const struct race_kind *kind = r->cfg->scenario->kind;
+	char ns[16];
+
+	if (!kind->deadlocked || rt_now_ns() - moved_at < QUIET_NS ||
+	    !kind->deadlocked(r->cfg, r->ctx))
+		return false;
+	res->deadlock = res->livelock = true;
+	res->elapsed_ns = moved_at > start + WATCH_NS ? moved_at - start : WATCH_NS;
+	snprintf(res->note, sizeof(res->note),
+		 "deadlock within %s: each writer waits for what others hold; killed",
+		 race_human_ns(ns, res->elapsed_ns));
+	kind->who(r->cfg, r->ctx, res->who, sizeof(res->who));
+	children_kill(r);
+	return true;
 }
 
 static void watch(struct run *r, const sigset_t *set, struct race_result *res)
@@ -333,9 +358,10 @@ static void watch(struct run *r, const sigset_t *set, struct race_result *res)
 		}
 		if (r->cfg->run_ms && now - start >= r->cfg->run_ms * 1000000)
 			rt_u32_set(&r->sh->stop, 1);
-		if (!rt_u32_read(&r->sh->stop))
+		if (!res->livelock && !rt_u32_read(&r->sh->stop))
 			res->elapsed_ns = now - start;
-		if (res->livelock || now - moved_at < r->cfg->grace_ms * 1000000)
+		if (res->livelock || dead(r, start, moved_at, res) ||
+		    now - moved_at < r->cfg->grace_ms * 1000000)
 			continue;
 		stuck(r, res);
 	}
@@ -407,6 +433,29 @@ static int run_on_library(struct run *r, const sigset_t *set, struct race_result
 	return err;
 }
 
+/* Neither allocator nor image: what the kind needs is in the room. */
+static int run_in_room(struct run *r, const sigset_t *set, struct race_result *res,
+		       struct mbfs_diag *diag)
+{
+	const struct race_kind *kind = r->cfg->scenario->kind;
+	size_t bytes = kind->room_bytes(r->cfg);
+	int err;
+
+	if (r->cfg->mount)
+		return diag_set(diag, -EINVAL, "--mount: %s has no file system",
+				r->cfg->scenario->name);
+	r->be = kind->library;
+	r->procs = 1;
+	r->ctx = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (r->ctx == MAP_FAILED)
+		return diag_set(diag, -ENOMEM, "no memory for %u writers", r->cfg->threads);
+	err = run_with_children(r, set, res, diag);
+	if (!err)
+		kind->collect(r->cfg, r->ctx, res);
+	munmap(r->ctx, bytes);
+	return err;
+}
+
 static int run_on_image(struct run *r, const sigset_t *set, struct race_result *res,
 			struct mbfs_diag *diag)
 {
@@ -458,8 +507,12 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, &old);
-	err = cfg->mount || cfg->scenario->kind->image ? run_on_image(&r, &set, res, diag) :
-							 run_on_library(&r, &set, res, diag);
+	if (cfg->scenario->kind->room_bytes)
+		err = run_in_room(&r, &set, res, diag);
+	else if (cfg->mount || cfg->scenario->kind->image)
+		err = run_on_image(&r, &set, res, diag);
+	else
+		err = run_on_library(&r, &set, res, diag);
 	res->interrupted |= signal_pending(&set);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	munmap(r.sh, r.shared_bytes);

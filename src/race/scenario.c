@@ -14,6 +14,11 @@ static const struct race_scenario scenarios[] = {
 	  &race_endio, &endio_kind, endio_flush_workloads },
 	{ "endio-uaf", "work for a write with nothing to convert outlives its inode",
 	  &race_endio, &endio_kind, endio_uaf_workloads },
+	{ "mempool-abba",
+	  "operations that need an object of several mempools wait for each other for ever",
+	  &race_mempool, &mempool_kind, mempool_workloads },
+	{ "mempool-depletion", "a mempool's reserve is empty before memory is reclaimed at all",
+	  &race_mempool_order, &depletion_kind, depletion_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)
@@ -43,6 +48,16 @@ void race_config_default(const struct race_scenario *s, struct race_config *cfg)
 	s->kind->defaults(cfg);
 	if (!race_variant_find(s->family, s->family->ours, &cfg->variant))
 		MBFS_ASSERT(false);
+}
+
+bool race_takes_reserve(const struct race_scenario *s)
+{
+	return s->kind->takes & RACE_TAKES_RESERVE;
+}
+
+bool race_takes_pressure(const struct race_scenario *s)
+{
+	return s->kind->takes & RACE_TAKES_PRESSURE;
 }
 
 uint64_t race_fresh_seed(void)
