@@ -33,7 +33,7 @@ outcome()
 		status=$?
 	case $status:$(field verdict) in
 	0:*) echo holds ;;
-	10:livelock) echo livelock ;;
+	10:livelock | 10:deadlock) field verdict ;;
 	10:*) echo fails ;;
 	*) die "run $1 --variant $2 --bound $3: status $status: $(cat "$DIR/json" "$DIR/err")" ;;
 	esac
@@ -44,10 +44,11 @@ variants()
 {
 	local all="pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait"
 	[ "$1" = enospc ] || all="2012-mutex-trylock 2012-v4 3.7-wait 6.16 mbfs"
+	[ "$1" != mempool ] || all="one-by-one sized ordered single-object atomic-reserve"
 	echo "$all"
 }
 
-# words SCENARIO - what a finding that is no livelock says
+# words SCENARIO - what a finding says that is neither livelock nor deadlock
 words()
 {
 	case $1 in
@@ -65,6 +66,7 @@ if [ "${1:-}" = --print ]; then
 				most=2
 				[ "${scenario%-3}" = "$scenario" ] || most=1
 				[ "${scenario#mount-}" = "$scenario" ] || most=1
+				[ "${scenario#mempool-}" = "$scenario" ] || most=2
 				for bound in 0 1 2; do
 					[ $bound -gt $most ] && continue
 					what=$(outcome "$scenario" $variant $bound)
@@ -89,7 +91,8 @@ while read -r scenario variant want bound; do
 	[ "$got" = holds ] && continue
 	token=$(sed 's/.*"token":"\([^"]*\)".*/\1/' "$DIR/json")
 	"$RACE" replay "$token" --quiet >"$DIR/out" && die "$scenario $variant: $token: nothing found"
-	[ "$got" = livelock ] || grep -q "$(words "$scenario")" "$DIR/out" || die "$token: $(cat "$DIR/out")"
+	[ "$got" = fails ] || continue
+	grep -q "$(words "$scenario")" "$DIR/out" || die "$token: $(cat "$DIR/out")"
 done < <(grep -v '^#' "$HERE/small.expect")
 
 # Every allocation fails once; relaxed reads may be old; whole file systems, shown to e2fsck.
@@ -105,6 +108,11 @@ more()
 more 0 'enospc*[a-z]' --explore dfs --bound 1 --alloc-fails 1 --seconds 200
 more 0 'endio-*' --explore dfs --bound 2 --alloc-fails 1 --seconds 200
 more 0 'endio-*' --variant 3.7-wait,mbfs --explore dpor --seconds 200
+more 0 'mempool-*' --explore dfs --bound 1 --alloc-fails 1
+more 0 mempool-abba --variant ordered,single-object,atomic-reserve --explore dpor
+more 0 mempool-abba-2-3 --variant single-object,atomic-reserve --explore dpor --seconds 200
+more 0 mempool-abba-3 --variant single-object,atomic-reserve --explore dpor --seconds 200
+more 3 'mempool-*' --explore random --schedules 500 --weak
 more 3 'endio-*' --explore random --schedules 500 --weak
 more 3 'mount-*' --explore random --schedules 100 --fsck
 more 3 mount-truncate --variant 2012-v4,3.7-wait,6.16 --explore pct --schedules 100
