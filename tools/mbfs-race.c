@@ -85,7 +85,8 @@ static const char usage_text[] =
 	"  --widen auto[=USEC]    at the point that makes the variant lose, or at all of them if "
 	"it\n"
 	"                         is to hold (default 3000; list shows the points)\n"
-	"  --reserve N            mempool-*: objects in each reserve (default: the variant's)\n"
+	"  --reserve N            mempool-*, extent-state-nofail: objects in each reserve (default: the\n"
+	"                         variant's)\n"
 	"  --pressure LIST        mempool-depletion: percent of what comes back to memory that "
 	"others\n"
 	"                         take, a run each (default 0,1,2,5,10,25,50,75,100)\n"
@@ -583,6 +584,7 @@ static int cmd_list(char **argv)
 		       e->kernel, e->commit, e->summary);
 	list_family("ways to take objects, of mempool-abba", &race_mempool);
 	list_family("orders of looking for an object, of mempool-depletion", &race_mempool_order);
+	list_family("ways to memory for states, of extent-state-nofail", &race_state);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);

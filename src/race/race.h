@@ -65,7 +65,7 @@ struct race_config {
 	uint64_t size_bytes;
 	uint32_t widen_us[MBFS_POINT_NR];
 	uint64_t seed;
-	unsigned reserve;  /* of mempool-*: objects in each reserve; 0: what the variant has */
+	unsigned reserve;  /* objects in each mempool's reserve; 0: what the variant has */
 	unsigned pressure; /* of mempool-depletion: percent */
 	const char *dir;   /* where image and mount point go; NULL: chosen */
 	const char *mbfsd; /* path of the daemon, for mount */
@@ -108,9 +108,17 @@ struct race_pools {
 };
 #define RACE_NEVER UINT64_MAX
 
+/* What the threads of extent-state-nofail saw. */
+struct race_states {
+	uint64_t failed;   /* operations that were not done, or not all of it */
+	uint64_t compared; /* pieces whose states were compared with the twin's */
+	uint64_t differ;   /* of those, unlike it */
+};
+
 struct race_result {
 	struct race_tally sum;
-	struct race_pools pools; /* of mempool-* */
+	struct race_pools pools; /* of mempool-*, extent-state-nofail */
+	struct race_states states; /* of extent-state-nofail */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;

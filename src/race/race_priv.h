@@ -173,6 +173,16 @@ void depletion_markdown_head(FILE *out);
 void depletion_markdown_row(FILE *out, const struct race_config *cfg,
 			    const struct race_result *res);
 
+/* ---- state_nofail.c ---- */
+extern const struct race_kind state_kind;
+extern const struct race_workload state_workloads[];
+/* report_state.c */
+void state_table_head(FILE *out);
+void state_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void state_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void state_markdown_head(FILE *out);
+void state_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+
 /* ---- enospc.c ---- */
 extern const struct race_kind enospc_kind;
 extern const struct race_workload enospc_workloads[];

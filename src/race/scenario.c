@@ -19,6 +19,9 @@ static const struct race_scenario scenarios[] = {
 	  &race_mempool, &mempool_kind, mempool_workloads },
 	{ "mempool-depletion", "a mempool's reserve is empty before memory is reclaimed at all",
 	  &race_mempool_order, &depletion_kind, depletion_workloads },
+	{ "extent-state-nofail",
+	  "operations on the states of bytes when memory is out, against a naive twin",
+	  &race_state, &state_kind, state_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)
