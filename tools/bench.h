@@ -21,6 +21,7 @@ struct bench_args {
 	FILE *json;	    /* NULL: none */
 	unsigned times;	    /* repetitions, the median counts */
 	unsigned seconds;   /* of one measurement over a mount */
+	unsigned ms;	    /* of one measurement of range, state and mempool */
 	const char *only;   /* cases whose name contains it; NULL: all */
 	const char *mbfsd;  /* daemon */
 	const char *dir;
@@ -51,5 +52,8 @@ int bench_rcu(const struct bench_args *a);
 int bench_mount(const struct bench_args *a);
 int bench_aio(const struct bench_args *a);
 int bench_write(const struct bench_args *a);
+int bench_range(const struct bench_args *a);
+int bench_state(const struct bench_args *a);
+int bench_pool(const struct bench_args *a);
 
 #endif

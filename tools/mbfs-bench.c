@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mbfs-bench - figures: the allocator in memory, RCU, writes, and a mount beside its peers.
+ * mbfs-bench - figures: the allocator, byte ranges and memory pools in memory, RCU, writes, and a
+ * mount beside its peers.
  */
 #include "bench-client.h"
 #include "bench-peer.h"
@@ -16,12 +17,19 @@
 enum { EXIT_USE = 2 };
 
 static const char usage_text[] =
-	"Usage: mbfs-bench alloc|rcu|write|mount|aio|all [OPTIONS]\n"
+	"Usage: mbfs-bench alloc|rcu|range|state|mempool|write|mount|aio|all "
+	"[OPTIONS]\n"
 	"       mbfs-bench --help | --version\n"
 	"\n"
 	"  alloc             allocation and free in memory on 16 GiB and 1 TiB, empty and aged;\n"
 	"                    scaling with threads; Ceph's ageing recipe and free-space score\n"
 	"  rcu               latency of rt_rcu_barrier() beside 0 to 8 reading threads\n"
+	"  range             locks of byte ranges of one file, 1 to 8 threads, beside one rwlock\n"
+	"                    and one list; the longest wait for the same bytes\n"
+	"  state             set, clear, convert and test on trees of a thousand to a million\n"
+	"                    states; bytes of a state\n"
+	"  mempool           objects from magazine, allocator and reserve, beside malloc; several\n"
+	"                    pools at once against one by one\n"
 	"  write             random writes of 4 KiB into written and unwritten blocks: the "
 	"library\n"
 	"                    alone, on a device in memory, without FUSE\n"
@@ -36,6 +44,7 @@ static const char usage_text[] =
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
 	"  --seconds N       of one measurement over a mount (default 2)\n"
+	"  --ms N            of one measurement of range, state and mempool (default 100)\n"
 	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, write "
 	"and\n"
 	"                    aio 512M; these write to a quarter of it)\n"
@@ -123,6 +132,7 @@ enum opt {
 	OPT_ONLY = 256,
 	OPT_TIMES,
 	OPT_SECONDS,
+	OPT_MS,
 	OPT_SIZE,
 	OPT_VARIANT,
 	OPT_SEED,
@@ -141,6 +151,7 @@ static const struct option long_opts[] = {
 	{ "only", required_argument, NULL, OPT_ONLY },
 	{ "times", required_argument, NULL, OPT_TIMES },
 	{ "seconds", required_argument, NULL, OPT_SECONDS },
+	{ "ms", required_argument, NULL, OPT_MS },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "variant", required_argument, NULL, OPT_VARIANT },
 	{ "seed", required_argument, NULL, OPT_SEED },
@@ -248,6 +259,11 @@ static int parse_opt(struct bench_args *a, int opt, const char *arg)
 			return bad_use("--seconds: 1 to 3600 is wanted, not", arg);
 		a->seconds = (unsigned)v;
 		return 0;
+	case OPT_MS:
+		if (!number(arg, 60000, &v) || v == 0)
+			return bad_use("--ms: 1 to 60000 is wanted, not", arg);
+		a->ms = (unsigned)v;
+		return 0;
 	case OPT_SIZE:
 		return size_number(arg, &a->size_bytes) ? 0 :
 			bad_use("--size: 64M or more is wanted, as 1G, not", arg);
@@ -295,7 +311,8 @@ static const struct command {
 	int (*run)(const struct bench_args *a);
 	unsigned size_mib; /* of the image, unless --size is given */
 } commands[] = {
-	{ "alloc", bench_alloc, 0 },	{ "rcu", bench_rcu, 0 },     { "write", bench_write, 512 },
+	{ "alloc", bench_alloc, 0 },	{ "rcu", bench_rcu, 0 },      { "range", bench_range, 0 },
+	{ "state", bench_state, 0 },	{ "mempool", bench_pool, 0 }, { "write", bench_write, 512 },
 	{ "mount", bench_mount, 1024 }, { "aio", bench_aio, 512 },
 };
 enum { COMMAND_NR = sizeof(commands) / sizeof(commands[0]) };
@@ -332,7 +349,7 @@ static bool is_command(const char *what)
 
 int main(int argc, char **argv)
 {
-	struct bench_args a = { .times = 3, .seconds = 2, .seed = 1 };
+	struct bench_args a = { .times = 3, .seconds = 2, .ms = 100, .seed = 1 };
 	char path[PATH_MAX];
 	int opt, err;
 
@@ -347,7 +364,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 2 || !is_command(argv[1]))
-		return bad_use("alloc, rcu, write, mount, aio or all is wanted, not",
+		return bad_use("alloc, rcu, range, state, mempool, write, mount, aio or all is "
+			       "wanted, not",
 			       argc < 2 ? "" : argv[1]);
 	opterr = 0;
 	while ((opt = getopt_long(argc - 1, argv + 1, ":", long_opts, NULL)) != -1) {

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Operations on the states of one file's bytes, in a tree that keeps its size.
+ *
+ * Every 8 KiB are one stretch: half of it has bit A, so it adds two places where the bits change.
+ *
+ *	bytes		0   1K  2K  3K  4K             8K
+ *	at rest		A---------------|--------------|
+ *	B is set	A---AB------A---|--------------|
+ *
+ * Set and clear go in phases: so many stretches get B, one after the other or at random, then the
+ * same ones lose it. Each measurement counts the operations of one kind and lets the other restore
+ * the tree. Convert (A to C and back) and test leave the places as they are.
+ */
+#include "race/measure.h"
+
+#include "race/team.h"
+
+#include "base/check.h"
+#include "extent/extent.h"
+#include "rt/mem.h"
+
+#include <errno.h>
+#include <malloc.h>
+
+enum {
+	STRETCH = 8192,
+	HALF = STRETCH / 2,
+	PART = HALF / 4,
+	PHASE_MAX = 16384,
+	BATCH = 16,
+	KEEP = 64,
+	MAGAZINE = 64
+};
+#define BIT_A IO_USER(0)
+#define BIT_B IO_USER(1)
+#define BIT_C IO_USER(2)
+
+struct race_states {
+	struct rt_cpus cpus;
+	struct mempool_domain *domain;
+	struct mempool *pool;
+	struct io_env env;
+	struct io_tree *tree;
+	struct io_memory memory;
+	uint32_t *order; /* of the stretches */
+	unsigned stretches;
+	double grown_bytes;
+	uint64_t seed;
+};
+
+/* What the heap has given out; 0 where it does not say, as under sanitizers. */
+static double heap_bytes(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return (double)m.uordblks + (double)m.hblkhd;
+}
+
+static void shuffle(struct race_states *s)
+{
+	for (unsigned i = 0; i < s->stretches; i++)
+		s->order[i] = i;
+	for (unsigned i = s->stretches; i > 1; i--) {
+		unsigned j = (unsigned)(race_rand(&s->seed) % i);
+		uint32_t was = s->order[j];
+
+		s->order[j] = s->order[i - 1];
+		s->order[i - 1] = was;
+	}
+}
+
+static int memory_open(struct race_states *s)
+{
+	const struct mempool_config cfg = {
+		.name = "states",
+		.bytes = io_state_bytes(),
+		.min_nr = KEEP,
+		.magazine_nr = MAGAZINE,
+		.order = MEMPOOL_KERNEL,
+	};
+	int err;
+
+	rt_cpus_init(&s->cpus, 0);
+	err = mempool_domain_open(&s->cpus, &s->domain);
+	if (!err)
+		err = mempool_open(s->domain, &cfg, &s->pool);
+	if (err)
+		return err;
+	s->env.states = s->pool;
+	io_memory_init(&s->memory, s->pool, KEEP);
+	return 0;
+}
+
+static void fill(struct race_states *s, bool shuffled)
+{
+	double before = heap_bytes();
+
+	if (shuffled)
+		shuffle(s);
+	for (unsigned i = 0; i < s->stretches; i++) {
+		uint64_t start = (uint64_t)(shuffled ? s->order[i] : i) * STRETCH;
+
+		io_memory_fill(&s->memory);
+		io_tree_set(s->tree, &s->memory, start, start + HALF, BIT_A, NULL);
+	}
+	s->grown_bytes = heap_bytes() - before;
+	io_memory_fill(&s->memory);
+	MBFS_ASSERT(s->tree->state_nr == 2ull * s->stretches);
+}
+
+int race_states_open(unsigned nr, bool shuffled, uint64_t seed, struct race_states **out)
+{
+	struct race_states *s = rt_zalloc(sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->stretches = nr / 2;
+	s->seed = seed;
+	MBFS_ASSERT(s->stretches >= 4 * BATCH);
+	s->order = rt_zalloc(s->stretches * sizeof(*s->order));
+	err = s->order ? memory_open(s) : -ENOMEM;
+	if (!err)
+		s->tree = rt_zalloc_aligned(128, sizeof(*s->tree));
+	if (!err && !s->tree)
+		err = -ENOMEM;
+	if (err) {
+		race_states_close(s);
+		return err;
+	}
+	io_tree_init(s->tree, &s->env, RANK_INODE_RANGE);
+	fill(s, shuffled);
+	*out = s;
+	return 0;
+}
+
+void race_states_close(struct race_states *s)
+{
+	if (s->tree)
+		io_tree_destroy(s->tree);
+	rt_free(s->tree);
+	if (s->pool)
+		io_memory_end(&s->memory);
+	mempool_close(s->pool);
+	if (s->domain)
+		mempool_domain_close(s->domain);
+	rt_free(s->order);
+	rt_free(s);
+}
+
+void race_states_bytes(const struct race_states *s, double *asked, double *grown)
+{
+	*asked = (double)io_state_bytes();
+	*grown = s->grown_bytes / (2.0 * s->stretches);
+}
+
+/* ---- measuring ---- */
+
+struct walk {
+	struct race_states *s;
+	enum race_state_op op;
+	bool in_order;
+	struct io_hint hint, *hint_or_null;
+	unsigned phase; /* operations of a kind in a row: whole batches */
+	unsigned batch;
+	unsigned from, at; /* the phase's first stretch, and the next one */
+	bool clears;       /* what this phase does: the second of two */
+	uint32_t found;    /* keeps a test from being left out */
+};
+
+static inline uint64_t next_start(struct walk *w)
+{
+	unsigned at = w->at++ % w->s->stretches;
+
+	return (uint64_t)(w->in_order ? at : w->s->order[at]) * STRETCH;
+}
+
+static void one(struct walk *w)
+{
+	struct race_states *s = w->s;
+	uint64_t start = next_start(w), end = start + HALF;
+
+	switch (w->op) {
+	case RACE_STATE_SET:
+	case RACE_STATE_CLEAR:
+		start += PART;
+		end -= PART;
+		if (w->clears)
+			io_tree_clear(s->tree, &s->memory, start, end, BIT_B, w->hint_or_null);
+		else
+			io_tree_set(s->tree, &s->memory, start, end, BIT_B, w->hint_or_null);
+		break;
+	case RACE_STATE_CONVERT:
+		io_tree_convert(s->tree, &s->memory, start, end, w->clears ? BIT_C : BIT_A,
+				w->clears ? BIT_A : BIT_C, w->hint_or_null);
+		break;
+	default: /* RACE_STATE_TEST */
+		w->found += io_tree_test(s->tree, start, end, BIT_A, true);
+		break;
+	}
+}
+
+/* The second phase goes over the stretches of the first. */
+static void phase_next(struct walk *w)
+{
+	if (w->clears)
+		w->from = w->at % w->s->stretches;
+	w->at = w->from;
+	w->clears = !w->clears;
+	w->hint = (struct io_hint){ NULL, 0 };
+}
+
+/*
+ * At random each operation is timed by itself: its misses of the cache are its own. In order they
+ * are timed in batches. A set needs two places and a clear sets two free, which are kept up to
+ * KEEP: so some come from the pool, and some go back: its magazine is part of what is measured.
+ */
+static bool walk_batch(void *arg, unsigned idx)
+{
+	struct walk *w = arg;
+	bool counts;
+
+	(void)idx;
+	if (w->at - w->from >= w->phase)
+		phase_next(w);
+	counts = w->op == RACE_STATE_SET     ? !w->clears
+		 : w->op == RACE_STATE_CLEAR ? w->clears
+					     : true;
+	for (unsigned i = 0; i < w->batch; i++) {
+		if (w->s->memory.nr < IO_OP_NODES)
+			io_memory_fill(&w->s->memory);
+		one(w);
+	}
+	return counts;
+}
+
+/* Whatever the last phase has left is taken back, unmeasured. */
+static void walk_end(struct walk *w)
+{
+	unsigned done = w->at;
+
+	if (w->op == RACE_STATE_TEST)
+		return;
+	if (!w->clears) {
+		w->clears = true;
+		w->at = w->from;
+		done = done - w->from;
+	} else {
+		done = w->phase - (w->at - w->from);
+	}
+	while (done-- > 0) {
+		io_memory_fill(&w->s->memory);
+		one(w);
+	}
+	MBFS_ASSERT(w->s->tree->state_nr == 2ull * w->s->stretches);
+}
+
+int race_states_measure(struct race_states *s, enum race_state_op op, bool in_order, bool hint,
+			uint64_t run_ns, struct race_pace *out)
+{
+	struct walk w = { .s = s, .op = op, .in_order = in_order, .batch = in_order ? BATCH : 1 };
+	struct race_bout bout = {
+		.threads = 1, .run_ns = run_ns, .ops = w.batch, .batch = walk_batch, .arg = &w
+	};
+	int err;
+
+	w.hint_or_null = hint ? &w.hint : NULL;
+	w.phase = s->stretches / 4 < PHASE_MAX ? s->stretches / 4 : PHASE_MAX;
+	w.phase -= w.phase % BATCH;
+	shuffle(s);
+	err = race_bout_run(&bout, out);
+	walk_end(&w);
+	return err;
+}
