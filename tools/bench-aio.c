@@ -17,19 +17,16 @@
  * of the daemon per write; how many a write caused is told by the daemon's statistics ("endio").
  */
 #include "bench-client.h"
-#include "bench-peer.h"
+#include "bench-subject.h"
 #include "race/team.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { SUBJECTS_MAX = PEER_NR - 1 + 2 * BENCH_LIST_MAX, FILL_BYTES = 1 << 20,
-       SAMPLES = 256, STATS_BYTES = 32768, NAME_BYTES = 96 };
+enum { FILL_BYTES = 1 << 20, SAMPLES = 256 };
 
 enum state { UNWRITTEN, WRITTEN, STATE_NR };
 static const char *const state_names[STATE_NR] = { "unwritten", "written" };
@@ -45,70 +42,29 @@ struct aio_case {
 	unsigned depth, files;
 };
 
-struct subject {
-	struct bench_peer peer;
-	struct bench_args args; /* with its own daemon */
-	const char *opts; /* of the mount; NULL: none */
-	char name[NAME_BYTES];
-	bool up;
-	unsigned turns; /* measured without a gap from the first on */
-	struct pass (*passes)[STATE_NR]; /* [case] */
-};
+typedef struct pass passes_of_case[STATE_NR]; /* a subject's figures: one for each case */
 
 struct bench {
 	const struct bench_args *args;
 	struct aio_case cases[BENCH_LIST_MAX * BENCH_LIST_MAX];
 	unsigned case_nr;
-	struct subject subjects[SUBJECTS_MAX];
-	unsigned subject_nr;
+	struct bench_subjects subjects;
 	uint32_t *order;
 	uint32_t blk_nr;
 	uint64_t seed;
 	int fds[BENCH_FILES_MAX];
 };
 
-/* ---- what the daemon says ---- */
-
-struct gauge {
-	double cpu_ns; /* -1: no daemon */
-	double endio[3]; /* CONVERTED, QUEUED, MERGED; -1: it does not say */
-};
-
-static double number_after(const char *text, const char *key)
+static struct pass *pass_of(const struct bench_subject *s, unsigned idx, enum state st)
 {
-	const char *at = text ? strstr(text, key) : NULL;
+	passes_of_case *passes = s->figures;
 
-	return at ? strtod(at + strlen(key), NULL) : -1;
-}
-
-static void gauge_read(const struct subject *s, struct gauge *g)
-{
-	static const char *const keys[] = { "\"converted\":", "\"queued\":", "\"merged\":" };
-	char *stats = calloc(1, STATS_BYTES);
-	struct timespec ts;
-	clockid_t clock;
-	const char *endio = NULL;
-
-	if (stats && s->peer.kind == PEER_MBFS &&
-	    getxattr(s->peer.mnt, "user.mbfs.stats", stats, STATS_BYTES - 1) > 0)
-		endio = strstr(stats, "\"endio\":{");
-	for (unsigned i = 0; i < 3; i++)
-		g->endio[i] = number_after(endio, keys[i]);
-	free(stats);
-	g->cpu_ns = -1;
-	if (s->peer.daemon && clock_getcpuclockid(s->peer.daemon, &clock) == 0 &&
-	    clock_gettime(clock, &ts) == 0)
-		g->cpu_ns = (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
-static double per_write(double before, double after, uint32_t nr)
-{
-	return before < 0 || after < 0 || !nr ? -1 : (after - before) / nr;
+	return &passes[idx][st];
 }
 
 /* ---- one pass ---- */
 
-static int pass_run(struct bench *b, const struct subject *s, const struct aio_case *c,
+static int pass_run(struct bench *b, const struct bench_subject *s, const struct aio_case *c,
 		    unsigned turn, struct pass *p)
 {
 	struct bench_job_result *res = malloc(sizeof(*res));
@@ -122,25 +78,25 @@ static int pass_run(struct bench *b, const struct subject *s, const struct aio_c
 		.limit_ns = b->args->seconds * 1000000000ull,
 		.stamp = race_rand(&b->seed),
 	};
-	struct gauge before, after;
+	struct bench_gauge before, after;
 	int err;
 
 	if (!res)
 		return -ENOMEM;
 	bench_shuffle(b->order, b->blk_nr, &b->seed);
-	gauge_read(s, &before);
+	bench_gauge_read(s, &before);
 	err = bench_job_run(&job, res);
-	gauge_read(s, &after);
+	bench_gauge_read(s, &after);
 	if (!err && s->peer.kind != PEER_NULL)
 		err = bench_job_verify(&job, res->nr, SAMPLES, &b->seed);
 	if (!err) {
 		p->v[RATE][turn] = res->nr * 1e9 / (double)(res->ns ? res->ns : 1);
 		p->v[P50_NS][turn] = (double)race_hist_at(&res->lat, 500);
 		p->v[P99_NS][turn] = (double)race_hist_at(&res->lat, 990);
-		p->v[CPU_NS][turn] = per_write(before.cpu_ns, after.cpu_ns, res->nr);
+		p->v[CPU_NS][turn] = bench_gauge_each(before.cpu_ns, after.cpu_ns, res->nr);
 		for (unsigned i = 0; i < 3; i++)
 			p->v[CONVERTED + i][turn] =
-				per_write(before.endio[i], after.endio[i], res->nr);
+				bench_gauge_each(before.endio[i], after.endio[i], res->nr);
 	}
 	free(res);
 	return err;
@@ -165,12 +121,12 @@ static int fill(int fd, uint64_t bytes)
 	return err;
 }
 
-static void file_path(const struct subject *s, unsigned idx, char path[RACE_PATH_BYTES + 16])
+static void file_path(const struct bench_subject *s, unsigned idx, char path[RACE_PATH_BYTES + 16])
 {
 	snprintf(path, RACE_PATH_BYTES + 16, "%s/aio%u", s->peer.mnt, idx);
 }
 
-static int files_make(struct bench *b, const struct subject *s, unsigned nr, uint64_t bytes)
+static int files_make(struct bench *b, const struct bench_subject *s, unsigned nr, uint64_t bytes)
 {
 	char path[RACE_PATH_BYTES + 16];
 
@@ -183,7 +139,7 @@ static int files_make(struct bench *b, const struct subject *s, unsigned nr, uin
 	return 0;
 }
 
-static void files_remove(struct bench *b, const struct subject *s)
+static void files_remove(struct bench *b, const struct bench_subject *s)
 {
 	char path[RACE_PATH_BYTES + 16];
 
@@ -196,7 +152,7 @@ static void files_remove(struct bench *b, const struct subject *s)
 }
 
 /* Both passes of one case. */
-static int case_run(struct bench *b, const struct subject *s, unsigned idx, unsigned turn)
+static int case_run(struct bench *b, const struct bench_subject *s, unsigned idx, unsigned turn)
 {
 	const struct aio_case *c = &b->cases[idx];
 	uint64_t bytes;
@@ -206,134 +162,65 @@ static int case_run(struct bench *b, const struct subject *s, unsigned idx, unsi
 	bytes = (uint64_t)(b->blk_nr / c->files) * BENCH_IO_BYTES;
 	err = files_make(b, s, c->files, bytes);
 	if (!err)
-		err = pass_run(b, s, c, turn, &s->passes[idx][UNWRITTEN]);
+		err = pass_run(b, s, c, turn, pass_of(s, idx, UNWRITTEN));
 	for (unsigned i = 0; !err && i < c->files; i++) {
 		err = fill(b->fds[i], bytes);
 		if (!err && fsync(b->fds[i]))
 			err = -errno;
 	}
 	if (!err)
-		err = pass_run(b, s, c, turn, &s->passes[idx][WRITTEN]);
+		err = pass_run(b, s, c, turn, pass_of(s, idx, WRITTEN));
 	files_remove(b, s);
 	return err;
 }
 
-/* ---- subjects and turns ---- */
+/* ---- turns ---- */
 
-static bool peer_wanted(const struct bench_args *args, enum bench_peer_kind kind)
+struct case_now {
+	struct bench *b;
+	unsigned idx;
+};
+
+static int case_measure(void *ctx, struct bench_subject *s, unsigned turn)
 {
-	return !args->peers || (args->peers & 1u << kind);
-}
+	struct case_now *now = ctx;
 
-/* The next subject. @daemon, @opts: NULL as usual. */
-static int subject_up(struct bench *b, enum bench_peer_kind kind, const char *daemon,
-		      const char *opts)
-{
-	struct subject *s = &b->subjects[b->subject_nr];
-	struct mbfs_diag diag = { "" };
-
-	s->args = *b->args;
-	if (daemon)
-		s->args.mbfsd = daemon;
-	s->opts = opts;
-	snprintf(s->name, sizeof(s->name), "%s%s%s", daemon ? daemon : bench_peer_name(kind),
-		 opts ? " " : "", opts ? opts : "");
-	s->passes = calloc(b->case_nr, sizeof(*s->passes));
-	if (!s->passes)
-		return -ENOMEM;
-	b->subject_nr++;
-	fprintf(stderr, "mounting %s\n", s->name);
-	if (bench_peer_up(&s->peer, &s->args, kind, opts, true, &diag) == 0) {
-		s->up = true;
-		return 0;
-	}
-	fprintf(stderr, "mbfs-bench: %s: %s%s\n", s->name, diag.text,
-		kind == PEER_MBFS ? "" : " (left out)");
-	return kind == PEER_MBFS ? -EIO : 0;
-}
-
-static int subjects_up(struct bench *b)
-{
-	const struct bench_args *a = b->args;
-	const char *first = a->mount_opts_nr ? a->mount_opts[0] : NULL;
-	int err = subject_up(b, PEER_MBFS, NULL, first);
-
-	for (unsigned i = 1; !err && i < a->mount_opts_nr; i++)
-		err = subject_up(b, PEER_MBFS, NULL, a->mount_opts[i]);
-	for (unsigned i = 0; !err && i < a->also_nr; i++)
-		err = subject_up(b, PEER_MBFS, a->also[i], first);
-	for (unsigned kind = PEER_MBFS + 1; !err && kind < PEER_NR; kind++)
-		if (peer_wanted(a, kind))
-			err = subject_up(b, kind, NULL, NULL);
-	return err;
-}
-
-/* All are taken down, whatever fails. */
-static int subjects_down(struct bench *b)
-{
-	struct mbfs_diag diag;
-	int err = 0;
-
-	for (unsigned i = 0; i < b->subject_nr; i++) {
-		struct subject *s = &b->subjects[i];
-
-		diag.text[0] = 0;
-		if (s->up && bench_peer_down(&s->peer, &diag)) {
-			fprintf(stderr, "mbfs-bench: %s: %s\n", s->name, diag.text);
-			err = -EIO;
-		}
-		free(s->passes);
-	}
-	return err;
+	return case_run(now->b, s, now->idx, turn);
 }
 
 static int turn_run(struct bench *b, unsigned turn)
 {
 	for (unsigned c = 0; c < b->case_nr; c++) {
-		for (unsigned i = 0; i < b->subject_nr; i++) {
-			struct subject *s = &b->subjects[i];
-			int err;
+		struct case_now now = { b, c };
+		char what[64];
+		int err;
 
-			if (!s->up || s->turns < turn)
-				continue;
-			fprintf(stderr, "turn %u of %u: depth %u, %u file%s: %s\n", turn + 1,
-				b->args->times, b->cases[c].depth, b->cases[c].files,
-				b->cases[c].files == 1 ? "" : "s", s->name);
-			err = case_run(b, s, c, turn);
-			if (!err)
-				continue;
-			fprintf(stderr, "mbfs-bench: %s: %s%s\n", s->name,
-				err == -EILSEQ ? "a block does not hold what was written to it"
-					       : strerror(-err),
-				s->peer.kind == PEER_MBFS ? "" : " (left out from here on)");
-			if (s->peer.kind == PEER_MBFS)
-				return err;
-			s->up = false; /* what it did before is kept */
-			(void)bench_peer_down(&s->peer, &(struct mbfs_diag){ "" });
-		}
+		snprintf(what, sizeof(what), "depth %u, %u file%s", b->cases[c].depth,
+			 b->cases[c].files, b->cases[c].files == 1 ? "" : "s");
+		err = bench_subjects_turn(&b->subjects, turn, what, case_measure, &now);
+		if (err)
+			return err;
 	}
-	for (unsigned i = 0; i < b->subject_nr; i++)
-		if (b->subjects[i].up)
-			b->subjects[i].turns = turn + 1;
+	bench_subjects_turn_end(&b->subjects, turn);
 	return 0;
 }
 
 /* ---- report ---- */
 
-static double metric(const struct subject *s, unsigned c, enum state st, enum metric m)
+static double metric(const struct bench_subject *s, unsigned c, enum state st, enum metric m)
 {
-	return bench_median(s->passes[c][st].v[m], s->turns);
+	return bench_median(pass_of(s, c, st)->v[m], s->turns);
 }
 
 /* The median of a / b, turn by turn; 0: not measured. */
-static double ratio(const struct subject *a, enum state a_state, const struct subject *b,
-		    enum state b_state, unsigned c)
+static double ratio(const struct bench_subject *a, enum state a_state,
+		    const struct bench_subject *b, enum state b_state, unsigned c)
 {
 	unsigned nr = a->turns < b->turns ? a->turns : b->turns;
 	double of[BENCH_TIMES_MAX];
 
 	for (unsigned t = 0; t < nr; t++)
-		of[t] = a->passes[c][a_state].v[RATE][t] / b->passes[c][b_state].v[RATE][t];
+		of[t] = pass_of(a, c, a_state)->v[RATE][t] / pass_of(b, c, b_state)->v[RATE][t];
 	return bench_median(of, nr);
 }
 
@@ -342,7 +229,8 @@ static const char *human_ns(char buf[16], double ns)
 	return ns < 0 ? "-" : race_human_ns(buf, (uint64_t)ns);
 }
 
-static void print_pass(const struct bench *b, unsigned c, enum state st, const struct subject *s)
+static void print_pass(const struct bench *b, unsigned c, enum state st,
+		       const struct bench_subject *s)
 {
 	const struct aio_case *k = &b->cases[c];
 	char t[4][16];
@@ -353,8 +241,8 @@ static void print_pass(const struct bench *b, unsigned c, enum state st, const s
 	       s->name, race_human_nr(t[0], metric(s, c, st, RATE)),
 	       human_ns(t[1], metric(s, c, st, P50_NS)), human_ns(t[2], metric(s, c, st, P99_NS)),
 	       human_ns(t[3], metric(s, c, st, CPU_NS)));
-	if (s != b->subjects)
-		printf(" %7.2fx", ratio(b->subjects, st, s, st, c));
+	if (s != b->subjects.all)
+		printf(" %7.2fx", ratio(b->subjects.all, st, s, st, c));
 	putchar('\n');
 	if (b->args->json)
 		fprintf(b->args->json,
@@ -367,10 +255,10 @@ static void print_pass(const struct bench *b, unsigned c, enum state st, const s
 			metric(s, c, st, P50_NS), metric(s, c, st, P99_NS),
 			metric(s, c, st, CPU_NS), metric(s, c, st, CONVERTED),
 			metric(s, c, st, QUEUED), metric(s, c, st, MERGED),
-			ratio(b->subjects, st, s, st, c), s->turns);
+			ratio(b->subjects.all, st, s, st, c), s->turns);
 }
 
-static void print_conversion(const struct bench *b, unsigned c, const struct subject *s)
+static void print_conversion(const struct bench *b, unsigned c, const struct bench_subject *s)
 {
 	double more_ns, cpu[STATE_NR], endio[3];
 	char t[2][16];
@@ -393,36 +281,24 @@ static void print_conversion(const struct bench *b, unsigned c, const struct sub
 	putchar('\n');
 }
 
-/* Others' load falls on the rates of all, but not evenly; CPU time per write suffers least. */
-static void warn_if_busy(void)
-{
-	double busy, cpus = (double)sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (getloadavg(&busy, 1) == 1 && busy > cpus + 2) /* client and daemon are two */
-		fprintf(stderr,
-			"mbfs-bench: the machine is busy (load %.1f on %.0f CPUs): trust CPU "
-			"time a write and p50 more than rates\n",
-			busy, cpus);
-}
-
 static void report(const struct bench *b)
 {
-	warn_if_busy();
+	bench_warn_if_busy();
 	printf("random writes of 4 KiB, O_DIRECT, %s, medians of %u\n"
 	       "%-9s %5s %5s  %-22s %9s %10s %10s %10s %8s\n",
 	       bench_engine_name(b->args->engine), b->args->times, "blocks", "depth", "files", "",
 	       "writes/s", "p50", "p99", "daemon CPU", "first/it");
 	for (unsigned st = STATE_NR; st-- > 0;)
 		for (unsigned c = 0; c < b->case_nr; c++)
-			for (unsigned i = 0; i < b->subject_nr; i++)
-				print_pass(b, c, st, &b->subjects[i]);
+			for (unsigned i = 0; i < b->subjects.nr; i++)
+				print_pass(b, c, st, &b->subjects.all[i]);
 	printf("\nunwritten against written blocks; time, CPU and conversions a write\n"
 	       "%5s %5s  %-22s %10s %12s %12s %9s %9s %9s\n",
 	       "depth", "files", "", "rate", "more time", "more CPU", "converted", "queued",
 	       "merged");
 	for (unsigned c = 0; c < b->case_nr; c++)
-		for (unsigned i = 0; i < b->subject_nr; i++)
-			print_conversion(b, c, &b->subjects[i]);
+		for (unsigned i = 0; i < b->subjects.nr; i++)
+			print_conversion(b, c, &b->subjects.all[i]);
 }
 
 static void cases_fill(struct bench *b)
@@ -439,6 +315,7 @@ static void cases_fill(struct bench *b)
 int bench_aio(const struct bench_args *args)
 {
 	struct bench *b = calloc(1, sizeof(*b));
+	const char *const none = NULL;
 	int err = 0;
 
 	if (b)
@@ -452,12 +329,14 @@ int bench_aio(const struct bench_args *args)
 	b->seed = args->seed;
 	memset(b->fds, 0xff, sizeof(b->fds));
 	cases_fill(b);
-	err = subjects_up(b);
+	err = bench_subjects_up(&b->subjects, args, args->mount_opts_nr ? args->mount_opts : &none,
+				args->mount_opts_nr ? args->mount_opts_nr : 1,
+				b->case_nr * sizeof(passes_of_case));
 	for (unsigned turn = 0; !err && turn < args->times; turn++)
 		err = turn_run(b, turn);
 	if (!err)
 		report(b);
-	if (subjects_down(b))
+	if (bench_subjects_down(&b->subjects))
 		err = -EIO;
 	free(b->order);
 	free(b);
