@@ -5,6 +5,7 @@
 #include "bench-grid.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,24 +98,37 @@ static void print_cell(const struct figures *f, unsigned row, unsigned who)
 	double p50 = median_at(f, c, offsetof(struct race_pace, p50_ns));
 	double p99 = median_at(f, c, offsetof(struct race_pace, p99_ns));
 	double max = median_at(f, c, offsetof(struct race_pace, max_ns));
-	double least = median_at(f, c, offsetof(struct race_pace, least));
 	double to_alone = ratio(f, c, cell_at(f, r->alone, who));
 	double first = ratio(f, cell_at(f, row, 0), c);
 	char t[4][16];
 
-	printf("%-40s %-11s %9s %10s %10s %10s %6.2f", r->name, f->g->who[who],
-	       race_human_nr(t[0], rate), ns_text(t[1], p50), ns_text(t[2], p99),
-	       ns_text(t[3], max), least);
+	printf("%-43s %-11s %9s %10s %10s %10s", r->name, f->g->who[who], race_human_nr(t[0], rate),
+	       ns_text(t[1], p50), ns_text(t[2], p99), ns_text(t[3], max));
+	if (f->g->extra)
+		printf(" %7.2f", median_at(f, c, f->g->extra_off));
 	print_ratio(to_alone);
 	print_ratio(first);
 	putchar('\n');
-	if (f->args->json)
-		fprintf(f->args->json,
-			"{\"bench\":\"%s\",\"case\":\"%s\",\"who\":\"%s\",\"threads\":%u,"
-			"\"per_s\":%.0f,\"p50_ns\":%.1f,\"p99_ns\":%.1f,\"max_ns\":%.1f,"
-			"\"least\":%.3f,\"to_alone\":%.3f,\"first_to_this\":%.3f,\"times\":%u}\n",
-			f->g->bench, r->name, f->g->who[who], r->threads, rate, p50, p99, max,
-			least, to_alone, first, f->args->times);
+	if (!f->args->json)
+		return;
+	fprintf(f->args->json,
+		"{\"bench\":\"%s\",\"case\":\"%s\",\"who\":\"%s\",\"threads\":%u,"
+		"\"per_s\":%.0f,\"p50_ns\":%.1f,\"p99_ns\":%.1f,\"max_ns\":%.1f,"
+		"\"to_alone\":%.3f,\"first_to_this\":%.3f,\"times\":%u",
+		f->g->bench, r->name, f->g->who[who], r->threads, rate, p50, p99, max, to_alone,
+		first, f->args->times);
+	if (f->g->extra)
+		fprintf(f->args->json, ",\"%s\":%.3f", f->g->extra,
+			median_at(f, c, f->g->extra_off));
+	fputs("}\n", f->args->json);
+}
+
+static void print_head(const struct bench_grid *g)
+{
+	printf("%-43s %-11s %9s %10s %10s %10s", g->title, "", "a second", "p50", "p99", "max");
+	if (g->extra)
+		printf(" %7s", g->extra);
+	printf(" %9s %9s\n", "to alone", "first/it");
 }
 
 int bench_grid_run(const struct bench_args *a, const struct bench_grid *g)
@@ -130,8 +144,7 @@ int bench_grid_run(const struct bench_args *a, const struct bench_grid *g)
 	for (unsigned turn = 0; !err && turn < a->times; turn++)
 		err = turn_run(&f, turn);
 	if (!err)
-		printf("%-40s %-11s %9s %10s %10s %10s %6s %9s %9s\n", g->title, "", "a second",
-		       "p50", "p99", "max", "least", "to 1 thr", "first/it");
+		print_head(g);
 	for (unsigned r = 0; !err && r < g->row_nr; r++)
 		for (unsigned w = 0; w < g->who_nr; w++)
 			if (cell_at(&f, r, w)->there)

@@ -22,6 +22,8 @@ struct bench_grid {
 	unsigned row_nr;
 	const char *const *who; /* the first is ours: the others are compared with it */
 	unsigned who_nr;
+	const char *extra; /* column of one more figure of struct race_pace; NULL: none */
+	size_t extra_off;
 	/* -ENOTSUP: @who has no such thing. */
 	int (*measure)(void *ctx, const struct bench_row *row, unsigned who, uint64_t run_ns,
 		       struct race_pace *out);

@@ -6,6 +6,8 @@
  */
 #include "bench-grid.h"
 
+#include <stddef.h>
+
 #define LOAD(...) (&(const struct race_pool_load){ __VA_ARGS__ })
 #define THREADS(at, text, src, n)                                                                  \
 	{ text ", 1 thread", 1, at, LOAD(1, src, 1, n) },                                          \
@@ -47,6 +49,8 @@ int bench_pool(const struct bench_args *a)
 		.row_nr = sizeof(rows) / sizeof(rows[0]),
 		.who = way_names,
 		.who_nr = sizeof(ways) / sizeof(ways[0]),
+		.extra = "share",
+		.extra_off = offsetof(struct race_pace, share),
 		.measure = measure,
 	};
 

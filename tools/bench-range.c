@@ -6,6 +6,8 @@
  */
 #include "bench-grid.h"
 
+#include <stddef.h>
+
 #define LOAD(...) (&(const struct race_range_load){ __VA_ARGS__ })
 #define REGIONS .place = RACE_PLACE_REGIONS
 #define REGION .place = RACE_PLACE_REGION
@@ -51,6 +53,8 @@ int bench_range(const struct bench_args *a)
 		.row_nr = sizeof(rows) / sizeof(rows[0]),
 		.who = kinds,
 		.who_nr = RACE_RANGE_NR,
+		.extra = "least",
+		.extra_off = offsetof(struct race_pace, least),
 		.measure = measure,
 	};
 

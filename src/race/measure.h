@@ -19,6 +19,7 @@ struct race_pace {
 	double p50_ns, p99_ns; /* of one operation: means of batches */
 	double max_ns;         /* the longest batch; where a wait is measured: the longest wait */
 	double least;          /* what the slowest thread did, of what the fastest did: 0..1 */
+	double share;          /* of a pool's objects, from where they were to come; else 0 */
 };
 
 /*
@@ -116,7 +117,7 @@ struct race_pool_load {
 };
 
 /* One operation is to get all of them and to free them. Errors: -ENOTSUP: @way does not know
- * such a source; -EILSEQ: the objects came from elsewhere; -ENOMEM. */
+ * such a source; -EILSEQ: one thread's objects came from elsewhere; -ENOMEM. */
 int race_pool_measure(enum race_pool_way way, const struct race_pool_load *l, uint64_t run_ns,
 		      struct race_pace *out);
 

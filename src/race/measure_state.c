@@ -8,9 +8,10 @@
  *	at rest		A---------------|--------------|
  *	B is set	A---AB------A---|--------------|
  *
- * Set and clear go in phases: so many stretches get B, one after the other or at random, then the
- * same ones lose it. Each measurement counts the operations of one kind and lets the other restore
- * the tree. Convert (A to C and back) and test leave the places as they are.
+ * Some stretches have B all the while. Sets give it to the next ones, clears take it from those
+ * that have had it for longest: by turns at random places, a thousand of each in order. Each
+ * measurement counts the operations of one kind; the other restores the tree. Convert (A to C and
+ * back) and test leave the places as they are.
  */
 #include "race/measure.h"
 
@@ -27,7 +28,8 @@ enum {
 	STRETCH = 8192,
 	HALF = STRETCH / 2,
 	PART = HALF / 4,
-	PHASE_MAX = 16384,
+	CHANGED_MAX = 65536,
+	PHASE = 1024,
 	BATCH = 16,
 	KEEP = 64,
 	MAGAZINE = 64
@@ -157,43 +159,40 @@ void race_states_bytes(const struct race_states *s, double *asked, double *grown
 
 /* ---- measuring ---- */
 
+enum { CHANGE, RESTORE, WAY_NR };
+
 struct walk {
 	struct race_states *s;
 	enum race_state_op op;
 	bool in_order;
-	struct io_hint hint, *hint_or_null;
-	unsigned phase; /* operations of a kind in a row: whole batches */
-	unsigned batch;
-	unsigned from, at; /* the phase's first stretch, and the next one */
-	bool clears;       /* what this phase does: the second of two */
-	uint32_t found;    /* keeps a test from being left out */
+	unsigned phase, batch; /* operations of one way in a row; timed together */
+	unsigned way, done;    /* which, and how many of the phase */
+	uint64_t at[WAY_NR];   /* of so many changed, so many restored */
+	struct io_hint hints[WAY_NR];
+	bool gives_hints;
+	uint32_t found; /* keeps a test from being left out */
 };
 
-static inline uint64_t next_start(struct walk *w)
-{
-	unsigned at = w->at++ % w->s->stretches;
-
-	return (uint64_t)(w->in_order ? at : w->s->order[at]) * STRETCH;
-}
-
-static void one(struct walk *w)
+static void one(struct walk *w, unsigned way)
 {
 	struct race_states *s = w->s;
-	uint64_t start = next_start(w), end = start + HALF;
+	unsigned at = (unsigned)(w->at[way]++ % s->stretches);
+	uint64_t start = (uint64_t)(w->in_order ? at : s->order[at]) * STRETCH, end = start + HALF;
+	struct io_hint *hint = w->gives_hints ? &w->hints[way] : NULL;
 
 	switch (w->op) {
 	case RACE_STATE_SET:
 	case RACE_STATE_CLEAR:
 		start += PART;
 		end -= PART;
-		if (w->clears)
-			io_tree_clear(s->tree, &s->memory, start, end, BIT_B, w->hint_or_null);
+		if (way == CHANGE)
+			io_tree_set(s->tree, &s->memory, start, end, BIT_B, hint);
 		else
-			io_tree_set(s->tree, &s->memory, start, end, BIT_B, w->hint_or_null);
+			io_tree_clear(s->tree, &s->memory, start, end, BIT_B, hint);
 		break;
 	case RACE_STATE_CONVERT:
-		io_tree_convert(s->tree, &s->memory, start, end, w->clears ? BIT_C : BIT_A,
-				w->clears ? BIT_A : BIT_C, w->hint_or_null);
+		io_tree_convert(s->tree, &s->memory, start, end, way == CHANGE ? BIT_A : BIT_C,
+				way == CHANGE ? BIT_C : BIT_A, hint);
 		break;
 	default: /* RACE_STATE_TEST */
 		w->found += io_tree_test(s->tree, start, end, BIT_A, true);
@@ -201,75 +200,58 @@ static void one(struct walk *w)
 	}
 }
 
-/* The second phase goes over the stretches of the first. */
-static void phase_next(struct walk *w)
+static void some(struct walk *w, unsigned way, uint64_t nr)
 {
-	if (w->clears)
-		w->from = w->at % w->s->stretches;
-	w->at = w->from;
-	w->clears = !w->clears;
-	w->hint = (struct io_hint){ NULL, 0 };
+	while (nr-- > 0) {
+		if (w->s->memory.nr < IO_OP_NODES)
+			io_memory_fill(&w->s->memory);
+		one(w, way);
+	}
 }
 
 /*
  * At random each operation is timed by itself: its misses of the cache are its own. In order they
  * are timed in batches. A set needs two places and a clear sets two free, which are kept up to
- * KEEP: so some come from the pool, and some go back: its magazine is part of what is measured.
+ * KEEP: in a long phase some come from the pool, and some go back to it.
  */
 static bool walk_batch(void *arg, unsigned idx)
 {
 	struct walk *w = arg;
-	bool counts;
+	unsigned way = w->way;
 
 	(void)idx;
-	if (w->at - w->from >= w->phase)
-		phase_next(w);
-	counts = w->op == RACE_STATE_SET     ? !w->clears
-		 : w->op == RACE_STATE_CLEAR ? w->clears
-					     : true;
-	for (unsigned i = 0; i < w->batch; i++) {
-		if (w->s->memory.nr < IO_OP_NODES)
-			io_memory_fill(&w->s->memory);
-		one(w);
+	some(w, way, w->batch);
+	w->done += w->batch;
+	if (w->done >= w->phase) {
+		w->way = !way;
+		w->done = 0;
 	}
-	return counts;
-}
-
-/* Whatever the last phase has left is taken back, unmeasured. */
-static void walk_end(struct walk *w)
-{
-	unsigned done = w->at;
-
-	if (w->op == RACE_STATE_TEST)
-		return;
-	if (!w->clears) {
-		w->clears = true;
-		w->at = w->from;
-		done = done - w->from;
-	} else {
-		done = w->phase - (w->at - w->from);
-	}
-	while (done-- > 0) {
-		io_memory_fill(&w->s->memory);
-		one(w);
-	}
-	MBFS_ASSERT(w->s->tree->state_nr == 2ull * w->s->stretches);
+	return w->op == RACE_STATE_SET     ? way == CHANGE
+	       : w->op == RACE_STATE_CLEAR ? way == RESTORE
+					   : true;
 }
 
 int race_states_measure(struct race_states *s, enum race_state_op op, bool in_order, bool hint,
 			uint64_t run_ns, struct race_pace *out)
 {
-	struct walk w = { .s = s, .op = op, .in_order = in_order, .batch = in_order ? BATCH : 1 };
+	struct walk w = {
+		.s = s,
+		.op = op,
+		.in_order = in_order,
+		.phase = in_order ? PHASE / BATCH * BATCH : 1,
+		.batch = in_order ? BATCH : 1,
+		.gives_hints = hint,
+	};
 	struct race_bout bout = {
 		.threads = 1, .run_ns = run_ns, .ops = w.batch, .batch = walk_batch, .arg = &w
 	};
 	int err;
 
-	w.hint_or_null = hint ? &w.hint : NULL;
-	w.phase = s->stretches / 4 < PHASE_MAX ? s->stretches / 4 : PHASE_MAX;
-	w.phase -= w.phase % BATCH;
 	shuffle(s);
+	some(&w, CHANGE, s->stretches / 4 < CHANGED_MAX ? s->stretches / 4 : CHANGED_MAX);
 	err = race_bout_run(&bout, out);
-	walk_end(&w);
+	some(&w, RESTORE, w.at[CHANGE] - w.at[RESTORE]);
+	io_memory_fill(&s->memory);
+	MBFS_ASSERT(s->tree->state_nr == 2ull * s->stretches);
 	return err;
 }
