@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILL_BYTES = 1 << 20, SAMPLES = 256 };
+enum { SAMPLES = 256 };
 
 enum state { UNWRITTEN, WRITTEN, STATE_NR };
 static const char *const state_names[STATE_NR] = { "unwritten", "written" };
@@ -102,25 +102,6 @@ static int pass_run(struct bench *b, const struct bench_subject *s, const struct
 	return err;
 }
 
-static int fill(int fd, uint64_t bytes)
-{
-	uint8_t *zeros = aligned_alloc(BENCH_IO_BYTES, FILL_BYTES);
-	int err = zeros ? 0 : -ENOMEM;
-	ssize_t put;
-
-	if (!err)
-		memset(zeros, 0, FILL_BYTES);
-	for (uint64_t at = 0; !err && at < bytes; at += (uint64_t)put) {
-		uint64_t left = bytes - at;
-
-		put = pwrite(fd, zeros, left < FILL_BYTES ? (size_t)left : FILL_BYTES, (off_t)at);
-		if (put <= 0)
-			err = put ? -errno : -EIO;
-	}
-	free(zeros);
-	return err;
-}
-
 static void file_path(const struct bench_subject *s, unsigned idx, char path[RACE_PATH_BYTES + 16])
 {
 	snprintf(path, RACE_PATH_BYTES + 16, "%s/aio%u", s->peer.mnt, idx);
@@ -164,7 +145,7 @@ static int case_run(struct bench *b, const struct bench_subject *s, unsigned idx
 	if (!err)
 		err = pass_run(b, s, c, turn, pass_of(s, idx, UNWRITTEN));
 	for (unsigned i = 0; !err && i < c->files; i++) {
-		err = fill(b->fds[i], bytes);
+		err = bench_fill(b->fds[i], bytes);
 		if (!err && fsync(b->fds[i]))
 			err = -errno;
 	}

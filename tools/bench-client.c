@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WORDS = BENCH_IO_BYTES / sizeof(uint64_t) };
+enum { WORDS = BENCH_IO_BYTES / sizeof(uint64_t), FILL_BYTES = 1 << 20 };
 
 struct slot {
 	uint8_t *buf;
@@ -42,7 +42,7 @@ struct over {
 
 /* ---- content of a block ---- */
 
-static void stamp_put(uint8_t *buf, uint64_t stamp, uint32_t blk)
+void bench_stamp_put(uint8_t *buf, uint64_t stamp, uint32_t blk)
 {
 	uint64_t *words = (uint64_t *)(void *)buf;
 
@@ -212,7 +212,7 @@ static int submit_more(struct client *c, const struct engine *e, uint32_t at, un
 		off_t off;
 		int fd = place_of(c->job, blk, &off);
 
-		stamp_put(c->slots[slot].buf, c->job->stamp, blk);
+		bench_stamp_put(c->slots[slot].buf, c->job->stamp, blk);
 		c->slots[slot].from_ns = now;
 		e->fill(c, slot, fd, off);
 	}
@@ -303,5 +303,24 @@ int bench_job_verify(const struct bench_job *job, uint32_t written, uint32_t nr,
 			err = -EILSEQ;
 	}
 	free(buf);
+	return err;
+}
+
+int bench_fill(int fd, uint64_t bytes)
+{
+	uint8_t *zeros = aligned_alloc(BENCH_IO_BYTES, FILL_BYTES);
+	int err = zeros ? 0 : -ENOMEM;
+	ssize_t put;
+
+	if (!err)
+		memset(zeros, 0, FILL_BYTES);
+	for (uint64_t at = 0; !err && at < bytes; at += (uint64_t)put) {
+		uint64_t left = bytes - at;
+
+		put = pwrite(fd, zeros, left < FILL_BYTES ? (size_t)left : FILL_BYTES, (off_t)at);
+		if (put <= 0)
+			err = put ? -errno : -EIO;
+	}
+	free(zeros);
 	return err;
 }

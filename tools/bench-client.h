@@ -42,4 +42,10 @@ int bench_job_run(const struct bench_job *job, struct bench_job_result *res);
 /* Read @nr of the first @written blocks of the order back. Errors: -EILSEQ not what was written. */
 int bench_job_verify(const struct bench_job *job, uint32_t written, uint32_t nr, uint64_t *seed);
 
+/* What tells a block from others, into @buf. */
+void bench_stamp_put(uint8_t *buf, uint64_t stamp, uint32_t blk);
+
+/* Zeros into the first @bytes of a file; whole blocks, as O_DIRECT wants it. */
+int bench_fill(int fd, uint64_t bytes);
+
 #endif

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-enum { BENCH_TIMES_MAX = 100, BENCH_LIST_MAX = 8, BENCH_FILES_MAX = 64 };
+enum { BENCH_TIMES_MAX = 100, BENCH_LIST_MAX = 8, BENCH_FILES_MAX = 64, BENCH_THREADS_MAX = 64 };
 
 /* Numbers of an option: 1,16,64 */
 struct bench_list {
@@ -28,8 +28,9 @@ struct bench_args {
 	const char *variant;
 	uint64_t size_bytes;
 	uint64_t seed;
-	/* aio */
+	/* aio, onefile */
 	struct bench_list depths, files;
+	struct bench_list threads; /* onefile */
 	unsigned engine; /* enum bench_engine */
 	unsigned peers;	 /* bits of enum bench_peer_kind; 0: all */
 	const char *mount_opts[BENCH_LIST_MAX]; /* each is a mount of its own */
@@ -51,6 +52,7 @@ int bench_alloc(const struct bench_args *a);
 int bench_rcu(const struct bench_args *a);
 int bench_mount(const struct bench_args *a);
 int bench_aio(const struct bench_args *a);
+int bench_onefile(const struct bench_args *a);
 int bench_write(const struct bench_args *a);
 int bench_range(const struct bench_args *a);
 int bench_state(const struct bench_args *a);

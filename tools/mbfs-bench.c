@@ -17,7 +17,7 @@
 enum { EXIT_USE = 2 };
 
 static const char usage_text[] =
-	"Usage: mbfs-bench alloc|rcu|range|state|mempool|write|mount|aio|all "
+	"Usage: mbfs-bench alloc|rcu|range|state|mempool|write|mount|aio|onefile|all "
 	"[OPTIONS]\n"
 	"       mbfs-bench --help | --version\n"
 	"\n"
@@ -40,24 +40,30 @@ static const char usage_text[] =
 	"  aio               random writes of 4 KiB with O_DIRECT, many in flight, into written "
 	"and\n"
 	"                    unwritten blocks: mbfs beside its peers; the cost of a conversion\n"
+	"  onefile           1 and 8 threads read and write 4 KiB of one file with O_DIRECT: mbfs\n"
+	"                    with rangelock=on and off beside its peers\n"
 	"\n"
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
 	"  --seconds N       of one measurement over a mount (default 2)\n"
 	"  --ms N            of one measurement of range, state and mempool (default 100)\n"
-	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, write "
-	"and\n"
-	"                    aio 512M; these write to a quarter of it)\n"
+	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, else\n"
+	"                    512M, of which a quarter is written to)\n"
 	"  --variant NAME    ENOSPC variant (default: the library's)\n"
 	"  --seed N          of the random sizes (default 1)\n"
 	"  --dir DIR         where images and mount points go (default TMPDIR, /dev/shm or /tmp)\n"
 	"  --daemon PATH     mbfs to mount with (default: beside mbfs-bench, then PATH)\n"
 	"  --json FILE       append one JSON object a line\n"
 	"\n"
+	"Of onefile:\n"
+	"  --threads N,...   (default 1,8)\n"
+	"\n"
 	"Of aio:\n"
 	"  --depth N,...     writes in flight, of all files together (default 1,16,64)\n"
 	"  --files N,...     files that are written to (default 1,8)\n"
 	"  --engine NAME     of the client: libaio (default) or uring\n"
+	"\n"
+	"Of aio and onefile:\n"
 	"  --peers NAME,...  of null, ext4, fuse2fs (default all; none: mbfs alone); who cannot "
 	"run\n"
 	"                    here is left out with a line\n"
@@ -141,6 +147,7 @@ enum opt {
 	OPT_JSON,
 	OPT_DEPTH,
 	OPT_FILES,
+	OPT_THREADS,
 	OPT_ENGINE,
 	OPT_PEERS,
 	OPT_MOUNT_OPTS,
@@ -160,6 +167,7 @@ static const struct option long_opts[] = {
 	{ "json", required_argument, NULL, OPT_JSON },
 	{ "depth", required_argument, NULL, OPT_DEPTH },
 	{ "files", required_argument, NULL, OPT_FILES },
+	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "engine", required_argument, NULL, OPT_ENGINE },
 	{ "peers", required_argument, NULL, OPT_PEERS },
 	{ "mount-opts", required_argument, NULL, OPT_MOUNT_OPTS },
@@ -206,6 +214,7 @@ static bool peer_list(const char *arg, unsigned *out)
 	}
 }
 
+/* Of aio and onefile. */
 static int parse_aio_opt(struct bench_args *a, int opt, const char *arg)
 {
 	switch (opt) {
@@ -216,6 +225,10 @@ static int parse_aio_opt(struct bench_args *a, int opt, const char *arg)
 	case OPT_FILES:
 		return number_list(arg, BENCH_FILES_MAX, &a->files) ? 0 :
 			bad_use("--files: up to 8 numbers from 1 to 64 are wanted, as 1,8, not",
+				arg);
+	case OPT_THREADS:
+		return number_list(arg, BENCH_THREADS_MAX, &a->threads) ? 0 :
+			bad_use("--threads: up to 8 numbers from 1 to 64 are wanted, as 1,8, not",
 				arg);
 	case OPT_ENGINE:
 		while (a->engine < BENCH_ENGINE_NR &&
@@ -314,6 +327,7 @@ static const struct command {
 	{ "alloc", bench_alloc, 0 },	{ "rcu", bench_rcu, 0 },      { "range", bench_range, 0 },
 	{ "state", bench_state, 0 },	{ "mempool", bench_pool, 0 }, { "write", bench_write, 512 },
 	{ "mount", bench_mount, 1024 }, { "aio", bench_aio, 512 },
+	{ "onefile", bench_onefile, 512 },
 };
 enum { COMMAND_NR = sizeof(commands) / sizeof(commands[0]) };
 
@@ -364,8 +378,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 2 || !is_command(argv[1]))
-		return bad_use("alloc, rcu, range, state, mempool, write, mount, aio or all is "
-			       "wanted, not",
+		return bad_use("alloc, rcu, range, state, mempool, write, mount, aio, onefile or "
+			       "all is wanted, not",
 			       argc < 2 ? "" : argv[1]);
 	opterr = 0;
 	while ((opt = getopt_long(argc - 1, argv + 1, ":", long_opts, NULL)) != -1) {
