@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mbfs-bench refuses bad use by name and its parts run. Method: a table of bad lines; one small
-# case of alloc, rcu, write, and aio where there is /dev/fuse: each case and state must have its line,
-# with writes done. How fast is not looked at.
+# case of alloc, rcu, range, state, mempool, write, and aio and onefile where there is /dev/fuse: each
+# case and state must have its line, with operations done. How fast is not looked at.
 set -euo pipefail
 
 BENCH=${MBFS_BUILD:?}/bin/mbfs-bench
@@ -19,7 +19,7 @@ refused()
 	fi
 }
 
-refused "alloc, rcu, write, mount, aio or all"
+refused "alloc, rcu, range, state, mempool, write, mount, aio, onefile or all"
 refused "'run'" run
 refused "unknown option '--bogus'" alloc --bogus
 refused "--times" alloc --times 0
@@ -27,6 +27,8 @@ refused "--size" mount --size 1
 refused "no such variant 'nope'" alloc --variant nope
 refused "'twice'" rcu twice
 refused "cannot execute '/nowhere'" mount --daemon /nowhere
+refused "--ms" range --ms 0
+refused "--threads" onefile --threads 65
 refused "--depth" aio --depth 0
 refused "--depth" aio --depth 1,
 refused "--depth" aio --depth 1,2,3,4,5,6,7,8,9
@@ -41,11 +43,11 @@ refused "not 'null,btrfs'" aio --peers null,btrfs
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# lines FILE TEXT N - N lines of FILE have TEXT and a rate that is not 0
+# lines FILE TEXT N - N lines of FILE have TEXT and rates that are not 0
 lines()
 {
 	local nr
-	nr=$(grep -F "$2" "$1" | grep -cE '"writes_per_s":[1-9]' || true)
+	nr=$(grep -F "$2" "$1" | grep -cE '"(writes_|ops_)?per_s":[1-9]' || true)
 	if [ "$nr" != "$3" ]; then
 		printf "%s: %s lines with %s, not %s\n" "$1" "$nr" "$2" "$3" >&2
 		cat "$1" >&2
@@ -53,12 +55,23 @@ lines()
 	fi
 }
 
+"$BENCH" range --times 2 --ms 5 --json "$tmp/range"
+for who in io_tree list; do lines "$tmp/range" "\"who\":\"$who\"" 33; done
+for who in "tree, whole" rwlock; do lines "$tmp/range" "\"who\":\"$who\"" 31; done
+lines "$tmp/range" '"threads":8' 40
+"$BENCH" state --times 1 --ms 20 --only "random, 10^3" --json "$tmp/state"
+for op in set clear convert test; do lines "$tmp/state" "\"who\":\"$op\"" 1; done
+grep -q '"case":"bytes","states":1000,"shuffled":true,"asked_bytes":[1-9]' "$tmp/state"
+"$BENCH" mempool --times 1 --ms 5 --json "$tmp/mempool"
+for who in alloc 'reserve()'; do lines "$tmp/mempool" "\"who\":\"$who\"" 24; done
+lines "$tmp/mempool" '"who":"malloc"' 17
+
 "$BENCH" write --times 1 --size 64M --json "$tmp/write"
 lines "$tmp/write" '"state":"written"' 4
 lines "$tmp/write" '"state":"unwritten"' 4
 
 if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
-	echo "/dev/fuse cannot be opened: aio is not run"
+	echo "/dev/fuse cannot be opened: aio and onefile are not run"
 	exit 0
 fi
 for engine in libaio uring; do
@@ -68,6 +81,9 @@ for engine in libaio uring; do
 	lines "$tmp/$engine" '"peer":"mbfs commit=5","state":"unwritten"' 4
 	lines "$tmp/$engine" '"peer":"null"' 8
 done
+"$BENCH" onefile --times 1 --seconds 1 --size 64M --threads 1,3 --peers null --mount-opts commit=1 \
+	--mount-opts commit=5 --json "$tmp/onefile"
+for peer in "mbfs commit=1" "mbfs commit=5" null; do lines "$tmp/onefile" "\"peer\":\"$peer\"" 6; done
 # A mount that cannot be is named, and nothing is left of it.
 if out=$(TMPDIR=$tmp "$BENCH" aio --times 1 --peers none --size 64M --mount-opts bogus 2>&1); then
 	echo "aio with a bad mount option was not refused" >&2
