@@ -31,7 +31,7 @@ struct bout {
 };
 
 /* The least of some means: whoever was preempted meanwhile does not count. */
-static double clock_cost_ns(void)
+double race_clock_cost_ns(void)
 {
 	double least = 0, mean;
 
@@ -124,7 +124,7 @@ static void sum_up(const struct bout *bout, struct race_pace *out)
 
 int race_bout_run(const struct race_bout *b, struct race_pace *out)
 {
-	struct bout bout = { .b = b, .clock_ns = clock_cost_ns() };
+	struct bout bout = { .b = b, .clock_ns = race_clock_cost_ns() };
 	float *ns = rt_zalloc((size_t)b->threads * SAMPLES * sizeof(*ns));
 	uint64_t elapsed;
 	int err = -ENOMEM;

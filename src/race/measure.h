@@ -13,6 +13,9 @@
 
 enum { RACE_BOUT_THREADS_MAX = 64 };
 
+/* What reading the clock costs. */
+double race_clock_cost_ns(void);
+
 /* How fast it went. */
 struct race_pace {
 	double per_s;          /* operations of all threads together */

@@ -121,6 +121,7 @@ struct file {
 	struct io_tree tree;
 	struct rt_rwlock rw;
 	struct list list;
+	uint64_t clock_ns; /* what reading the clock costs */
 	struct member *members;
 	union held held[HELD_MAX];
 };
@@ -187,11 +188,12 @@ static inline __attribute__((always_inline)) bool batch_same(struct file *f, uns
 {
 	struct member *m = &f->members[idx];
 	bool read = due(f->load->read_every, m->turn++);
-	uint64_t from = rt_now_ns();
+	uint64_t from = rt_now_ns(), ns;
 	union held h;
 
 	lock(f, kind, &h, 0, BLOCK, read);
-	race_hist_add(m->waits, rt_now_ns() - from);
+	ns = rt_now_ns() - from;
+	race_hist_add(m->waits, ns > f->clock_ns ? ns - f->clock_ns : 0);
 	if (f->load->copies)
 		memcpy(m->to, m->from, BLOCK);
 	unlock(f, kind, &h, read);
@@ -255,6 +257,7 @@ static int file_open(const struct race_range_load *l, enum race_range_kind kind,
 	if (!f)
 		return -ENOMEM;
 	f->load = l;
+	f->clock_ns = (uint64_t)race_clock_cost_ns();
 	f->env.whole = kind == RACE_RANGE_WHOLE;
 	io_tree_init(&f->tree, &f->env, RANK_INODE_RANGE);
 	rt_rwlock_init(&f->rw, RANK_NONE);
