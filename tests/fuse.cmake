@@ -12,6 +12,7 @@ foreach(script
 	falloc
 	fio
 	fio_aio
+	fsx
 	io
 	kernel
 	kill
@@ -32,3 +33,8 @@ add_executable(kill_load fuse/kill_load.c)
 add_executable(t_aio fuse/aio.c fuse/aio_engine.c)
 target_include_directories(t_aio PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(t_aio PRIVATE PkgConfig::URING)
+
+# The threads of fsx.sh.
+add_executable(t_fsx fuse/fsx.c fuse/fsx_draw.c fuse/fsx_io.c fuse/fsx_race.c fuse/fsx_twin.c)
+target_include_directories(t_fsx PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
+target_link_libraries(t_fsx PRIVATE Threads::Threads)
