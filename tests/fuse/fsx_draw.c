@@ -34,6 +34,14 @@ static uint64_t draw_len(struct worker *w, uint64_t max)
 	return len < max ? len : max;
 }
 
+/* Two of them in each round have most, so that operations meet. */
+static uint64_t draw_mib(struct worker *w)
+{
+	const uint64_t nr = FILE_MAX / MIB + 1;
+
+	return (draw(w, 4) ? w->s->seed + 4 * draw(w, 2) : draw(w, nr)) % nr * MIB;
+}
+
 static uint64_t draw_place(struct worker *w, uint64_t size)
 {
 	const uint64_t around = (uint64_t)1 << (9 + draw(w, 9));
@@ -48,7 +56,7 @@ static uint64_t draw_place(struct worker *w, uint64_t size)
 		middle = size;
 		break;
 	default:
-		middle = draw(w, FILE_MAX / MIB + 1) * MIB;
+		middle = draw_mib(w);
 	}
 	at = middle + draw(w, 2 * around);
 	at = at > around ? at - around : 0;
