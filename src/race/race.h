@@ -109,7 +109,7 @@ struct race_pools {
 #define RACE_NEVER UINT64_MAX
 
 /* What the threads of extent-state-nofail saw. */
-struct race_states {
+struct race_state_tally {
 	uint64_t failed;   /* operations that were not done, or not all of it */
 	uint64_t compared; /* pieces whose states were compared with the twin's */
 	uint64_t differ;   /* of those, unlike it */
@@ -118,7 +118,7 @@ struct race_states {
 struct race_result {
 	struct race_tally sum;
 	struct race_pools pools; /* of mempool-*, extent-state-nofail */
-	struct race_states states; /* of extent-state-nofail */
+	struct race_state_tally states; /* of extent-state-nofail */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;

@@ -15,7 +15,7 @@
 void race_stacks_print(pid_t pid, FILE *out);
 /*
  * race_stacks_brief - where the threads that are inside a call are, innermost first, with "; "
- * between: "1 in rt_range_lock < file_change_begin < mbfs_file_truncate"
+ * between: "1 in io_tree_lock_range_intr < file_change_begin < mbfs_file_truncate"
  * Threads that wait for work are left out. Empty when neither eu-stack nor gdb is there.
  */
 void race_stacks_brief(pid_t pid, char *buf, size_t bytes);

@@ -69,7 +69,7 @@ struct hands {
 	struct state_batch batch; /* [racy: the parent looks when nobody moves] */
 	rt_u32 at;		  /* [atomic] enum at */
 	struct storm storm;
-	struct race_states seen;
+	struct race_state_tally seen;
 };
 
 /* The file and its memory; the parent sees it, too. */
@@ -369,7 +369,7 @@ static void io_write(struct hands *h)
 static void leader(struct race_worker *w)
 {
 	struct room *r = w->ctx;
-	struct race_states *seen = &r->hands[w->idx].seen;
+	struct race_state_tally *seen = &r->hands[w->idx].seen;
 	struct mbfs_diag diag = { "" };
 	struct mempool_stats st;
 	int err = io_tree_check(&r->tree, &diag);

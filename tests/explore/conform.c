@@ -640,13 +640,12 @@ static const struct conform_case cases[] = {
 
 unsigned conform_nr(void)
 {
-	return MBFS_ARRAY_SIZE(cases) + conform_wq_nr + conform_range_nr;
+	return MBFS_ARRAY_SIZE(cases) + conform_wq_nr;
 }
 
 const struct conform_case *conform_case(unsigned i)
 {
 	if (i < MBFS_ARRAY_SIZE(cases))
 		return &cases[i];
-	i -= MBFS_ARRAY_SIZE(cases);
-	return i < conform_wq_nr ? &conform_wq[i] : &conform_range[i - conform_wq_nr];
+	return &conform_wq[i - MBFS_ARRAY_SIZE(cases)];
 }

@@ -24,7 +24,5 @@ unsigned conform_nr(void);
 const struct conform_case *conform_case(unsigned i);
 extern const struct conform_case conform_wq[]; /* of them, conform_wq.c's */
 extern const unsigned conform_wq_nr;
-extern const struct conform_case conform_range[]; /* conform_range.c's */
-extern const unsigned conform_range_nr;
 
 #endif

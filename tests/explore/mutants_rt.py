@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Seeded bugs in what rt builds on its own primitives: each must fail test_conform_explore.
+"""Seeded bugs in what is built on rt's primitives: each must fail the suite of its room under the explorer.
 
-mutants_rt.py CC ARCHIVE LIBS...: compiles each mutant of a file of src/rt, links it before ARCHIVE (libmbfs-explore.a)
-with the conformance suite and runs that. Exit status 1 if a mutant passes, or if the unchanged source fails; 77
+mutants_rt.py CC ARCHIVE LIBS...: compiles each mutant of a file, links it before ARCHIVE (libmbfs-explore.a) with its
+suite and runs that. Exit status 1 if a mutant passes, or if the unchanged source fails; 77
 without a compiler. A text that is not there any more is an error.
 """
 import os
@@ -13,14 +13,26 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WQ = "src/rt/wq.c"
-RANGE = "src/rt/range.c"
+LOCK = "src/extent/io_lock.c"
+# The programs that must fail.
+SUITES = {
+    WQ: ("test_conform_explore.c", "conform.c", "conform_wq.c"),
+    LOCK: ("test_io_lock_explore.c",),
+}
 MUTANTS = [
-    ("a range that is let in is not told", RANGE, "	if (moved)\n		rt_event_signal(&s->moved);", ""),
-    ("a range is let in too early", RANGE, " || !may_enter(s, next))", ")"),
-    ("the key is taken after the look", RANGE, "		key = rt_event_key(&s->moved);\n		enter = rt_u32_read_acquire(&r->held);",
-     "		enter = rt_u32_read_acquire(&r->held);\n		key = rt_event_key(&s->moved);"),
-    ("shared ranges exclude", RANGE, " && (a->exclusive || b->exclusive)", ""),
-    ("what touches at one byte does not overlap", RANGE, "a->first <= b->last &&", "a->first < b->last &&"),
+    ("who is let in is not told", LOCK, "	rt_event_signal(l->ev);\n}", "}"),
+    ("a lock is let in too early", LOCK, "	    rt_u32_add_return(&x->blockers, -1u) == 0)", "	    (rt_u32_add_return(&x->blockers, -1u), true))"),
+    ("the key is taken after the look", LOCK,
+     "		uint32_t key = rt_event_key(l->ev);\n\n		if (rt_u32_read_acquire(&l->held))\n			break;",
+     "		uint32_t key;\n\n		if (rt_u32_read_acquire(&l->held))\n			break;\n		key = rt_event_key(l->ev);"),
+    ("a wide lock looks into one shard only", LOCK, "	for (unsigned i = 0; i < s.nr; i++)\n		nr += blockers_in(", "	for (unsigned i = 0; i < 1; i++)\n		nr += blockers_in("),
+    ("a lock does not see the wide ones", LOCK, "	if (!RB_EMPTY(&t->wide))\n		nr += blockers_in(&t->wide, l);", ""),
+    ("who leaves tells those before him", LOCK, "x->seq > gone->seq && ", ""),
+    ("a cancelled waiter leaves its place taken", LOCK, "		request_leave(t, l, s);\n		err = -EINTR;",
+     "		tree_remove(tree_of(t, l), l);\n		err = -EINTR;"),
+    ("a cancel is not looked at", LOCK, "		if (c && rt_u32_read_acquire(&c->cancelled)) {", "		if (false) {"),
+    ("who was told does not wait for the signal's end", LOCK, "	if (c && !err) {", "	if (false) {"),
+    ("what touches at one byte does not overlap", LOCK, "		else if (n->end > start)", "		else if (n->end > start + 1)"),
     # name, file, old, new
     ("nothing changed", WQ, "", ""),
     ("an item runs on two threads", WQ, "		if (!runs(wq, work))\n			return work;", "		return work;"),
@@ -58,7 +70,6 @@ MUTANTS = [
 
 def main():
     cc, archive, libs = sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]
-    tests = [os.path.join(ROOT, "tests/explore", n) for n in ("test_conform_explore.c", "conform.c", "conform_wq.c", "conform_range.c")]
     flags = ["-std=gnu11", "-O1", "-D_GNU_SOURCE", "-w", "-fno-strict-aliasing"]
     flags += ["-I" + os.path.join(ROOT, d) for d in ("src/explore", "src", "include", "tests", ".")]
     if not os.path.exists(archive):
@@ -66,10 +77,11 @@ def main():
         sys.exit(77)
     missed = 0
     with tempfile.TemporaryDirectory() as tmp:
-        objects = [os.path.join(tmp, str(i) + ".o") for i in range(len(tests))]
-        for src, obj in zip(tests, objects):
-            if subprocess.run([cc, *flags, "-c", src, "-o", obj]).returncode:
-                sys.exit(77)
+        objects = {file: [os.path.join(tmp, n + ".o") for n in tests] for file, tests in SUITES.items()}
+        for file, tests in SUITES.items():
+            for n, obj in zip(tests, objects[file]):
+                if subprocess.run([cc, *flags, "-c", os.path.join(ROOT, "tests/explore", n), "-o", obj]).returncode:
+                    sys.exit(77)
         for name, file, old, new in MUTANTS:
             with open(os.path.join(ROOT, file), encoding="utf-8") as f:
                 text = f.read()
@@ -78,7 +90,7 @@ def main():
             src, exe = os.path.join(tmp, "mutant.c"), os.path.join(tmp, "mutant")
             with open(src, "w", encoding="utf-8") as f:
                 f.write(text.replace(old, new, 1) if old else text)
-            if subprocess.run([cc, *flags, src, *objects, archive, *libs, "-o", exe]).returncode:
+            if subprocess.run([cc, *flags, src, *objects[file], archive, *libs, "-o", exe]).returncode:
                 sys.exit(f"{name}: does not build")
             try:
                 run = subprocess.run([exe], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
