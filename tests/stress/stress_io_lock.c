@@ -98,7 +98,7 @@ static void one(struct user *u)
 	if (!l)
 		return;
 	if (what == 15 || what == 5) {
-		u->interrupted += io_tree_wait_range(&u->sh->t, from, to, c) != 0;
+		u->interrupted += io_tree_wait_range(&u->sh->t, from, to, c) < 0;
 		held = false;
 	} else if (what == 14) {
 		held = io_tree_try_lock_range(&u->sh->t, l, from, to, mode);
