@@ -105,14 +105,19 @@ struct span {
 };
 static const struct span all_shards = { 0, IO_SHARDS };
 
+/*
+ * A region's number folded to three bits: eight regions side by side, or a power of two apart, are
+ * in eight shards, for threads share out files like that.
+ */
 static unsigned shard_of(uint64_t start, uint64_t end)
 {
-	const uint64_t region = start >> IO_REGION_BITS;
+	uint64_t region = start >> IO_REGION_BITS;
 
 	if ((end - 1) >> IO_REGION_BITS != region)
 		return IO_SHARDS;
-	/* The high bits: files are shared out among threads in powers of two. */
-	return (unsigned)((region * 0x9E3779B97F4A7C15ull) >> 32) % IO_SHARDS;
+	for (unsigned by = 24; by >= 3; by /= 2)
+		region ^= region >> by;
+	return region % IO_SHARDS;
 }
 
 static bool is_wide(const struct io_lock *l)

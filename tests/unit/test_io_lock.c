@@ -95,6 +95,26 @@ START_TEST(who_conflicts)
 }
 END_TEST
 
+/* Eight threads that share out a file in regions side by side, or a power of two apart, never meet
+ * at a lock. */
+START_TEST(regions_have_shards_of_their_own)
+{
+	unsigned seen = 0;
+	struct io_lock l;
+
+	open_tree();
+	for (uint64_t i = 0; i < IO_SHARDS; i++) {
+		uint64_t start = i << (IO_REGION_BITS + _i);
+
+		ck_assert(io_tree_try_lock_range(&tree, &l, start, start + MIB, IO_EXCLUSIVE));
+		seen |= 1u << l.shard;
+		io_tree_unlock_range(&tree, &l);
+	}
+	ck_assert_uint_eq(seen, (1u << IO_SHARDS) - 1);
+	close_tree();
+}
+END_TEST
+
 /* What is locked, as the states' half asks for IO_LOCKED: neighbours are one run. */
 START_TEST(locked_bytes)
 {
@@ -420,6 +440,7 @@ static Suite *suite(void)
 	const int spot_nr = (int)MBFS_ARRAY_SIZE(spots);
 
 	tcase_add_loop_test(tc, who_conflicts, 0, (int)MBFS_ARRAY_SIZE(pairs));
+	tcase_add_loop_test(tc, regions_have_shards_of_their_own, 0, 64 - IO_REGION_BITS - 2);
 	tcase_add_test(tc, locked_bytes);
 	tcase_add_loop_test(tc, a_waiting_writer_is_not_overtaken, 0, spot_nr);
 	tcase_add_loop_test(tc, first_come_first_served, 0, 3);
