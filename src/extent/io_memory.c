@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Places at hand: the memory of one who changes states (io_state.c).
+ * Nodes at hand: the memory of one who changes states (io_state.c).
  *
  * Equation: nr == length of the chain first, next, ...; nr <= keep between calls. Every object of
  * the pool is in one chain, in one tree, or in the pool.

@@ -6,16 +6,23 @@
 #include "extent/io_tree.h"
 
 /*
- * In a tree: the bytes from start on have these bits, to the next place or to IO_END. At hand: one
- * of a chain. What a search reads comes first; packed, for the link's int leaves room for the bits.
+ * A node is a KiB less malloc()'s own 16 bytes. Measured, p50 of a set or clear at random among
+ * 10^6 places: 38 in a node take half as long again as 80, 160 a tenth less, 1 three times as long.
+ */
+enum { IO_PLACES = 80 };
+
+/*
+ * A node of the tree: places in ascending order, each the bits from there on to the next one. Or at
+ * hand: one of a chain. What a search reads on its way down is in the first 64 bytes.
  */
 struct io_state {
 	union {
-		uint64_t start;        /* in a tree [its lock] */
-		struct io_state *next; /* at hand */
+		RB_ENTRY(io_state) link; /* [lock of the tree] */
+		struct io_state *next;   /* at hand */
 	};
-	RB_ENTRY(io_state) __attribute__((packed, aligned(4))) link; /* [lock of the tree] */
-	uint32_t bits;                                               /* as link */
+	uint32_t nr;               /* places, 1 or more [lock of the tree] */
+	uint64_t start[IO_PLACES]; /* likewise */
+	uint32_t bits[IO_PLACES];
 };
 
 /* ---- io_memory.c ---- */

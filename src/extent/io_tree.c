@@ -55,7 +55,7 @@ void io_tree_init(struct io_tree *t, struct io_env *env, enum lock_rank rank)
 	}
 	rt_spin_init(&t->lock, RANK_IO_STATE);
 	RB_INIT(&t->states);
-	t->gen = t->state_nr = 0;
+	t->gen = t->state_nr = t->node_nr = 0;
 }
 
 void io_tree_destroy(struct io_tree *t)

@@ -7,9 +7,9 @@
  *
  * Two things, for they need different memory. A lock is the caller's own struct io_lock, so locking
  * needs none. States are a step function over the bytes: a tree of the places where it changes. An
- * operation on any range, however many states it covers, adds at most IO_OP_NODES such places, so
- * it cannot fail for who has so many at hand: struct io_memory, filled beforehand, where waiting is
- * allowed. That is why set, clear and convert return nothing.
+ * operation on any range, however many states it covers, adds at most two such places, in at most
+ * IO_OP_NODES nodes of the tree. So it cannot fail for who has so many at hand: struct io_memory,
+ * filled beforehand, where waiting is allowed. That is why set, clear and convert return nothing.
  */
 #ifndef EXTENT_IO_TREE_H
 #define EXTENT_IO_TREE_H
@@ -34,12 +34,13 @@ enum io_bits {
 
 /* What the trees of one mount share. */
 struct io_env {
-	struct mempool *states; /* [const] of objects of io_state_bytes() */
+	struct mempool *states; /* [const] objects of io_state_bytes(), IO_STATE_ALIGN */
 	bool whole;             /* [const] every lock is of the whole file: -o rangelock=off */
 	rt_stat waits, wait_ns, cancelled, wide; /* locks that slept; ended by a cancel; of several
 						    regions */
 };
 size_t io_state_bytes(void);
+enum { IO_STATE_ALIGN = 64 };
 
 /* ---- locks ---- */
 
@@ -97,8 +98,9 @@ struct io_tree {
 	struct io_shard shard[IO_SHARDS];
 	struct rt_spin lock;         /* RANK_IO_STATE */
 	struct io_state_tree states; /* [lock] places where the bits change */
-	uint64_t gen;      /* [lock] places removed so far: hints of another gen are stale */
+	uint64_t gen;      /* [lock] nodes removed so far: hints of another gen are stale */
 	uint64_t state_nr; /* [lock] places */
+	uint64_t node_nr;  /* [lock] nodes that they are in: objects of the pool */
 };
 
 /* @rank: who locks a range holds no lock of this rank or above. */
@@ -135,7 +137,7 @@ int io_tree_wait_range(struct io_tree *t, uint64_t start, uint64_t end, struct i
 /* ---- states ---- */
 
 /*
- * Places at hand. Who has IO_OP_NODES for each operation to come cannot be let down. What an
+ * Nodes at hand. Who has IO_OP_NODES for each operation to come cannot be let down. What an
  * operation sets free is kept up to @keep, the rest goes back to the pool. One thread at a time.
  */
 enum { IO_KEEP_MAX = 64 };

@@ -31,7 +31,7 @@ static int pool_open(struct inode_env *env, const char *name, size_t bytes, unsi
 	const struct mempool_config cfg = {
 		.name = name,
 		.bytes = bytes,
-		.align = bytes >= BOUNCE_ALIGN ? BOUNCE_ALIGN : 0,
+		.align = bytes >= BOUNCE_ALIGN ? BOUNCE_ALIGN : IO_STATE_ALIGN,
 		.min_nr = min_nr,
 		.magazine_nr = magazine_nr,
 		.order = MEMPOOL_PATIENT,

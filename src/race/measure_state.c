@@ -77,6 +77,7 @@ static int memory_open(struct race_states *s)
 	const struct mempool_config cfg = {
 		.name = "states",
 		.bytes = io_state_bytes(),
+		.align = IO_STATE_ALIGN,
 		.min_nr = KEEP,
 		.magazine_nr = MAGAZINE,
 		.order = MEMPOOL_KERNEL,
@@ -153,7 +154,7 @@ void race_states_close(struct race_states *s)
 
 void race_states_bytes(const struct race_states *s, double *asked, double *grown)
 {
-	*asked = (double)io_state_bytes();
+	*asked = (double)(s->tree->node_nr * io_state_bytes()) / (2.0 * s->stretches);
 	*grown = s->grown_bytes / (2.0 * s->stretches);
 }
 
@@ -211,7 +212,7 @@ static void some(struct walk *w, unsigned way, uint64_t nr)
 
 /*
  * At random each operation is timed by itself: its misses of the cache are its own. In order they
- * are timed in batches. A set needs two places and a clear sets two free, which are kept up to
+ * are timed in batches. A set may need nodes and a clear set some free, which are kept up to
  * KEEP: in a long phase some come from the pool, and some go back to it.
  */
 static bool walk_batch(void *arg, unsigned idx)

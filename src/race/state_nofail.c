@@ -420,7 +420,7 @@ static size_t room_bytes(const struct race_config *cfg)
 static bool deadlocked(const struct race_config *cfg, const void *ctx)
 {
 	const struct room *r = ctx;
-	uint64_t places = r->tree.state_nr;
+	uint64_t places = r->tree.node_nr;
 	unsigned waiting = 0;
 
 	for (unsigned i = 0; i < cfg->threads; i++) {

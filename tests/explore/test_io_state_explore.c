@@ -94,7 +94,7 @@ static void bed_check(void *state)
 	if (io_states_check(&b->x.tree, &diag))
 		explore_fail("%s", diag.text);
 	explore_check(rt_u64_read(&b->x.out) ==
-		      b->x.tree.state_nr + b->user[0].mem.nr + b->user[1].mem.nr);
+		      b->x.tree.node_nr + b->user[0].mem.nr + b->user[1].mem.nr);
 	io_memory_end(&b->user[0].mem);
 	io_memory_end(&b->user[1].mem);
 	t_states_close(&b->x);

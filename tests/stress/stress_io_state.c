@@ -14,7 +14,7 @@
 #include "rt/mem.h"
 #include "support/t.h"
 
-enum { USERS = 6, CELLS = 400, CELL_BYTES = 4096, STEPS = 60000, COMPARE_EVERY = 64 };
+enum { USERS = 6, CELLS = 2000, CELL_BYTES = 4096, STEPS = 60000, COMPARE_EVERY = 512 };
 
 struct user {
 	struct io_tree *tree;
@@ -153,7 +153,7 @@ START_TEST(users_do_not_disturb_each_other)
 		ck_assert_msg(!users[i].wrong[0], "at the end: %s", users[i].wrong);
 	}
 	mempool_stats(env.states, &st);
-	ck_assert_uint_eq(st.in_use, tree.state_nr);
+	ck_assert_uint_eq(st.in_use, tree.node_nr);
 	io_tree_destroy(&tree);
 	mempool_close(env.states);
 	mempool_domain_close(domain);

@@ -59,7 +59,7 @@ static void apply(char what, uint64_t start, uint64_t end, uint32_t bits, struct
 	else
 		io_tree_convert(&x.tree, &mem, start, end, A, B, h);
 	ck_assert_msg(!io_states_check(&x.tree, &diag), "%s", diag.text);
-	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.state_nr + mem.nr);
+	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.node_nr + mem.nr);
 }
 
 struct step {
@@ -70,108 +70,100 @@ struct step {
 
 static const struct {
 	struct step steps[5];
-	uint64_t places, removed;
+	uint64_t places;
 	const char *want;
 } rows[] = {
 	/* in a gap; beside another, before and behind; between two */
-	{ { { '+', 10, 20, A } }, 2, 0, "10-20:a " },
-	{ { { '+', 10, 20, A }, { '+', 20, 30, A } }, 2, 0, "10-30:a " },
-	{ { { '+', 20, 30, A }, { '+', 10, 20, A } }, 2, 0, "10-30:a " },
-	{ { { '+', 10, 20, A }, { '+', 30, 40, A }, { '+', 20, 30, A } }, 2, 2, "10-40:a " },
-	{ { { '+', 10, 20, A }, { '+', 20, 30, B } }, 3, 0, "10-20:a 20-30:b " },
+	{ { { '+', 10, 20, A } }, 2, "10-20:a " },
+	{ { { '+', 10, 20, A }, { '+', 20, 30, A } }, 2, "10-30:a " },
+	{ { { '+', 20, 30, A }, { '+', 10, 20, A } }, 2, "10-30:a " },
+	{ { { '+', 10, 20, A }, { '+', 30, 40, A }, { '+', 20, 30, A } }, 2, "10-40:a " },
+	{ { { '+', 10, 20, A }, { '+', 20, 30, B } }, 3, "10-20:a 20-30:b " },
 	/* over others */
-	{ { { '+', 10, 20, A }, { '+', 15, 25, B } }, 4, 0, "10-15:a 15-20:ab 20-25:b " },
-	{ { { '+', 10, 20, A }, { '+', 5, 30, B } }, 4, 0, "5-10:b 10-20:ab 20-30:b " },
-	{ { { '+', 10, 20, A }, { '+', 12, 14, B } }, 4, 0, "10-12:a 12-14:ab 14-20:a " },
-	{ { { '+', 10, 20, A }, { '+', 12, 14, A } }, 2, 0, "10-20:a " },
+	{ { { '+', 10, 20, A }, { '+', 15, 25, B } }, 4, "10-15:a 15-20:ab 20-25:b " },
+	{ { { '+', 10, 20, A }, { '+', 5, 30, B } }, 4, "5-10:b 10-20:ab 20-30:b " },
+	{ { { '+', 10, 20, A }, { '+', 12, 14, B } }, 4, "10-12:a 12-14:ab 14-20:a " },
+	{ { { '+', 10, 20, A }, { '+', 12, 14, A } }, 2, "10-20:a " },
 	{ { { '+', 10, 12, A }, { '+', 14, 16, A }, { '+', 18, 20, A }, { '+', 5, 30, A } },
 	  2,
-	  4,
 	  "5-30:a " },
 	/* taken away: in the middle, at its ends, more than there is, what is not there */
-	{ { { '+', 10, 20, A }, { '-', 12, 14, A } }, 4, 0, "10-12:a 14-20:a " },
-	{ { { '+', 10, 20, A }, { '-', 10, 14, A } }, 2, 0, "14-20:a " },
-	{ { { '+', 10, 20, A }, { '-', 14, 20, A } }, 2, 0, "10-14:a " },
-	{ { { '+', 10, 20, A }, { '-', 5, 15, A } }, 2, 0, "15-20:a " },
-	{ { { '+', 10, 20, A }, { '-', 15, 25, A } }, 2, 0, "10-15:a " },
-	{ { { '+', 10, 20, A }, { '-', 10, 20, A } }, 0, 2, "" },
-	{ { { '+', 10, 20, A }, { '-', 0, IO_END, A } }, 0, 2, "" },
-	{ { { '+', 10, 20, A }, { '-', 0, IO_END, B } }, 2, 0, "10-20:a " },
-	{ { { '-', 10, 20, A } }, 0, 0, "" },
-	{ { { '+', 10, 20, A | B }, { '-', 12, 14, A } }, 4, 0, "10-12:ab 12-14:b 14-20:ab " },
+	{ { { '+', 10, 20, A }, { '-', 12, 14, A } }, 4, "10-12:a 14-20:a " },
+	{ { { '+', 10, 20, A }, { '-', 10, 14, A } }, 2, "14-20:a " },
+	{ { { '+', 10, 20, A }, { '-', 14, 20, A } }, 2, "10-14:a " },
+	{ { { '+', 10, 20, A }, { '-', 5, 15, A } }, 2, "15-20:a " },
+	{ { { '+', 10, 20, A }, { '-', 15, 25, A } }, 2, "10-15:a " },
+	{ { { '+', 10, 20, A }, { '-', 10, 20, A } }, 0, "" },
+	{ { { '+', 10, 20, A }, { '-', 0, IO_END, A } }, 0, "" },
+	{ { { '+', 10, 20, A }, { '-', 0, IO_END, B } }, 2, "10-20:a " },
+	{ { { '-', 10, 20, A } }, 0, "" },
+	{ { { '+', 10, 20, A | B }, { '-', 12, 14, A } }, 4, "10-12:ab 12-14:b 14-20:ab " },
 	/* converted: neighbours become the same */
-	{ { { '+', 10, 20, A }, { '+', 20, 30, B }, { '>', 10, 20, 0 } }, 2, 1, "10-30:b " },
-	{ { { '+', 10, 20, B }, { '+', 20, 30, A }, { '>', 15, 25, 0 } },
-	  3,
-	  0,
-	  "10-25:b 25-30:a " },
-	{ { { '+', 10, 30, A }, { '>', 15, 20, 0 } }, 4, 0, "10-15:a 15-20:b 20-30:a " },
-	{ { { '>', 15, 20, 0 } }, 2, 0, "15-20:b " },
-	{ { { '+', 10, 20, A | C }, { '>', 0, 15, 0 } }, 4, 0, "0-10:b 10-15:bc 15-20:ac " },
+	{ { { '+', 10, 20, A }, { '+', 20, 30, B }, { '>', 10, 20, 0 } }, 2, "10-30:b " },
+	{ { { '+', 10, 20, B }, { '+', 20, 30, A }, { '>', 15, 25, 0 } }, 3, "10-25:b 25-30:a " },
+	{ { { '+', 10, 30, A }, { '>', 15, 20, 0 } }, 4, "10-15:a 15-20:b 20-30:a " },
+	{ { { '>', 15, 20, 0 } }, 2, "15-20:b " },
+	{ { { '+', 10, 20, A | C }, { '>', 0, 15, 0 } }, 4, "0-10:b 10-15:bc 15-20:ac " },
 	/* the limits */
-	{ { { '+', 0, IO_END, A } }, 1, 0, "0-end:a " },
-	{ { { '+', 0, IO_END, A }, { '-', 0, IO_END, A } }, 0, 1, "" },
+	{ { { '+', 0, IO_END, A } }, 1, "0-end:a " },
+	{ { { '+', 0, IO_END, A }, { '-', 0, IO_END, A } }, 0, "" },
 	{ { { '+', 0, 1, A }, { '+', IO_END - 1, IO_END, B } },
 	  3,
-	  0,
 	  "0-1:a 18446744073709551614-end:b " },
 	{ { { '+', INT64_MAX, INT64_MAX + 1ull, A }, { '+', 0, INT64_MAX, A } },
 	  2,
-	  0,
 	  "0-9223372036854775808:a " },
 	{ { { '+', INT64_MAX, IO_END, A }, { '-', INT64_MAX + 1ull, IO_END, A } },
 	  2,
-	  0,
 	  "9223372036854775807-9223372036854775808:a " },
-	{ { { '+', 0, IO_END - 1, A }, { '+', IO_END - 1, IO_END, A } }, 1, 1, "0-end:a " },
+	{ { { '+', 0, IO_END - 1, A }, { '+', IO_END - 1, IO_END, A } }, 1, "0-end:a " },
 };
 
-/* Goal: the function is right, its places are canonical, and none is removed that could have moved.
- * Method: a table; the text of all runs, places, removals; with a hint and without. */
+/* Goal: the function is right, its places are canonical. Method: a table; the text of all
+ * runs, and places; with a hint and without. */
 START_TEST(splits_and_merges)
 {
 	for (unsigned hinted = 0; hinted < 2; hinted++) {
-		uint64_t gen;
 		struct io_hint h = { 0 };
 
-		gen = x.tree.gen;
 		for (const struct step *s = rows[_i].steps; s->what; s++)
 			apply(s->what, s->start, s->end, s->bits, hinted ? &h : NULL);
 		ck_assert_str_eq(show(), rows[_i].want);
 		ck_assert_uint_eq(x.tree.state_nr, rows[_i].places);
-		ck_assert_uint_eq(x.tree.gen - gen, rows[_i].removed);
 		apply('-', 0, IO_END, UINT32_MAX & ~IO_LOCKED, NULL);
 	}
 }
 END_TEST
 
-/* Goal: who goes on where it was moves one place, and its hint is the place it needs next, whoever
- * else sets states. Method: write-like sequences upwards and downwards in a tree with others. */
-START_TEST(sequences_move_one_place)
+/* Goal: who goes on where it was adds no places and makes no hint stale, whoever else sets states.
+ * Method: write-like sequences upwards and downwards in a tree with others. */
+START_TEST(sequences_add_nothing)
 {
 	struct io_hint h = { 0 }, other = { 0 };
-	uint64_t nr;
+	uint64_t nr, gen;
 
 	for (uint64_t at = 0; at < 100; at++)
 		apply('+', at * 1000000, at * 1000000 + 10, C, NULL);
 	nr = x.tree.state_nr;
+	gen = x.tree.gen;
 	for (uint64_t at = 5000100; at < 5004100; at += 4) {
 		apply('+', at, at + 4, A, &h);
-		ck_assert_uint_eq(h.at->start, at + 4);
+		ck_assert_uint_eq(x.tree.state_nr, nr + (at == 5000100 ? 2 : 4));
+		ck_assert_ptr_nonnull(h.at);
 		ck_assert_uint_eq(h.gen, x.tree.gen);
 		apply('+', at + 70000000, at + 70000000 + 4, B, &other);
 	}
 	for (uint64_t at = 3999900; at >= 3900000; at -= 4)
 		apply('+', at, at + 4, A, NULL);
+	ck_assert_uint_eq(x.tree.state_nr, nr + 6);
 	for (uint64_t at = 5000100; at < 5004100; at += 4)
 		apply('-', at, at + 4, A, &h);
-	/* the writer's last two places; not the others' */
-	ck_assert_uint_eq(x.tree.gen, 2);
 	ck_assert_uint_eq(x.tree.state_nr, nr + 4);
+	ck_assert_uint_eq(x.tree.gen, gen);
 }
 END_TEST
 
-/* Goal: a hint whose place is gone, and its memory with it, does no harm; nor does one of far away.
+/* Goal: a hint whose node is gone, and its memory with it, does no harm; nor does one of far away.
  * Method: remove what it points at, give all memory back, use it. ASan looks on. */
 START_TEST(stale_hints)
 {
@@ -253,27 +245,34 @@ START_TEST(locks_show)
 }
 END_TEST
 
-/* Goal: two places at hand do for any operation, what is set free is kept up to keep, and the rest
- * is the pool's. Method: cut many runs at both ends at once with exactly two at hand. */
-START_TEST(two_places_do)
+/* Goal: two nodes at hand do for any operation, what is set free is kept up to keep, and the rest
+ * is the pool's. Method: full nodes, as made in order; one operation that splits two of them, one
+ * that sets free what lies between; exactly two at hand. */
+START_TEST(two_nodes_do)
 {
 	struct io_memory two;
+	uint64_t nodes;
 
 	io_memory_init(&two, x.env.states, IO_OP_NODES);
-	for (uint64_t at = 10; at < 1000; at += 10)
-		apply('+', at, at + 10, at / 10 % 2 ? A : A | B, NULL);
+	for (uint64_t at = 10; at < 990; at += 2)
+		apply('+', at, at + 2, at / 2 % 2 ? A : A | B, NULL);
+	nodes = x.tree.node_nr;
+	ck_assert_uint_eq(nodes, (x.tree.state_nr + IO_PLACES - 1) / IO_PLACES);
 	io_memory_end(&mem);
 	io_memory_fill(&two);
 	ck_assert_uint_eq(two.nr, IO_OP_NODES);
-	io_tree_set(&x.tree, &two, 15, 985, C, NULL);
+	io_tree_set(&x.tree, &two, 15, 701, C, NULL);
 	ck_assert_uint_eq(two.nr, 0);
+	ck_assert_uint_eq(x.tree.node_nr, nodes + 2);
 	io_memory_fill(&two);
-	io_tree_convert(&x.tree, &two, 16, 984, A | B | C, B, NULL);
-	ck_assert_uint_le(two.nr, IO_OP_NODES);
-	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.state_nr + two.nr);
-	ck_assert_str_eq(show(), "10-15:a 15-16:ac 16-984:b 984-985:abc 985-990:ab 990-1000:a ");
+	io_tree_convert(&x.tree, &two, 16, 700, A | B | C, B, NULL);
+	ck_assert_uint_eq(two.nr, IO_OP_NODES);
+	ck_assert_uint_le(x.tree.node_nr, nodes - 2);
+	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.node_nr + two.nr);
 	io_memory_end(&two);
-	ck_assert_uint_eq(rt_u64_read(&x.out), x.tree.state_nr);
+	apply('-', 706, IO_END, A | B, NULL);
+	ck_assert_str_eq(show(), "10-12:a 12-14:ab 14-15:a 15-16:ac 16-700:b 700-701:abc "
+				 "701-702:ab 702-704:a 704-706:ab ");
 }
 END_TEST
 
@@ -306,7 +305,8 @@ START_TEST(memory_added)
 		io_memory_add(&mem, mempool_alloc(x.env.states, MEMPOOL_WAIT));
 	ck_assert(io_memory_try_fill(&mem));
 	io_tree_set(&x.tree, &mem, 1, 2, A, NULL);
-	ck_assert_uint_eq(mem.nr, mem.keep - 2);
+	ck_assert_uint_eq(mem.nr, mem.keep - 1);
+	ck_assert_uint_eq(x.tree.node_nr, 1);
 	ck_assert_uint_eq(rt_u64_read(&x.out), mem.keep);
 }
 END_TEST
@@ -318,10 +318,10 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, splits_and_merges, 0, MBFS_ARRAY_SIZE(rows));
-	tcase_add_test(tc, sequences_move_one_place);
+	tcase_add_test(tc, sequences_add_nothing);
 	tcase_add_test(tc, stale_hints);
 	tcase_add_test(tc, locks_show);
-	tcase_add_test(tc, two_places_do);
+	tcase_add_test(tc, two_nodes_do);
 	tcase_add_loop_test(tc, memory_fails, 1, 5);
 	tcase_add_test(tc, memory_added);
 	suite_add_tcase(s, tc);
