@@ -8,6 +8,7 @@
 #include "support/t.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "support/t_pool.h"
 

@@ -6,28 +6,36 @@
 #ifndef TESTS_SUPPORT_T_POOL_H
 #define TESTS_SUPPORT_T_POOL_H
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "reclaim/mempool.h"
 #include "rt/sync.h"
 
 struct t_backing {
-	rt_u32 left, left_waiting; /* tries that succeed: those that may not wait, and may */
-	rt_u32 out;                /* objects out */
-	char log[256];             /* with log_it: n or w, capital if it had none; f: freed */
+	rt_u32 left, left_waiting;  /* tries that succeed: those that may not wait, and may */
+	rt_u32 out;                 /* objects out */
+	rt_u32 asked[16], asked_nr; /* with log_it; letters, see t_backing_asked() */
 	bool log_it;
 };
 
 static inline void t_backing_log(struct t_backing *b, char c)
 {
-	size_t n = strlen(b->log);
+	uint32_t n = b->log_it ? rt_u32_add_return(&b->asked_nr, 1) : 0;
 
-	if (b->log_it && n + 1 < sizeof(b->log)) {
-		b->log[n] = c;
-		b->log[n + 1] = '\0';
-	}
+	if (n && n <= 16)
+		rt_u32_set(&b->asked[n - 1], (unsigned char)c);
+}
+
+/* What it was asked since t_backing_set(), the first 16: n, w: for memory, waiting not or allowed,
+ * capital if it had none; f: to free. Valid until the next call. */
+static inline const char *t_backing_asked(const struct t_backing *b)
+{
+	static char text[17];
+	uint32_t nr = rt_u32_read(&b->asked_nr);
+
+	for (uint32_t i = 0; i < 16; i++)
+		text[i] = i < nr ? (char)rt_u32_read(&b->asked[i]) : '\0';
+	return text;
 }
 
 static inline void *t_backing_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
@@ -62,7 +70,7 @@ static inline void t_backing_set(struct t_backing *b, uint32_t left, uint32_t le
 {
 	rt_u32_set(&b->left, left);
 	rt_u32_set(&b->left_waiting, left_waiting);
-	b->log[0] = '\0';
+	rt_u32_set(&b->asked_nr, 0);
 }
 
 #endif

@@ -3,7 +3,9 @@
 #include "support/t.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "reclaim/mempool_priv.h"
 #include "rt/mem.h"
 #include "rt/work.h"
 #include "support/t_pool.h"
@@ -88,7 +90,7 @@ START_TEST(order_and_mode)
 	t_backing_set(&back[0], rows[_i].left, rows[_i].left_waiting);
 	obj = mempool_alloc(p, rows[_i].mode);
 	ck_assert_ptr_nonnull(obj);
-	ck_assert_str_eq(back[0].log, rows[_i].asked);
+	ck_assert_str_eq(t_backing_asked(&back[0]), rows[_i].asked);
 	st = stats(p);
 	ck_assert_uint_eq(st.from_allocator, rows[_i].from_allocator);
 	ck_assert_uint_eq(st.from_reserve, rows[_i].from_reserve);
@@ -112,17 +114,17 @@ START_TEST(reserve_is_out)
 		obj[i] = mempool_alloc(p, MEMPOOL_RESERVE_FIRST);
 	ck_assert_ptr_null(mempool_alloc(p, MEMPOOL_NOWAIT));
 	ck_assert_uint_eq(stats(p).failed, 1);
-	ck_assert_str_eq(back[0].log, "N");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "N");
 	t_backing_set(&back[0], 1, 0);
 	obj[2] = mempool_alloc(p, MEMPOOL_RESERVE_FIRST);
-	ck_assert_str_eq(back[0].log, "n");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "n");
 	ck_assert_uint_eq(stats(p).low_water, 0);
 	/* The first two that come back fill the reserve, wherever they are from. */
 	mempool_free(p, obj[2]);
 	mempool_free(p, obj[0]);
-	ck_assert_str_eq(back[0].log, "n");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "n");
 	mempool_free(p, obj[1]);
-	ck_assert_str_eq(back[0].log, "nf");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "nf");
 	mempool_close(p);
 }
 END_TEST
@@ -139,10 +141,10 @@ START_TEST(magazine_first)
 		obj[i] = mempool_alloc(p, MEMPOOL_WAIT);
 	for (unsigned i = 0; i < 4; i++)
 		mempool_free(p, obj[i]);
-	ck_assert_str_eq(back[0].log, "nnnnff");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "nnnnff");
 	for (unsigned i = 0; i < 3; i++)
 		obj[i] = mempool_alloc(p, MEMPOOL_WAIT);
-	ck_assert_str_eq(back[0].log, "nnnnffN");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "nnnnffN");
 	st = stats(p);
 	ck_assert_uint_eq(st.from_magazine, 2);
 	ck_assert_uint_eq(st.from_reserve, 1);
@@ -264,11 +266,27 @@ static bool got_within_20ms(struct waiter *w)
 	return rt_u32_read_acquire(&w->got);
 }
 
-/* Started, and given time to go to sleep: nothing but sleep is left to it. */
+static unsigned waiter_nr(void)
+{
+	const struct mempool_call *c;
+	unsigned n = 0;
+
+	rt_spin_lock(&dom->lock);
+	TAILQ_FOREACH(c, &dom->waiters, link)
+		n++;
+	rt_spin_unlock(&dom->lock);
+	return n;
+}
+
+/* Started, and in the queue. */
 static void start(struct waiter *w)
 {
+	const unsigned before = waiter_nr();
+
 	ck_assert_int_eq(rt_thread_start(wait_for, w, "waiter", &w->thread), 0);
-	rt_sleep_ns(20 * MS);
+	for (unsigned i = 0; i < 5000 && waiter_nr() == before; i++)
+		rt_sleep_ns(MS);
+	ck_assert_uint_eq(waiter_nr(), before + 1);
 }
 
 static void put(struct waiter *w)
@@ -333,7 +351,7 @@ START_TEST(waits_with_nothing_in_hand)
 
 	t_backing_set(&back[0], !_i, _i);
 	start(&both);
-	ck_assert_str_eq(back[0].log, _i ? "wf" : "nf"); /* got one, gave it back */
+	ck_assert_str_eq(t_backing_asked(&back[0]), _i ? "wf" : "nf"); /* got one, gave it back */
 	ck_assert_uint_eq(stats(a).in_reserve, 2);
 	of_a = mempool_alloc(a, MEMPOOL_NOWAIT); /* one beside what it wants */
 	ck_assert_ptr_nonnull(of_a);
@@ -363,8 +381,10 @@ START_TEST(retries_the_allocator)
 	t_backing_set(&back[0], 0, 0);
 	back[0].log_it = false;
 	start(&w);
-	ck_assert(!rt_u32_read(&w.got));
+	for (unsigned i = 0; i < 5000 && !stats(a).retries; i++)
+		rt_sleep_ns(MS);
 	ck_assert_uint_gt(stats(a).retries, 0);
+	ck_assert(!rt_u32_read(&w.got));
 	rt_u32_set(&back[0].left_waiting, 1);
 	ck_assert(!got_within_20ms(&w)); /* one of two */
 	rt_u32_set(&back[0].left_waiting, 1);
@@ -389,7 +409,7 @@ START_TEST(resize_in_use)
 		obj[i] = mempool_alloc(p, MEMPOOL_WAIT);
 	t_backing_set(&back[0], 0, 1);
 	ck_assert_int_eq(mempool_resize(p, 4), -ENOMEM);
-	ck_assert_str_eq(back[0].log, "wWf");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "wWf");
 	ck_assert_uint_eq(stats(p).min_nr, 2);
 	t_backing_set(&back[0], 0, 2);
 	ck_assert_int_eq(mempool_resize(p, 4), 0);
@@ -403,10 +423,10 @@ START_TEST(resize_in_use)
 	obj[0] = mempool_alloc(p, MEMPOOL_WAIT);
 	t_backing_set(&back[0], 0, 0);
 	ck_assert_int_eq(mempool_resize(p, 1), 0);
-	ck_assert_str_eq(back[0].log, "ff");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "ff");
 	ck_assert(!mempool_is_low(p));
 	mempool_free(p, obj[0]);
-	ck_assert_str_eq(back[0].log, "fff");
+	ck_assert_str_eq(t_backing_asked(&back[0]), "fff");
 	ck_assert_int_eq(mempool_resize(p, 0), -EINVAL);
 	ck_assert_int_eq(mempool_resize(p, MEMPOOL_NR_MAX + 1), -EINVAL);
 	mempool_close(p);
