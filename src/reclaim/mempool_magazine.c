@@ -35,8 +35,10 @@ unsigned mempool_magazines_steal(struct mempool *p, void **objs, unsigned nr)
 
 		if (!mempool_slot_try(s))
 			continue;
-		for (; s->nr && got < nr; s->gets++)
-			objs[got++] = s->objs[--s->nr];
+		for (; got < nr && rt_plain_read(s->nr); s->gets++) {
+			objs[got++] = s->objs[s->nr - 1];
+			rt_plain_write(s->nr, s->nr - 1);
+		}
 		mempool_slot_release(s);
 	}
 	return got;
@@ -50,7 +52,7 @@ void mempool_slots_stats(const struct mempool *p, struct mempool_stats *out)
 		slot_lock(s);
 		out->from_magazine += s->gets;
 		out->frees += s->puts;
-		out->in_magazines += s->nr;
+		out->in_magazines += rt_plain_read(s->nr);
 		mempool_slot_release(s);
 		out->from_magazine += rt_stat_read(&s->from_magazine);
 		out->from_allocator += rt_stat_read(&s->from_allocator);
@@ -66,7 +68,9 @@ void mempool_shrink(struct mempool *p)
 
 		do {
 			slot_lock(s);
-			obj = s->nr ? s->objs[--s->nr] : NULL;
+			obj = rt_plain_read(s->nr) ? s->objs[s->nr - 1] : NULL;
+			if (obj)
+				rt_plain_write(s->nr, s->nr - 1);
 			mempool_slot_release(s);
 			if (obj)
 				mempool_put_back(p, obj);

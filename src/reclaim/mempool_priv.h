@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/containers.h"
+#include "rt/mark.h"
 #include "rt/sync.h"
 
 /*
@@ -126,9 +127,9 @@ static inline unsigned mempool_magazine_get(struct mempool *p, void **objs, unsi
 	s = mempool_slot_here(p);
 	if (!mempool_slot_try(s))
 		return 0;
-	if (nr > s->nr)
+	if (nr > rt_plain_read(s->nr))
 		nr = s->nr;
-	s->nr -= nr;
+	rt_plain_write(s->nr, s->nr - nr);
 	s->gets += nr;
 	for (unsigned i = 0; i < nr; i++)
 		objs[i] = s->objs[s->nr + i];
@@ -147,8 +148,9 @@ static inline void *mempool_magazine_get_one(struct mempool *p)
 	s = mempool_slot_here(p);
 	if (!mempool_slot_try(s))
 		return NULL;
-	if (s->nr) {
-		obj = s->objs[--s->nr];
+	if (rt_plain_read(s->nr)) {
+		obj = s->objs[s->nr - 1];
+		rt_plain_write(s->nr, s->nr - 1);
 		s->gets++;
 	}
 	mempool_slot_release(s);
@@ -165,9 +167,10 @@ static inline bool mempool_magazine_put(struct mempool *p, void *obj)
 	s = mempool_slot_here(p);
 	if (!mempool_slot_try(s))
 		return false;
-	fits = s->nr < p->magazine_nr;
+	fits = rt_plain_read(s->nr) < p->magazine_nr;
 	if (fits) {
-		s->objs[s->nr++] = obj;
+		s->objs[s->nr] = obj;
+		rt_plain_write(s->nr, s->nr + 1);
 		s->puts++;
 	}
 	mempool_slot_release(s);
