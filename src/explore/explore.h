@@ -256,8 +256,8 @@ void explore_name(const void *obj, const char *name);
 void explore_peek(bool on);
 /* For observe(). @name, @fmt: copied; @brief: a literal or NULL. The same @name once per call. */
 void explore_show_number(struct explore_obs *obs, const char *name, const char *brief, int64_t n);
-void explore_show_text(struct explore_obs *obs, const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void explore_show_text(struct explore_obs *obs, const char *name, const char *brief,
+		       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* @p lies in memory that rt_alloc() gave out and that is not freed: reading it is safe. */
 bool explore_is_alive(const void *p);
 /* What the function @func allocated, youngest first; nr counts from 1, freed ones too. */

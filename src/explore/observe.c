@@ -179,7 +179,8 @@ void explore_show_number(struct explore_obs *o, const char *name, const char *br
 	}
 }
 
-void explore_show_text(struct explore_obs *o, const char *name, const char *fmt, ...)
+void explore_show_text(struct explore_obs *o, const char *name, const char *brief, const char *fmt,
+		       ...)
 {
 	char text[TEXT_MAX];
 	va_list ap;
@@ -187,7 +188,7 @@ void explore_show_text(struct explore_obs *o, const char *name, const char *fmt,
 	va_start(ap, fmt);
 	ex_format(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	show(o, name, NULL, text);
+	show(o, name, brief, text);
 }
 
 /* ---- when ---- */

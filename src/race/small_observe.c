@@ -52,7 +52,7 @@ static void look_at_pa(const void *mem, unsigned nr, void *arg)
 	if (!l->obs)
 		return;
 	snprintf(name, sizeof(name), "pa#%u", nr);
-	explore_show_text(l->obs, name, "%s %llu, at %u+%u, free %u, busy %u%s; %s%s",
+	explore_show_text(l->obs, name, NULL, "%s %llu, at %u+%u, free %u, busy %u%s; %s%s",
 			  pa.is_group ? "cpu" : "file", (unsigned long long)pa.owner, pa.start,
 			  pa.len, pa.free, pa.busy, pa.deleted ? ", deleted" : "", where(&pa),
 			  !pa.owned ? "" : pa.is_group ? ", in its CPU's lists" : ", in its file");
