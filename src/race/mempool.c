@@ -81,6 +81,7 @@ static void worker(struct race_worker *w)
 	void *objs[POOLS_MAX];
 	uint64_t from;
 
+	hand->timed = true;
 	for (uint64_t n = 0; !race_stopped(w) && (!w->cfg->rounds || n < w->cfg->rounds); n++) {
 		from = rt_now_ns();
 		pools_take(&room->pools, w->idx, hand, objs);

@@ -118,20 +118,16 @@ void pools_close(struct pools *p)
 
 static void hand_wants(struct pools_hand *h, uint32_t what)
 {
-	if (!h)
-		return;
-	rt_u64_set(&h->wants_at_ns, rt_now_ns());
+	if (h->timed)
+		rt_u64_set(&h->wants_at_ns, rt_now_ns());
 	rt_u32_set(&h->wants, what);
 }
 
 static void hand_got(struct pools_hand *h, uint32_t what)
 {
-	uint64_t now;
+	uint64_t now = h->timed ? rt_now_ns() : 0;
 
-	if (!h)
-		return;
-	now = rt_now_ns();
-	for (unsigned i = 0; i < POOLS_MAX; i++)
+	for (unsigned i = 0; h->timed && i < POOLS_MAX; i++)
 		if (what >> i & 1)
 			rt_u64_set(&h->held_at_ns[i], now);
 	rt_u32_set(&h->holds, rt_u32_read(&h->holds) | what);
@@ -182,8 +178,7 @@ void pools_take(struct pools *p, unsigned me, struct pools_hand *hand, void *obj
 
 void pools_give(struct pools *p, struct pools_hand *hand, void *objs[POOLS_MAX])
 {
-	if (hand)
-		rt_u32_set(&hand->holds, 0);
+	rt_u32_set(&hand->holds, 0);
 	for (unsigned i = 0; i < p->pool_nr; i++)
 		mempool_free(p->pool[i], objs[i]);
 }

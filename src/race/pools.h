@@ -4,8 +4,8 @@
  * the patch of 2011 (shared seed 001_6ffad1843fbe8906) to ours. There is no memory but the reserves
  * once the pools are open.
  *
- * Compiled for real threads (mempool.c) and for the explorer (small_mempool.c). Who takes part may
- * have a hand, in which he notes what he holds and waits for, for whoever looks on.
+ * Compiled for real threads (mempool.c) and for the explorer (small_mempool.c). Who takes part has a
+ * hand, in which he notes what he holds and waits for, for whoever looks on.
  */
 #ifndef RACE_POOLS_H
 #define RACE_POOLS_H
@@ -31,6 +31,7 @@ struct pools_hand {
 	rt_u32 holds, wants;           /* [atomic] */
 	rt_u64 held_at_ns[POOLS_MAX];  /* [atomic] since when, of what it holds */
 	rt_u64 wants_at_ns;            /* [atomic] since when it waits */
+	bool timed;                    /* [const] since when is noted, too */
 };
 
 /* What a variant's reserve has if nobody says another number, in objects of each pool. */
@@ -51,7 +52,7 @@ void pools_close(struct pools *p); /* every object is back */
 /*
  * pools_take - the objects of one operation of thread @me, which needs pool @me first, then the
  * next, and so on around: two threads side by side need them in opposite order
- * @hand: may be NULL; @objs: [out] of which pools_nr() are set
+ * @objs: [out] of which pools_nr() are set
  * Context: may sleep; for ever, with a variant that deadlocks.
  */
 void pools_take(struct pools *p, unsigned me, struct pools_hand *hand, void *objs[POOLS_MAX]);

@@ -42,6 +42,11 @@ struct small_scenario {
 	void (*thread)(struct small_run *r, unsigned me);
 	/* The allocator, for whoever shows its state along the way; NULL: not shown. */
 	struct mbfs_alloc *(*alloc)(struct small_run *r);
+	/*
+	 * Likewise what thread @me has, in a word or two, for scenarios whose pictures would not
+	 * show it; @to: SMALL_TEXT_BYTES. NULL: not shown.
+	 */
+	void (*has)(struct small_run *r, unsigned me, char *to);
 	/* Threads have ended: invariants, then give everything back. */
 	void (*check)(struct small_run *r);
 };

@@ -55,8 +55,15 @@ static void check(void *state)
 static void observe(void *state, struct explore_obs *obs)
 {
 	struct small_run *r = run_of(state);
+	static const char *const has[SMALL_THREADS_MAX] = { "A has", "B has", "C has" };
+	char text[SMALL_TEXT_BYTES];
 
-	small_observe(r->s->alloc(r), &room_of(r)->emptied, obs);
+	if (r->s->alloc)
+		small_observe(r->s->alloc(r), &room_of(r)->emptied, obs);
+	for (unsigned i = 0; r->s->has && i < r->s->threads; i++) {
+		r->s->has(r, i, text);
+		explore_show_text(obs, has[i], has[i], "%s", text);
+	}
 }
 
 void small_explore_make(const struct small_scenario *small, const char *variant,
@@ -72,7 +79,7 @@ void small_explore_make(const struct small_scenario *small, const char *variant,
 		       .setup = setup,
 		       .thread_nr = small->threads,
 		       .check = check,
-		       .observe = small->alloc ? observe : NULL },
+		       .observe = small->alloc || small->has ? observe : NULL },
 	};
 	for (unsigned i = 0; i < small->threads; i++)
 		out->s.threads[i].fn = thread;

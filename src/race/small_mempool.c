@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Operations that need an object of two or of three mempools, small: one operation a thread, one
- * object in each reserve (two with `sized`), no memory beside. The seed's ABBA is two threads.
+ * object in each reserve (two with `sized`), no memory beside. The seed's ABBA is two threads. In
+ * diagrams threads and pools have the same letters: "A has" B? is thread A, which waits for pool B.
  */
 #include "race/pools.h"
 #include "race/small.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 
 struct state {
 	struct pools pools;
+	struct pools_hand hand[SMALL_THREADS_MAX];
 	rt_u32 user[POOLS_MAX]; /* [atomic] who has the object of this pool, + 1; reserve 1 only */
 };
 
@@ -37,13 +40,27 @@ static void thread(struct small_run *r, unsigned me)
 	void *objs[POOLS_MAX];
 	bool alone = reserve_of(r) == 1;
 
-	pools_take(&s->pools, me, NULL, objs);
+	pools_take(&s->pools, me, &s->hand[me], objs);
 	for (unsigned i = 0; alone && i < s->pools.pool_nr; i++)
 		if (rt_u32_xchg(&s->user[i], me + 1))
 			small_fail(r, "one object of pool %s is two threads'", pools_name(i));
 	for (unsigned i = 0; alone && i < s->pools.pool_nr; i++)
 		rt_u32_set(&s->user[i], 0);
-	pools_give(&s->pools, NULL, objs);
+	pools_give(&s->pools, &s->hand[me], objs);
+}
+
+/* "A B?": holds A, waits for B. */
+static void has(struct small_run *r, unsigned me, char *to)
+{
+	struct state *s = r->state;
+	uint32_t holds = rt_u32_read(&s->hand[me].holds), wants = rt_u32_read(&s->hand[me].wants);
+	size_t at = 0;
+
+	snprintf(to, SMALL_TEXT_BYTES, "-");
+	for (unsigned i = 0; i < POOLS_MAX; i++)
+		if ((holds | wants) >> i & 1)
+			at += (size_t)snprintf(to + at, SMALL_TEXT_BYTES - at, "%s%s",
+					       pools_name(i), wants >> i & 1 ? "?" : "");
 }
 
 static void check(struct small_run *r)
@@ -67,7 +84,7 @@ static void check(struct small_run *r)
 #define ROW(name_, threads_, needs_, summary_)                                              \
 	{ .name = name_, .summary = summary_, .family = &race_mempool, .threads = threads_, \
 	  .shape = needs_, .state_bytes = sizeof(struct state), .setup = setup,             \
-	  .thread = thread, .check = check }
+	  .thread = thread, .has = has, .check = check }
 
 const struct small_scenario small_mempool[] = {
 	ROW("mempool-abba", 2, 2, "two operations need two pools in opposite order: the seed's"),
