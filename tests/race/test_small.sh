@@ -125,6 +125,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 # Real threads: what cannot fail does not, and what always does is seen.
 "$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
+"$RACE" run 'mempool-*' --seconds 0.2 >"$DIR/out" || die "atomic-reserve: $(cat "$DIR/out")"
 "$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run mount-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 2 --json - >"$DIR/json"
 [ "$(field result)" = stuck ] || die "2012-mutex-trylock is not stuck: $(cat "$DIR/json")"
