@@ -23,8 +23,7 @@ void state_table_row(FILE *out, const struct race_config *cfg, const struct race
 		race_human_nr(nr[3], (double)res->states.compared),
 		race_human_nr(nr[4], (double)res->states.differ),
 		race_human_nr(nr[5], (double)res->pools.waits),
-		res->livelock ? "-" :
-				race_human_nr(nr[6], race_per_second(res->sum.attempts, res)),
+		res->livelock ? "-" : race_human_nr(nr[6], race_per_second(res->sum.attempts, res)),
 		race_human_ns(ns[0], race_hist_at(&res->sum.lat, 500)),
 		race_human_ns(ns[1], race_hist_at(&res->sum.lat, 990)),
 		race_human_ns(ns[2], res->sum.lat.max_ns));
@@ -56,8 +55,7 @@ void state_markdown_row(FILE *out, const struct race_config *cfg, const struct r
 		" of %s | %s | %s | %s | %s |\n",
 		cfg->variant.name, cfg->workload->name, cfg->threads, res->pools.reserve,
 		race_verdict(cfg, res), race_human_nr(nr[0], (double)res->sum.attempts),
-		res->livelock ? "-" :
-				race_human_nr(nr[1], race_per_second(res->sum.attempts, res)),
+		res->livelock ? "-" : race_human_nr(nr[1], race_per_second(res->sum.attempts, res)),
 		res->states.failed, res->states.differ,
 		race_human_nr(nr[2], (double)res->states.compared),
 		race_human_nr(nr[3], (double)res->pools.waits),

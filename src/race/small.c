@@ -8,8 +8,9 @@
 
 const struct small_scenario *small_at(unsigned idx)
 {
-	static const struct small_scenario *const tables[] = { small_enospc, small_fs, small_endio,
-								 small_mount, small_mempool, small_state };
+	static const struct small_scenario *const tables[] = {
+		small_enospc, small_fs, small_endio, small_mount, small_mempool, small_state,
+	};
 
 	for (unsigned t = 0; t < MBFS_ARRAY_SIZE(tables); t++) {
 		const struct small_scenario *s = tables[t];

@@ -142,10 +142,12 @@ static void check(struct small_run *r)
 
 /* ---- the table ---- */
 
-#define ROW(name_, threads_, shape_, summary_)                                             \
-	{ .name = name_, .summary = summary_, .family = &race_state, .threads = threads_,  \
-	  .shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,            \
-	  .thread = thread, .check = check }
+#define ROW(name_, threads_, shape_, summary_)                                                  \
+	{                                                                                       \
+		.name = name_, .summary = summary_, .family = &race_state, .threads = threads_, \
+		.shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,           \
+		.thread = thread, .check = check                                                \
+	}
 
 const struct small_scenario small_state[] = {
 	ROW("state-apart", 2, APART, "states of ranges that have nothing to do with each other"),

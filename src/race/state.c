@@ -24,8 +24,8 @@
 
 struct state_way {
 	struct race_variant v;
-	bool beforehand; /* memory for the whole batch at its begin */
-	bool in_parts;   /* an operation may end in the middle */
+	bool beforehand;        /* memory for the whole batch at its begin */
+	bool in_parts;          /* an operation may end in the middle */
 	enum mempool_mode mode; /* of a place that an operation asks for */
 };
 
@@ -106,18 +106,17 @@ static bool part_change(struct state_batch *b, uint64_t start, uint64_t end, uin
 	if (!places_get(b))
 		return false;
 	if (!clear)
-		io_tree_set(b->tree, &b->memory, start, end, set, NULL);
+		io_tree_set(b->tree, &b->memory, start, end, set, &b->hint);
 	else if (!set)
-		io_tree_clear(b->tree, &b->memory, start, end, clear, NULL);
+		io_tree_clear(b->tree, &b->memory, start, end, clear, &b->hint);
 	else
-		io_tree_convert(b->tree, &b->memory, start, end, clear, set, NULL);
+		io_tree_convert(b->tree, &b->memory, start, end, clear, set, &b->hint);
 	if (!b->way->beforehand)
 		io_memory_end(&b->memory); /* what it did not need */
 	return true;
 }
 
-bool state_change(struct state_batch *b, uint64_t start, uint64_t end, uint32_t clear,
-		  uint32_t set)
+bool state_change(struct state_batch *b, uint64_t start, uint64_t end, uint32_t clear, uint32_t set)
 {
 	uint64_t middle = b->way->in_parts ? start + (end - start) / 2 : start;
 

@@ -10,7 +10,7 @@
 #ifndef RACE_STATE_H
 #define RACE_STATE_H
 
-#include "extent/io_tree.h"
+#include "extent/extent.h"
 #include "race/variant.h"
 
 struct state_way;
@@ -28,6 +28,7 @@ struct state_batch {
 	const struct state_way *way;
 	struct io_tree *tree;
 	struct io_memory memory;
+	struct io_hint hint;
 	rt_stat waits; /* 1: for a place, in an operation; for who looks on */
 };
 

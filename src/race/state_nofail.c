@@ -12,6 +12,8 @@
  * io		What a write does to the bytes that it has locked: in flight and unwritten,
  *		converted, cleared. Here the twin is one array, guarded by the range locks.
  *
+ * In the middle of a batch its states stay for HOLD_NS, as those of a write until the data is down.
+ *
  * Memory: in storm and io there are places for two batches of the variant mbfs, the same for all,
  * and no more. In -half these are the pool's reserve, which 2011-atomic has not (but for one place,
  * the least a pool can have), and the allocator has more by the toss of a coin; in -rich it has.
@@ -37,6 +39,7 @@ enum {
 	ROUND_BATCHES = 64,
 	MAGAZINE_NR = 8,
 	RETRY_NS = 1000000,
+	HOLD_NS = 10000,
 };
 
 static const uint32_t fs_bits = IO_IN_FLIGHT | IO_UNWRITTEN | IO_DIRTY | IO_ERROR;
@@ -57,7 +60,7 @@ enum at { AT_WORK, AT_LOCK, AT_GATE };
 /* The twin of a thread in storm. */
 struct storm {
 	uint32_t first_unit, first_of_lane;
-	uint32_t user;		   /* both bits */
+	uint32_t user;             /* both bits */
 	uint32_t twin[SPAN_UNITS]; /* own bits: those, and in its lane the file system's */
 };
 
@@ -67,7 +70,7 @@ struct hands {
 	struct room *room;
 	const struct state_way *way;
 	struct state_batch batch; /* [racy: the parent looks when nobody moves] */
-	rt_u32 at;		  /* [atomic] enum at */
+	rt_u32 at;                /* [atomic] enum at */
 	struct storm storm;
 	struct race_state_tally seen;
 };
@@ -75,18 +78,18 @@ struct hands {
 /* The file and its memory; the parent sees it, too. */
 struct room {
 	const struct race_config *cfg;
-	bool io;	    /* [const] the workload */
+	bool io;            /* [const] the workload */
 	enum memory memory; /* [const] */
-	bool dry;	    /* [const] the reserve is filled: memory is as the workload says */
-	rt_u64 coins;	    /* [atomic] */
+	bool dry;           /* [const] the reserve is filled: memory is as the workload says */
+	rt_u64 coins;       /* [atomic] */
 	struct rt_cpus cpus;
 	struct mempool_domain *domain;
 	struct mempool *pool;
 	struct race_pools counts; /* copied here again and again */
 	struct io_env env;
-	struct io_tree tree;	  /* [racy: likewise, its state_nr] */
-	uint32_t units;	 /* [const] the last one reaches to IO_END */
-	uint32_t *twin; /* io: of each unit [range lock] */
+	struct io_tree tree; /* [racy: likewise, its state_nr] */
+	uint32_t units;      /* [const] the last one reaches to IO_END */
+	uint32_t *twin;      /* io: of each unit [range lock] */
 	struct hands hands[];
 };
 
@@ -107,9 +110,9 @@ static unsigned batch_places(const struct race_config *cfg)
 
 static enum memory memory_of(const struct race_config *cfg)
 {
-	return strstr(cfg->workload->name, "-rich") ? MEMORY_RICH :
-	       strstr(cfg->workload->name, "-half") ? MEMORY_HALF :
-						      MEMORY_RESERVE;
+	return strstr(cfg->workload->name, "-rich")   ? MEMORY_RICH
+	       : strstr(cfg->workload->name, "-half") ? MEMORY_HALF
+						      : MEMORY_RESERVE;
 }
 
 static unsigned reserve_of(const struct race_config *cfg)
@@ -234,9 +237,13 @@ static void change(struct hands *h, uint32_t first, uint32_t end_unit, uint32_t 
 static void compare(struct hands *h, uint32_t first, uint32_t end_unit, uint32_t mask,
 		    uint32_t want)
 {
+	struct io_tree *t = &h->room->tree;
+	uint64_t from = unit_start(h->room, first), to = unit_start(h->room, end_unit);
+
 	h->seen.compared++;
-	h->seen.differ += !state_is(&h->room->tree, unit_start(h->room, first),
-				    unit_start(h->room, end_unit), mask, want);
+	h->seen.differ += !state_is(t, from, to, mask, want) ||
+			  (want ? !io_tree_test(t, from, to, want, true)
+				: io_tree_test(t, from, to, mask, false));
 }
 
 /* ---- storm ---- */
@@ -279,20 +286,15 @@ static void storm_op(struct hands *h)
 	struct rt_rand *rand = &h->w->rand;
 	bool lane = rt_rand_below(rand, 2);
 	uint32_t of = lane ? fs_bits : m->user, nr = lane ? LANE_UNITS : SPAN_UNITS;
-	uint32_t first, end, set = 0, clear = 0;
-	unsigned kind = (unsigned)rt_rand_below(rand, 4);
+	uint32_t at = (uint32_t)rt_rand_below(rand, nr);
+	uint32_t first = (lane ? m->first_of_lane : m->first_unit) + at;
+	uint32_t end_unit = first + 1 + (uint32_t)rt_rand_below(rand, nr - at);
+	unsigned kind = (unsigned)rt_rand_below(rand, 4); /* 0, 1: set, 2: clear, 3: convert */
+	uint32_t set = kind == 2 ? 0 : some_bits(rand, of);
+	uint32_t clear = kind < 2 ? 0 : some_bits(rand, of) & ~set;
 
-	first = (lane ? m->first_of_lane : m->first_unit) + (uint32_t)rt_rand_below(rand, nr);
-	end = first + 1 +
-	      (uint32_t)rt_rand_below(rand, (lane ? m->first_of_lane : m->first_unit) + nr - first);
-	if (kind <= 1 || kind == 3) /* set, twice as often as the others, or convert */
-		set = some_bits(rand, of);
-	if (kind >= 2)
-		clear = some_bits(rand, of) & ~set;
-	if (!set && !clear)
-		clear = of;
-	change(h, first, end, clear, set);
-	twin_change(m, first, end, clear, set);
+	change(h, first, end_unit, clear, set);
+	twin_change(m, first, end_unit, clear, set);
 }
 
 static void storm_compare(struct hands *h)
@@ -316,8 +318,11 @@ static void storm_batch(struct hands *h)
 	uint64_t from = rt_now_ns();
 
 	state_begin(&h->batch, h->way, &h->room->tree, STORM_OPS);
-	for (unsigned i = 0; i < BATCH_OPS; i++)
+	for (unsigned i = 0; i < BATCH_OPS; i++) {
 		storm_op(h);
+		if (i == BATCH_OPS / 2)
+			rt_sleep_ns(HOLD_NS);
+	}
 	storm_compare(h);
 	change(h, m->first_unit, m->first_unit + SPAN_UNITS, m->user, 0);
 	change(h, m->first_of_lane, m->first_of_lane + LANE_UNITS, fs_bits, 0);
@@ -356,6 +361,7 @@ static void io_write(struct hands *h)
 			   IO_EXCLUSIVE);
 	rt_u32_set(&h->at, AT_WORK);
 	io_step(h, first, end_unit, 0, IO_IN_FLIGHT | IO_UNWRITTEN);
+	rt_sleep_ns(HOLD_NS);
 	io_step(h, first, end_unit, IO_UNWRITTEN, IO_DIRTY);
 	io_step(h, first, end_unit, IO_IN_FLIGHT | IO_DIRTY, 0);
 	io_tree_unlock_range(&r->tree, &lock);
