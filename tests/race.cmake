@@ -15,6 +15,7 @@ mbfs_script_test(race_load race race/test_load.sh)
 mbfs_script_test(race_mount race race/test_mount.sh)
 mbfs_script_test(race_explore race race/test_explore.sh)
 mbfs_script_test(race_small race race/test_small.sh)
+mbfs_script_test(race_state race race/test_state.sh)
 mbfs_script_test(race_shards race race/test_shards.sh)
 mbfs_script_test(bench_cli race race/test_bench.sh)
 

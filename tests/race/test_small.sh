@@ -45,6 +45,7 @@ variants()
 	local all="pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait"
 	[ "$1" = enospc ] || all="2012-mutex-trylock 2012-v4 3.7-wait 6.16 mbfs"
 	[ "$1" != mempool ] || all="one-by-one sized ordered single-object atomic-reserve"
+	[ "$1" != state ] || all="2011-atomic 2011-mempool mbfs"
 	echo "$all"
 }
 
@@ -55,6 +56,7 @@ words()
 	endio-flush) echo "the flush has returned, and a write that was on the list" ;;
 	endio-stale | mount-stale) echo "stale" ;;
 	endio-uaf | mount-uaf) echo "is gone and its work is still to run" ;;
+	state-*) echo "was not done: no memory" ;;
 	*) echo "false ENOSPC" ;;
 	esac
 }
@@ -67,6 +69,7 @@ if [ "${1:-}" = --print ]; then
 				[ "${scenario%-3}" = "$scenario" ] || most=1
 				[ "${scenario#mount-}" = "$scenario" ] || most=1
 				[ "${scenario#mempool-}" = "$scenario" ] || most=2
+				[ "${scenario#state-}" = "$scenario" ] || most=2
 				for bound in 0 1 2; do
 					[ $bound -gt $most ] && continue
 					what=$(outcome "$scenario" $variant $bound)
