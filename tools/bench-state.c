@@ -39,19 +39,19 @@ static const char *const ops[RACE_STATE_OP_NR] = { "set", "clear", "convert", "t
 static int measure(void *ctx, const struct bench_row *row, unsigned who, uint64_t run_ns,
 		   struct race_pace *out)
 {
-	struct race_states *const *states = ctx;
+	struct race_state_tree *const *states = ctx;
 	const struct work *w = row->work;
 
 	if (who == RACE_STATE_TEST && w->hint)
 		return -ENOTSUP;
-	return race_states_measure(states[w->tree], who, w->in_order, w->hint, run_ns, out);
+	return race_state_tree_measure(states[w->tree], who, w->in_order, w->hint, run_ns, out);
 }
 
-static void print_bytes(const struct bench_args *a, unsigned tree, const struct race_states *s)
+static void print_bytes(const struct bench_args *a, unsigned tree, const struct race_state_tree *s)
 {
 	double asked, grown;
 
-	race_states_bytes(s, &asked, &grown);
+	race_state_tree_bytes(s, &asked, &grown);
 	printf("%u states, made %s: %.0f bytes each", trees[tree].nr,
 	       trees[tree].shuffled ? "in random order" : "in order", asked);
 	if (grown > 0)
@@ -66,7 +66,7 @@ static void print_bytes(const struct bench_args *a, unsigned tree, const struct 
 
 int bench_state(const struct bench_args *a)
 {
-	struct race_states *states[TREE_NR] = { NULL };
+	struct race_state_tree *states[TREE_NR] = { NULL };
 	const struct bench_grid g = {
 		.bench = "state",
 		.title = "operations on states",
@@ -85,7 +85,8 @@ int bench_state(const struct bench_args *a)
 			needed[((const struct work *)rows[i].work)->tree] = true;
 	for (unsigned i = 0; !err && i < TREE_NR; i++)
 		if (needed[i])
-			err = race_states_open(trees[i].nr, trees[i].shuffled, a->seed, &states[i]);
+			err = race_state_tree_open(trees[i].nr, trees[i].shuffled, a->seed,
+						   &states[i]);
 	if (err)
 		fprintf(stderr, "mbfs-bench: state: %s\n", strerror(-err));
 	else
@@ -95,7 +96,7 @@ int bench_state(const struct bench_args *a)
 			continue;
 		if (!err)
 			print_bytes(a, i, states[i]);
-		race_states_close(states[i]);
+		race_state_tree_close(states[i]);
 	}
 	return err ? 1 : 0;
 }

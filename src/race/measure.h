@@ -78,23 +78,23 @@ enum race_state_op {
 	RACE_STATE_OP_NR
 };
 
-struct race_states;
+struct race_state_tree;
 
 /*
- * race_states_open - a tree of @nr states (places where the bits change)
+ * race_state_tree_open - a tree of @nr states (places where the bits change)
  * @shuffled: they come to be in random order, as in a file that has been in use for long; else from
  *            the first to the last
  * Errors: -ENOMEM.
  */
-int race_states_open(unsigned nr, bool shuffled, uint64_t seed, struct race_states **out);
-void race_states_close(struct race_states *s);
+int race_state_tree_open(unsigned nr, bool shuffled, uint64_t seed, struct race_state_tree **out);
+void race_state_tree_close(struct race_state_tree *s);
 
 /* @in_order: one state after the other, else at random; @hint: the operations give a hint. */
-int race_states_measure(struct race_states *s, enum race_state_op op, bool in_order, bool hint,
-			uint64_t run_ns, struct race_pace *out);
+int race_state_tree_measure(struct race_state_tree *s, enum race_state_op op, bool in_order,
+			    bool hint, uint64_t run_ns, struct race_pace *out);
 
 /* Bytes of memory for one state: asked for, and by which the heap has grown (0: not known). */
-void race_states_bytes(const struct race_states *s, double *asked, double *grown);
+void race_state_tree_bytes(const struct race_state_tree *s, double *asked, double *grown);
 
 /* ---- memory pools: measure_pool.c ---- */
 

@@ -38,7 +38,7 @@ enum {
 #define BIT_B IO_USER(1)
 #define BIT_C IO_USER(2)
 
-struct race_states {
+struct race_state_tree {
 	struct rt_cpus cpus;
 	struct mempool_domain *domain;
 	struct mempool *pool;
@@ -59,7 +59,7 @@ static double heap_bytes(void)
 	return (double)m.uordblks + (double)m.hblkhd;
 }
 
-static void shuffle(struct race_states *s)
+static void shuffle(struct race_state_tree *s)
 {
 	for (unsigned i = 0; i < s->stretches; i++)
 		s->order[i] = i;
@@ -72,7 +72,7 @@ static void shuffle(struct race_states *s)
 	}
 }
 
-static int memory_open(struct race_states *s)
+static int memory_open(struct race_state_tree *s)
 {
 	const struct mempool_config cfg = {
 		.name = "states",
@@ -95,7 +95,7 @@ static int memory_open(struct race_states *s)
 	return 0;
 }
 
-static void fill(struct race_states *s, bool shuffled)
+static void fill(struct race_state_tree *s, bool shuffled)
 {
 	double before = heap_bytes();
 
@@ -112,9 +112,9 @@ static void fill(struct race_states *s, bool shuffled)
 	MBFS_ASSERT(s->tree->state_nr == 2ull * s->stretches);
 }
 
-int race_states_open(unsigned nr, bool shuffled, uint64_t seed, struct race_states **out)
+int race_state_tree_open(unsigned nr, bool shuffled, uint64_t seed, struct race_state_tree **out)
 {
-	struct race_states *s = rt_zalloc(sizeof(*s));
+	struct race_state_tree *s = rt_zalloc(sizeof(*s));
 	int err;
 
 	if (!s)
@@ -129,7 +129,7 @@ int race_states_open(unsigned nr, bool shuffled, uint64_t seed, struct race_stat
 	if (!err && !s->tree)
 		err = -ENOMEM;
 	if (err) {
-		race_states_close(s);
+		race_state_tree_close(s);
 		return err;
 	}
 	io_tree_init(s->tree, &s->env, RANK_INODE_RANGE);
@@ -138,7 +138,7 @@ int race_states_open(unsigned nr, bool shuffled, uint64_t seed, struct race_stat
 	return 0;
 }
 
-void race_states_close(struct race_states *s)
+void race_state_tree_close(struct race_state_tree *s)
 {
 	if (s->tree)
 		io_tree_destroy(s->tree);
@@ -152,7 +152,7 @@ void race_states_close(struct race_states *s)
 	rt_free(s);
 }
 
-void race_states_bytes(const struct race_states *s, double *asked, double *grown)
+void race_state_tree_bytes(const struct race_state_tree *s, double *asked, double *grown)
 {
 	*asked = (double)(s->tree->node_nr * io_state_bytes()) / (2.0 * s->stretches);
 	*grown = s->grown_bytes / (2.0 * s->stretches);
@@ -163,7 +163,7 @@ void race_states_bytes(const struct race_states *s, double *asked, double *grown
 enum { CHANGE, RESTORE, WAY_NR };
 
 struct walk {
-	struct race_states *s;
+	struct race_state_tree *s;
 	enum race_state_op op;
 	bool in_order;
 	unsigned phase, batch; /* operations of one way in a row; timed together */
@@ -176,7 +176,7 @@ struct walk {
 
 static void one(struct walk *w, unsigned way)
 {
-	struct race_states *s = w->s;
+	struct race_state_tree *s = w->s;
 	unsigned at = (unsigned)(w->at[way]++ % s->stretches);
 	uint64_t start = (uint64_t)(w->in_order ? at : s->order[at]) * STRETCH, end = start + HALF;
 	struct io_hint *hint = w->gives_hints ? &w->hints[way] : NULL;
@@ -232,8 +232,8 @@ static bool walk_batch(void *arg, unsigned idx)
 					   : true;
 }
 
-int race_states_measure(struct race_states *s, enum race_state_op op, bool in_order, bool hint,
-			uint64_t run_ns, struct race_pace *out)
+int race_state_tree_measure(struct race_state_tree *s, enum race_state_op op, bool in_order,
+			    bool hint, uint64_t run_ns, struct race_pace *out)
 {
 	struct walk w = {
 		.s = s,
