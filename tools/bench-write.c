@@ -3,8 +3,8 @@
  * The library's own cost of a write: random writes of 4 KiB on a device in memory, without FUSE and
  * without a disk. A quarter of the image is allocated with fallocate and written twice, all of its
  * blocks in random order: first "unwritten", each write converting its block, then "written".
- * One thread; two that share one file; two with a file each; eight that share one. Reading the
- * clock is subtracted.
+ * One thread; two that share one file; two with a file each; eight that share one; those that share
+ * one also with one lock for the whole file. Reading the clock is subtracted.
  */
 #include "bench.h"
 #include "race/fixture.h"
@@ -23,11 +23,14 @@ enum { BLOCK = 4096, THREADS_MAX = 8 };
 static const struct layout {
 	const char *name;
 	unsigned threads, files;
+	bool whole; /* rangelock=off */
 } layouts[] = {
-	{ "1 thread", 1, 1 },
-	{ "2 threads, one file", 2, 1 },
-	{ "2 threads, own files", 2, 2 },
-	{ "8 threads, one file", 8, 1 },
+	{ "1 thread", 1, 1, false },
+	{ "2 threads, one file", 2, 1, false },
+	{ "2 threads, one file, rangelock=off", 2, 1, true },
+	{ "2 threads, own files", 2, 2, false },
+	{ "8 threads, one file", 8, 1, false },
+	{ "8 threads, one file, rangelock=off", 8, 1, true },
 };
 enum { LAYOUT_NR = sizeof(layouts) / sizeof(layouts[0]) };
 
@@ -99,14 +102,15 @@ static int device_open(const struct bench_args *args, struct mbfs_bdev **out,
 	return err;
 }
 
-static int fs_open(const struct bench_args *args, struct mbfs_bdev *dev, struct mbfs_fs **fs,
-		   struct mbfs_diag *diag)
+static int fs_open(const struct bench_args *args, const struct layout *l, struct mbfs_bdev *dev,
+		   struct mbfs_fs **fs, struct mbfs_diag *diag)
 {
 	struct mbfs_mount_opts opts;
 	struct mbfs_diag notes = { "" };
 
 	mbfs_mount_opts_default(&opts);
 	opts.fakeroot = true;
+	opts.rangelock_off = l->whole;
 	if (args->variant)
 		opts.tune.enospc = args->variant;
 	return mbfs_fs_mount(dev, &opts, diag, &notes, fs);
@@ -196,7 +200,7 @@ static int turn_run(const struct bench_args *args, const struct layout *l, uint3
 
 	if (err)
 		goto err_free;
-	err = fs_open(args, dev, &fs, &diag);
+	err = fs_open(args, l, dev, &fs, &diag);
 	if (err)
 		goto err_close;
 	while (!err && opened < l->files) {
@@ -243,7 +247,7 @@ static void print_layout(const struct bench_args *args, const struct layout *l,
 		double p99 = bench_median(f[st].p99, args->times);
 
 		p50[st] = bench_median(f[st].p50, args->times);
-		printf("%-22s %-10s %9s writes/s   p50 %9s   p99 %9s\n", l->name, state_names[st],
+		printf("%-34s %-9s %9s writes/s   p50 %9s   p99 %9s\n", l->name, state_names[st],
 		       race_human_nr(t[0], rate), race_human_ns(t[1], (uint64_t)p50[st]),
 		       race_human_ns(t[2], (uint64_t)p99));
 		if (args->json)
@@ -255,7 +259,7 @@ static void print_layout(const struct bench_args *args, const struct layout *l,
 	}
 	for (unsigned i = 0; i < args->times; i++)
 		ratios[i] = f[UNWRITTEN].rate[i] / f[WRITTEN].rate[i];
-	printf("%-22s unwritten to written %.2f; a conversion costs %s\n", l->name,
+	printf("%-34s unwritten to written %.2f; a conversion costs %s\n", l->name,
 	       bench_median(ratios, args->times),
 	       race_human_ns(t[0], p50[0] > p50[1] ? (uint64_t)(p50[0] - p50[1]) : 0));
 	fflush(stdout);

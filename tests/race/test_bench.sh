@@ -67,8 +67,8 @@ for who in alloc 'reserve()'; do lines "$tmp/mempool" "\"who\":\"$who\"" 24; don
 lines "$tmp/mempool" '"who":"malloc"' 17
 
 "$BENCH" write --times 1 --size 64M --json "$tmp/write"
-lines "$tmp/write" '"state":"written"' 4
-lines "$tmp/write" '"state":"unwritten"' 4
+lines "$tmp/write" '"state":"written"' 6
+lines "$tmp/write" '"state":"unwritten"' 6
 
 if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
 	echo "/dev/fuse cannot be opened: aio and onefile are not run"
