@@ -13,6 +13,7 @@ foreach(script
 	fio
 	fio_aio
 	fsx
+	intr
 	io
 	kernel
 	kill
@@ -34,7 +35,8 @@ add_executable(t_aio fuse/aio.c fuse/aio_engine.c)
 target_include_directories(t_aio PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(t_aio PRIVATE PkgConfig::URING)
 
-# The threads of fsx.sh.
+# One call of intr.sh; the threads of fsx.sh.
+add_executable(t_intr fuse/intr.c)
 add_executable(t_fsx fuse/fsx.c fuse/fsx_draw.c fuse/fsx_io.c fuse/fsx_race.c fuse/fsx_twin.c)
 target_include_directories(t_fsx PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
 target_link_libraries(t_fsx PRIVATE Threads::Threads)

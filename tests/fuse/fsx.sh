@@ -49,7 +49,7 @@ for opts in io=sync io=threads io=uring; do
 	one_mount $opts 1024
 done
 one_mount direct 4096 # it wants blocks of a page
-if mbfs --help | grep -q rangelock; then
+if mbfs --help | grep rangelock >/dev/null; then
 	one_mount rangelock=off 4096
 	one_mount direct,rangelock=off 4096
 fi
