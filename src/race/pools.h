@@ -4,8 +4,8 @@
  * the patch of 2011 (shared seed 001_6ffad1843fbe8906) to ours. There is no memory but the reserves
  * once the pools are open.
  *
- * Compiled for real threads (mempool.c) and for the explorer (small_mempool.c). Who takes part has a
- * hand, in which he notes what he holds and waits for, for whoever looks on.
+ * Compiled for real threads (mempool.c) and for the explorer (small_mempool.c). Who takes part has
+ * a hand, in which he notes what he holds and waits for, for whoever looks on.
  */
 #ifndef RACE_POOLS_H
 #define RACE_POOLS_H

@@ -89,7 +89,8 @@ static void shelf_observe(void *state, struct explore_obs *obs)
 	explore_show_number(obs, "seen, <i>\"by\"</i> 'all' & \\ </script>", NULL,
 			    rt_u32_read(&s->seen));
 	if (s->books < 3)
-		explore_show_text(obs, "shelf", NULL, "left %u, gaps %u; dusty", s->books, 3 - s->books);
+		explore_show_text(obs, "shelf", NULL, "left %u, gaps %u; dusty", s->books,
+				  3 - s->books);
 	rt_mutex_unlock(&s->lock);
 }
 
