@@ -138,6 +138,9 @@ static void read_over(struct transfers *data, bool here)
 {
 	struct file_read *r = container_of(data, struct file_read, data);
 	int err = transfers_error(data);
+	mbfs_io_done done;
+	ssize_t put;
+	void *arg;
 
 	(void)here;
 	if (err)
@@ -145,8 +148,12 @@ static void read_over(struct transfers *data, bool here)
 	io_tree_unlock_range(&r->in->io, &r->range);
 	if (!answer_late(&r->answer))
 		return;
-	r->answer.done(r->answer.arg, r->answer.put);
+	/* Once it is answered its file may be closed, and the mount gone. */
+	done = r->answer.done;
+	arg = r->answer.arg;
+	put = r->answer.put;
 	read_free(r);
+	done(arg, put);
 }
 
 /* The transfers for [off, end); bytes of holes are zero at once. The bytes up to the first error.

@@ -311,6 +311,9 @@ static void flight_over(struct file_io *fio, bool failed)
 static void write_over(struct endio *ei)
 {
 	struct file_io *fio = fio_of(ei);
+	mbfs_io_done done;
+	ssize_t put;
+	void *arg;
 
 	flight_over(fio, ei->err);
 	if (ei->err && !fio->answer.put)
@@ -318,8 +321,12 @@ static void write_over(struct endio *ei)
 	range_let_go(fio);
 	if (!answer_late(&fio->answer))
 		return;
-	fio->answer.done(fio->answer.arg, fio->answer.put);
+	/* Once it is answered its file may be closed, and the mount gone. */
+	done = fio->answer.done;
+	arg = fio->answer.arg;
+	put = fio->answer.put;
 	fio_free(fio);
+	done(arg, put);
 }
 
 static void data_down(struct endio *ei)
