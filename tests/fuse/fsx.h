@@ -62,11 +62,14 @@ enum kind {
 
 enum how { DIRECT, DIRECT_AIO, CACHED, CACHED_DSYNC, MAPPED, HOWS };
 
-/* One operation. Number 0 is the empty file. */
+/*
+ * One operation. Number 0 is the empty file. In mode race its number gets to others through the
+ * file, where no sanitizer sees that it does: so all of it is atomic.
+ */
 struct op {
 	_Atomic uint64_t begin, end; /* ticks; end ~0: not known to have taken effect */
-	uint64_t off, len;           /* bytes; a truncate: from its size on */
-	uint8_t kind, how, worker;
+	_Atomic uint64_t off, len;   /* bytes; a truncate: from its size on */
+	_Atomic uint8_t kind, how, worker;
 };
 
 /* Modes mix and direct. */
