@@ -44,11 +44,27 @@
 #include "base/check.h"
 
 enum {
-	HINT_STEPS = 3,       /* nodes from the hint, before the search begins at the root */
-	THIN = IO_PLACES / 4, /* a node with fewer may be merged */
+	HINT_STEPS = 3, /* nodes from the hint, before the search begins at the root */
 	PER_LINE = IO_STATE_ALIGN / sizeof(uint64_t),
-	MERGED_MAX = IO_PLACES * 3 / 4, /* so that the next place does not split it again */
 };
+
+/* Places that a node has room for. */
+static unsigned room(const struct io_tree *t)
+{
+	return t->env->node_places ? t->env->node_places : IO_PLACES;
+}
+
+/* A node with fewer is merged if it can be. */
+static unsigned thin(const struct io_tree *t)
+{
+	return room(t) < 8 ? 1 : room(t) / 4;
+}
+
+/* So that the next places do not split it again. */
+static unsigned merged_max(const struct io_tree *t)
+{
+	return room(t) * 3 / 4;
+}
 
 static int state_cmp(const struct io_state *a, const struct io_state *b)
 {
@@ -225,29 +241,31 @@ static void node_thin(struct walk *w, struct io_state *n)
 
 	if (n->nr == 0)
 		node_remove(w, n);
-	else if (next && n->nr + next->nr <= MERGED_MAX)
+	else if (next && n->nr + next->nr <= merged_max(w->t))
 		node_merge(w, n, next);
-	else if (prev && prev->nr + n->nr <= MERGED_MAX)
+	else if (prev && prev->nr + n->nr <= merged_max(w->t))
 		node_merge(w, prev, n);
 }
 
 /* Where one more may be put: @p, if its node has room, or that place after the node was split. */
 static struct place make_room(struct walk *w, struct place p)
 {
-	struct io_state *n = p.node, *next;
+	struct io_state *n = p.node, *next, *fresh;
 
-	if (n->nr < IO_PLACES)
+	if (n->nr < room(w->t))
 		return p;
 	next = p.idx == n->nr ? RB_NEXT(io_state_tree, &w->t->states, n) : NULL;
-	if (next && next->nr < IO_PLACES)
+	if (next && next->nr < room(w->t))
 		return (struct place){ next, 0 };
-	/* At the end of all: who writes in sequence leaves full nodes behind. */
-	next = io_memory_take(w->m);
-	next->nr = p.idx == n->nr && n == RB_MAX(io_state_tree, &w->t->states) ? 0 : n->nr / 2;
-	n->nr -= next->nr;
-	places_move(next, 0, n, n->nr, next->nr);
-	node_link(w->t, n, next);
-	return p.idx < n->nr ? p : (struct place){ next, p.idx - n->nr };
+	/* At the end of all nothing moves: who writes in sequence leaves full nodes behind. */
+	fresh = io_memory_take(w->m);
+	fresh->nr = p.idx == n->nr && (!next || room(w->t) == 1) ? 0 : (n->nr + 1) / 2;
+	n->nr -= fresh->nr;
+	places_move(fresh, 0, n, n->nr, fresh->nr);
+	node_link(w->t, n, fresh);
+	if (fresh->nr && p.idx <= n->nr)
+		return p;
+	return (struct place){ fresh, p.idx - n->nr };
 }
 
 /* ---- set, clear, convert ---- */
@@ -282,7 +300,7 @@ static void walk_remove(struct walk *w)
 	places_move(p.node, p.idx, p.node, p.idx + 1, p.node->nr - p.idx);
 	w->t->state_nr--;
 	w->spare = false;
-	if (p.node->nr < THIN)
+	if (p.node->nr < thin(w->t))
 		node_thin(w, p.node);
 }
 
@@ -477,7 +495,7 @@ static int nodes_check(struct io_tree *t, struct mbfs_diag *diag)
 	RB_FOREACH(n, io_state_tree, &t->states) {
 		unsigned depth = !RB_LEFT(n, link) || !RB_RIGHT(n, link) ? black_depth(n) : black;
 
-		if (n->nr < 1 || n->nr > IO_PLACES || (prev && prev->nr < THIN && n->nr < THIN))
+		if (n->nr < 1 || n->nr > room(t) || (prev && prev->nr < thin(t) && n->nr < thin(t)))
 			return diag_set(diag, -EUCLEAN, "node at %#llx: %u places, before it %u",
 					(unsigned long long)n->start[0], n->nr,
 					prev ? prev->nr : 0);

@@ -35,6 +35,7 @@ enum io_bits {
 /* What the trees of one mount share. */
 struct io_env {
 	struct mempool *states; /* [const] objects of io_state_bytes(), IO_STATE_ALIGN */
+	unsigned node_places;   /* [const] 1..80; 0: 80. Tests: fewer places fill a node */
 	bool whole;             /* [const] every lock is of the whole file: -o rangelock=off */
 	rt_stat waits, wait_ns, cancelled, wide; /* locks that slept; ended by a cancel; of several
 						    regions */

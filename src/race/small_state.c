@@ -88,6 +88,7 @@ static void setup(struct small_run *r)
 	MBFS_ASSERT(s->way && !err);
 	s->dry = true;
 	s->env.states = s->pool;
+	s->env.node_places = 1; /* each takes memory, as the kernel's do */
 	io_tree_init(&s->tree, &s->env, RANK_INODE_RANGE);
 	small_name(r, &s->tree.lock, "states");
 	small_name(r, s->domain, "pool");

@@ -194,6 +194,7 @@ static int start(struct race_worker *workers, unsigned nr, void *ctx)
 	}
 	r->dry = true;
 	r->env.states = r->pool;
+	r->env.node_places = 1; /* each takes memory, as the kernel's do */
 	io_tree_init(&r->tree, &r->env, RANK_INODE_RANGE);
 	return 0;
 }

@@ -5,7 +5,8 @@
  * at hand; after each, the tree's places are exactly those where the twin changes, its invariants
  * hold, and every object is in the tree, at hand, or in the pool; test and find_first as the twin
  * says. A cell is the bytes between two coordinates; row _i: coordinates byte for byte from 0,
- * around 2^63, up to IO_END; some far apart, the limits among them.
+ * around 2^63, up to IO_END; some far apart, the limits among them; and each with nodes of 80
+ * places, of 1, of 2, of 9.
  */
 #include "support/t.h"
 
@@ -14,7 +15,7 @@
 #include "base/check.h"
 #include "support/t_states.h"
 
-enum { CELLS = 600, STEPS = 6000, ROWS = 4, USERS = 2 };
+enum { CELLS = 600, STEPS = 4000, ROWS = 4, ROOMS = 4, USERS = 2 };
 
 static const uint32_t some_bits[] = { IO_IN_FLIGHT, IO_UNWRITTEN, IO_DIRTY,
 				      IO_ERROR,     IO_USER(0),   IO_USER(23) };
@@ -150,13 +151,15 @@ static void look(struct model *o, unsigned a, unsigned b)
 
 START_TEST(random_operations_match_the_twin)
 {
+	static const unsigned rooms[ROOMS] = { 0, 1, 2, 9 };
 	static struct model o;
 	uint64_t nodes = 0;
 
 	memset(&o, 0, sizeof(o));
 	o.rand.state = t_seed();
-	coords(&o, _i);
+	coords(&o, _i % ROWS);
 	t_states_open(&o.x);
+	o.x.env.node_places = rooms[_i / ROWS];
 	io_memory_init(&o.mem[0], o.x.env.states, IO_OP_NODES);
 	io_memory_init(&o.mem[1], o.x.env.states, 7);
 	for (unsigned step = 0; step < STEPS; step++) {
@@ -185,7 +188,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("model_io_state");
 	TCase *tc = tcase_create("model_io_state");
 
-	tcase_add_loop_test(tc, random_operations_match_the_twin, 0, ROWS);
+	tcase_add_loop_test(tc, random_operations_match_the_twin, 0, ROWS * ROOMS);
 	suite_add_tcase(s, tc);
 	return s;
 }
