@@ -112,6 +112,12 @@ bool rt_event_sleep(struct rt_event *ev, uint32_t key, uint64_t timeout_ns)
 			       (long)(timeout_ns % 1000000000ull) };
 	bool in_time;
 
+	/* As for locks: who is about to signal is often at work on another CPU. */
+	for (unsigned i = 0; i < SPINS; i++) {
+		if (rt_event_changed(ev, key))
+			return true;
+		rt_pause();
+	}
 	rt_u32_add_return(&ev->waiters, 1);
 	/* The kernel compares seq with key again under its own lock: a signal since then is not
 	 * lost. */
