@@ -5,7 +5,7 @@
  * ---- Locks ----
  *
  * Requests, held and waiting, are in trees by their bytes. A narrow one, all in one region of
- * 1 MiB, is in the tree of its region's shard; a wide one is in t->wide. Two narrow ones that
+ * 64 KiB, is in the tree of its region's shard; a wide one is in t->wide. Two narrow ones that
  * overlap have one region, so one shard. A narrow request needs its shard's lock, a wide one those
  * of all shards, in ascending order: so who holds any shard lock may read t->wide, and threads in
  * disjoint parts of a file do not meet. With env->whole each request is of all bytes, in shard 0.

@@ -46,10 +46,11 @@ enum { IO_STATE_ALIGN = 64 };
 /* ---- locks ---- */
 
 /*
- * In requests [start, end) that reach over more than one region of so many bytes touch all shards
- * of the tree; others one.
+ * A request that reaches over more than one region of so many bytes touches all shards of the tree,
+ * others one. 64 KiB: what is read and written at random lies in one, and threads at work next to
+ * each other have one each; what is longer takes 0.15 us for its lock, and 10 us or more to copy.
  */
-enum { IO_REGION_BITS = 20, IO_SHARDS = 8, IO_OP_NODES = 2 };
+enum { IO_REGION_BITS = 16, IO_SHARDS = 8, IO_OP_NODES = 2 };
 
 enum io_lock_mode {
 	IO_SHARED,
