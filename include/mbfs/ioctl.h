@@ -45,9 +45,11 @@ struct mbfs_ioc_fiemap {
 /*
  * MBFS_IOC_FALLOCATE - fallocate(2) in all modes that mbfs has, see mbfs_file_fallocate()
  * mode: [in] of <linux/falloc.h>
- * The kernel's cached pages and attributes of the file follow before it returns; what was changed
- * through a mapping before the call is written back where it was. A mapping that is written to
- * during the call may find its bytes in either place.
+ * The kernel's cached pages of the file follow before it returns, and its attributes are asked for
+ * anew; but if a write of the file ends at that moment, the kernel may keep the old size until it
+ * asks again (lseek to SEEK_END does). What was changed through a mapping before the call is
+ * written back where it was. A mapping that is written to during the call may find its bytes in
+ * either place.
  * Errors: ENOTTY not of mbfs; EBADF not open for writing; EOPNOTSUPP a mode mbfs does not have, or
  * the mount has -o writeback_cache (the kernel keeps the size then); else as fallocate(2).
  */
