@@ -33,7 +33,6 @@ MUTANTS = [
      "		uint32_t key;\n\n		if (rt_u32_read_acquire(&l->held))\n			break;\n		key = rt_event_key(l->ev);"),
     ("a wide lock looks into one shard only", LOCK, "	for (unsigned i = 0; i < s.nr; i++)\n		nr += blockers_in(", "	for (unsigned i = 0; i < 1; i++)\n		nr += blockers_in("),
     ("a lock does not see the wide ones", LOCK, "	if (!RB_EMPTY(&t->wide))\n		nr += blockers_in(&t->wide, l);", ""),
-    ("who leaves tells those before him", LOCK, "x->seq > gone->seq && ", ""),
     ("a cancelled waiter leaves its place taken", LOCK, "		request_leave(t, l, s);\n		err = -EINTR;",
      "		tree_remove(tree_of(t, l), l);\n		err = -EINTR;"),
     ("a cancel is not looked at", LOCK, "		if (c && rt_u32_read_acquire(&c->cancelled)) {", "		if (false) {"),
