@@ -186,17 +186,20 @@ static ssize_t read_map(struct file_read *r, uint8_t *buf, uint64_t off, uint64_
 	return (ssize_t)(at - off);
 }
 
-/* What the size is before the range is locked decides what can be read at most. */
+/*
+ * All that is asked for is locked, though the file may end before: so a write that moves the size
+ * into it is read whole or not at all. Only who begins past the size does not wait.
+ */
 static ssize_t read_begin(struct file_read *r, uint8_t *buf, size_t bytes, uint64_t off,
 			  struct io_cancel *cancel)
 {
 	struct inode *in = r->in;
-	uint64_t size = file_size(in), end;
+	uint64_t max = file_size_max(in), size, end;
 	ssize_t got;
 
-	if (off >= size)
+	if (off >= file_size(in))
 		return 0;
-	end = bytes < size - off ? off + bytes : size;
+	end = bytes < max - off ? off + bytes : max;
 	got = io_tree_lock_range_intr(&in->io, &r->range, off, end, IO_SHARED, cancel);
 	if (got)
 		return got;

@@ -66,6 +66,7 @@ static void setup(void)
 	ck_assert_int_eq(mbfs_file_fallocate(file, &root_cred, 0, 0, BLKS * BLOCK, NULL), 0);
 	memset(data, 0xD1, BLOCK);
 	ck_assert_int_eq(mbfs_file_write(file, &root_cred, data, BLOCK, 0), BLOCK);
+	gate.on_write = NULL;
 	/* From here on one write of block HELD of the file is with the device, and stays there. */
 	rt_completion_init(&landed);
 	t_gate_hold(&gate, first_blk + HELD);
@@ -244,6 +245,50 @@ START_TEST(who_touches_the_bytes_waits)
 }
 END_TEST
 
+/* ---- at the size ---- */
+enum { TAIL = 100, GROWTH = 2000 };
+
+/* The file ends TAIL bytes into block HELD, and the next write there will be held. */
+static void shorten(void)
+{
+	let_go();
+	ck_assert_int_eq(mbfs_file_truncate(file, HELD * BLOCK + TAIL), 0);
+	t_gate_hold(&gate, first_blk + HELD);
+}
+
+static void hold_growth(void)
+{
+	shorten();
+	ck_assert_int_eq(mbfs_file_write_start(file, &root_cred, data, GROWTH, HELD * BLOCK + TAIL,
+					       NULL, land, NULL),
+			 -EINPROGRESS);
+	t_gate_wait_held(&gate);
+}
+
+static int read_at_size(void)
+{
+	return is(mbfs_file_read(file, back, BLOCK, HELD * BLOCK), TAIL + GROWTH) ||
+	       memcmp(data, back + TAIL, GROWTH);
+}
+
+/* Goal: a read across the size never has a part of a write that moves it. Method: it finds the old
+ * size, waits for the write, and must give all of it. */
+START_TEST(read_has_all_of_an_append)
+{
+	struct caller c = { .call = read_at_size };
+	struct rt_thread *thread;
+
+	hold_growth();
+	ck_assert_int_eq(rt_thread_start(caller_main, &c, "caller", &thread), 0);
+	rt_sleep_ns(WAIT_NS);
+	ck_assert_uint_eq(rt_u32_read_acquire(&c.returned), 0);
+	t_gate_release(&gate);
+	rt_completion_wait(&landed);
+	rt_thread_join(thread);
+	ck_assert_int_eq(c.result, 0);
+}
+END_TEST
+
 static void unmount_main(void *arg)
 {
 	struct caller *c = arg;
@@ -278,6 +323,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, others_do_not_wait, 0, sizeof(free_calls) / sizeof(*free_calls));
 	tcase_add_loop_test(tc, who_touches_the_bytes_waits, 0,
 			    sizeof(waiting_calls) / sizeof(*waiting_calls));
+	tcase_add_test(tc, read_has_all_of_an_append);
 	tcase_add_test(tc, unmount_waits_for_what_is_under_way);
 	suite_add_tcase(s, tc);
 	return s;
