@@ -53,8 +53,8 @@ static void *backing_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
 {
 	const struct state *s = ctx;
 
-	(void)align, (void)may_wait;
-	return s->dry ? NULL : rt_alloc(bytes);
+	(void)may_wait;
+	return s->dry ? NULL : rt_zalloc_aligned(align, bytes);
 }
 
 static void backing_free(void *ctx, void *obj)
@@ -73,6 +73,7 @@ static void setup(struct small_run *r)
 	struct mempool_config cfg = {
 		.name = "states",
 		.bytes = io_state_bytes(),
+		.align = IO_STATE_ALIGN,
 		.min_nr = ops_nr(r->s->shape) * IO_OP_NODES,
 		.order = MEMPOOL_KERNEL,
 		.backing = &backing,

@@ -131,7 +131,7 @@ static void *backing_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
 	struct room *r = ctx;
 	struct rt_rand coin;
 
-	(void)align, (void)may_wait;
+	(void)may_wait;
 	if (r->dry && r->memory == MEMORY_RESERVE)
 		return NULL;
 	if (r->dry && r->memory == MEMORY_HALF) {
@@ -139,7 +139,7 @@ static void *backing_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
 		if (rt_rand_below(&coin, 2))
 			return NULL;
 	}
-	return rt_alloc(bytes);
+	return rt_zalloc_aligned(align, bytes);
 }
 
 static void backing_free(void *ctx, void *obj)
@@ -155,6 +155,7 @@ static int pool_open(struct room *r)
 	struct mempool_config cfg = {
 		.name = "states",
 		.bytes = io_state_bytes(),
+		.align = IO_STATE_ALIGN,
 		.min_nr = reserve_of(r->cfg),
 		.magazine_nr = MAGAZINE_NR,
 		.order = MEMPOOL_KERNEL,

@@ -83,10 +83,10 @@ static void *coin_alloc(void *ctx, size_t bytes, size_t align, bool may_wait)
 {
 	struct shared *sh = ctx;
 
-	(void)align, (void)may_wait;
+	(void)may_wait;
 	if (rt_u32_read(&sh->dry) && rt_u64_add_return(&sh->allocs, 1) % 2)
 		return NULL;
-	return rt_alloc(bytes);
+	return rt_zalloc_aligned(align, bytes);
 }
 
 static void coin_free(void *ctx, void *obj)
@@ -289,6 +289,7 @@ static void shared_open(struct shared *sh)
 	struct mempool_config cfg = {
 		.name = "states",
 		.bytes = io_state_bytes(),
+		.align = IO_STATE_ALIGN,
 		.min_nr = 2 * PLACES,
 		.magazine_nr = 4,
 		.retry_ns = 1000000,
