@@ -135,7 +135,8 @@ static bool is_long(struct inode *in)
 	return !in->tree.mapped || blks > REMOVE_EXTENTS_MIN;
 }
 
-/* Is it on the list for a truncate? Unlinked ones are there until they are freed. */
+/* Is it on the list for a truncate? Unlinked ones are there until they are freed. A hint: the last
+ * name may go meanwhile. */
 static bool is_listed(struct inode *in)
 {
 	bool listed;
@@ -157,9 +158,9 @@ static int unlist(struct inode *in)
 	err = tx_start(in->env->log, 2, &tx);
 	if (err)
 		return err;
-	err = orphan_del(in, tx);
+	orphan_del_linked(in, tx);
 	tx_stop(tx);
-	return err;
+	return 0;
 }
 
 int file_settle(struct inode *in)
@@ -184,8 +185,7 @@ static int truncate_begin(struct inode *in, struct mbfs_tx *tx, uint64_t size_by
 		return err;
 	err = file_zero_tail(in, size_bytes);
 	if (err) {
-		if (is_listed(in))
-			(void)orphan_del(in, tx); /* cannot fail */
+		orphan_del_linked(in, tx);
 		return err;
 	}
 	file_resized(in, tx, size_bytes);

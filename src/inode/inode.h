@@ -194,6 +194,8 @@ int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out);
 /* On-disk orphan list; takes RANK_ORPHAN. */
 int orphan_add(struct inode *in, struct mbfs_tx *tx);
 int orphan_del(struct inode *in, struct mbfs_tx *tx);
+/* If it has links: what a truncate put there. It cannot fail. */
+void orphan_del_linked(struct inode *in, struct mbfs_tx *tx);
 /* At mount, writable: free the inodes a crash left behind. */
 int orphan_cleanup(struct inode_env *env);
 /* Where the table block of an inode is, and the offset inside it. -EUCLEAN number out of range. */

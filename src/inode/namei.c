@@ -113,10 +113,15 @@ void namei_commit(struct inode *in, struct mbfs_tx *tx, int links, unsigned time
 
 void namei_commit_gone(struct inode *in, struct mbfs_tx *tx)
 {
+	int err;
+
 	rt_mutex_lock(&in->fields);
 	in->nlink = 0;
 	inode_now(&in->ctime);
 	rt_mutex_unlock(&in->fields);
+	/* A truncate that had put it there before us may have taken it off since. */
+	err = orphan_add(in, tx);
+	MBFS_ASSERT(!err);
 	commit_dirty(in, tx);
 }
 

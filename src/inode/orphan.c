@@ -8,6 +8,10 @@
  * step: the one before it gets its next. Table blocks of all of them are held, so that these
  * changes cannot fail; and the inodes themselves stay in memory (see inode.c).
  *
+ * A file may be on it for a truncate when its last name goes: it is one entry. Unlinking finds it
+ * there, sets the links to 0, and adds it once more; the truncate, when it ends, takes it off only
+ * if it has links, in one hold of the list's lock. Whoever is last, it is there.
+ *
  * orphan_next and on_orphan_list are written with the list's lock and the inode's fields, so that
  * inode_dirty(), which holds only fields, may read them. Lock path: list (18), tree (20), fields
  * (28).
@@ -56,15 +60,15 @@ out:
 	return err;
 }
 
-int orphan_del(struct inode *in, struct mbfs_tx *tx)
+/* The list's lock is held. */
+static void del_locked(struct inode *in, struct mbfs_tx *tx)
 {
 	const struct inode_env *env = in->env;
 	struct inode_cache *c = env->cache;
 	struct inode *prev;
 
-	rt_mutex_lock(&c->orphan_lock);
 	if (!in->on_orphan_list)
-		goto out;
+		return;
 	prev = TAILQ_PREV(in, inode_list, orphan_link);
 	if (prev) {
 		link_set(prev, true, in->orphan_next);
@@ -77,9 +81,30 @@ int orphan_del(struct inode *in, struct mbfs_tx *tx)
 	dirty_held(in, tx);
 	buf_put(in->orphan_table);
 	in->orphan_table = NULL;
-out:
+}
+
+int orphan_del(struct inode *in, struct mbfs_tx *tx)
+{
+	struct inode_cache *c = in->env->cache;
+
+	rt_mutex_lock(&c->orphan_lock);
+	del_locked(in, tx);
 	rt_mutex_unlock(&c->orphan_lock);
 	return 0;
+}
+
+void orphan_del_linked(struct inode *in, struct mbfs_tx *tx)
+{
+	struct inode_cache *c = in->env->cache;
+	bool linked;
+
+	rt_mutex_lock(&c->orphan_lock);
+	rt_mutex_lock(&in->fields);
+	linked = in->nlink;
+	rt_mutex_unlock(&in->fields);
+	if (linked)
+		del_locked(in, tx);
+	rt_mutex_unlock(&c->orphan_lock);
 }
 
 /* ---- at mount ---- */

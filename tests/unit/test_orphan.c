@@ -6,6 +6,7 @@
 #include "disk/csum.h"
 #include "disk/format.h"
 #include "inode/inode_priv.h"
+#include "rt/work.h"
 #include "support/t_fs.h"
 #include "support/t_image.h"
 
@@ -257,6 +258,62 @@ START_TEST(damaged_lists_are_refused)
 }
 END_TEST
 
+enum { RACES = 3000, PAUSE_STEP = 64 };
+
+struct cutter {
+	struct inode *in;
+	rt_u32 go; /* the number of the race that is on; 0: the last was it */
+	rt_u32 done;
+};
+
+static void cut_main(void *arg)
+{
+	struct cutter *c = arg;
+
+	for (uint32_t race = 1; race <= RACES; race++) {
+		while (rt_u32_read_acquire(&c->go) != race)
+			rt_yield();
+		ck_assert_int_eq(file_truncate(c->in, 0), 0);
+		rt_u32_set_release(&c->done, race);
+	}
+}
+
+/* Goal: a truncate that ends while the last name goes leaves the file on the list. Method: both at
+ * once, so that they end at about the same time: who was late is sooner the next time. */
+START_TEST(a_truncate_leaves_the_list_to_an_unlink)
+{
+	struct mbfs_bdev *mem = t_image_mem("-b 1024", 16 << 20);
+	struct t_fs *fs = t_fs_open(mem, NULL);
+	struct rt_rand r = { t_seed() };
+	struct cutter c = { 0 };
+	struct rt_thread *thread;
+	uint32_t pause = 0;
+
+	ck_assert_int_eq(rt_thread_start(cut_main, &c, "cut", &thread), 0);
+	for (uint32_t race = 1; race <= RACES; race++) {
+		uint32_t step = rt_rand_below(&r, PAUSE_STEP);
+
+		c.in = t_fs_create(fs, "f", S_IFREG | 0600);
+		fill(c.in, FILE_BYTES);
+		rt_u32_set_release(&c.go, race);
+		for (uint32_t i = 0; i < pause; i++)
+			(void)rt_u32_read_acquire(&c.go);
+		t_fs_unlink(fs, "f");
+		if (rt_u32_read_acquire(&c.done) != race)
+			pause += step;
+		else
+			pause -= pause < step ? pause : step;
+		while (rt_u32_read_acquire(&c.done) != race)
+			rt_yield();
+		ck_assert_msg(c.in->on_orphan_list, "race %u: it is not on the list", race);
+		inode_put(c.in);
+	}
+	rt_thread_join(thread);
+	t_fs_close_clean(fs);
+	mbfs_bdev_close(mem);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("orphan");
@@ -267,6 +324,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, a_crash_leaves_nothing, 0, 2);
 	tcase_add_test(tc, a_short_truncate_is_finished);
 	tcase_add_test(tc, an_unlinked_file_that_is_cut_stays_listed);
+	tcase_add_test(tc, a_truncate_leaves_the_list_to_an_unlink);
 	tcase_add_loop_test(tc, damaged_lists_are_refused, 0, 6);
 	suite_add_tcase(s, tc);
 	return s;
