@@ -3,9 +3,10 @@
  * Goal: operations on one file that meet at its size, or move it, come out as if they had been made
  * one after the other: none is lost, none is seen half done, no byte shows that nobody wrote.
  * Method: rounds. In each a few threads make a few operations side by side, most of them about the
- * size, on a device that takes a while; then the file is read. There must be an order of the
- * operations, in which those that did not overlap in time are as they were, that gives each of them
- * its result and the file its bytes: it is searched for with a naive twin. e2fsck at the end.
+ * size; then the file is read. There must be an order of the operations, in which those that did
+ * not overlap in time are as they were, that gives each of them its result and the file its bytes:
+ * it is searched for with a naive twin. The device takes a while, and watches that who writes a
+ * block, or a part of it, is alone with it: direct I/O relies on that. e2fsck at the end.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -14,23 +15,94 @@
 #include <mbfs/fs.h>
 
 #include "base/check.h"
+#include "base/containers.h"
 #include "rt/work.h"
 #include "rt/wq.h"
 #include "support/t_fs.h"
-#include "support/t_gate.h"
 #include "support/t_image.h"
 
 enum {
 	THREADS = 3,
 	OPS = 2, /* of one thread in a round */
 	NR = THREADS * OPS,
-	ROUNDS = 1500,
+	ROUNDS = 3000,
 	REACH = 20000, /* where operations begin */
 	IO_MAX = 3000,
 	SIZE_MAX_BYTES = REACH + (NR + 1) * (IO_MAX + 4096),
 	DELAY_MAX_NS = 40000,
 	POISON = 0xEE,
 };
+
+/* ---- the device ---- */
+struct watch {
+	struct mbfs_bdev dev;
+	struct mbfs_bdev *mem;
+	uint32_t block;
+	rt_u64 delay_ns;
+	rt_u32 *hands; /* for each block: so many read it, or HAND_WRITES */
+};
+#define HAND_WRITES (1u << 16)
+
+/* Each block of the transfer is in one more hand: @by. */
+static void hands_add(struct watch *w, uint64_t off, size_t len, uint32_t by)
+{
+	for (uint64_t blk = off / w->block; blk <= (off + len - 1) / w->block; blk++) {
+		uint32_t now = rt_u32_add_return(&w->hands[blk], by);
+
+		if ((by == HAND_WRITES && now != by) || (by == 1 && now >= HAND_WRITES))
+			ck_abort_msg("block %llu is written while somebody else has it",
+				     (unsigned long long)blk);
+	}
+}
+
+static int watch_read(struct mbfs_bdev *dev, uint64_t off, void *to, size_t len)
+{
+	struct watch *w = container_of(dev, struct watch, dev);
+	int err;
+
+	hands_add(w, off, len, 1);
+	err = mbfs_bdev_read(w->mem, off, to, len);
+	hands_add(w, off, len, -1u);
+	return err;
+}
+
+static int watch_write(struct mbfs_bdev *dev, uint64_t off, const void *from, size_t len)
+{
+	struct watch *w = container_of(dev, struct watch, dev);
+	int err;
+
+	hands_add(w, off, len, HAND_WRITES);
+	if (rt_u64_read(&w->delay_ns))
+		rt_sleep_ns(rt_u64_read(&w->delay_ns));
+	err = mbfs_bdev_write(w->mem, off, from, len);
+	hands_add(w, off, len, -HAND_WRITES);
+	return err;
+}
+
+static int watch_flush(struct mbfs_bdev *dev)
+{
+	return mbfs_bdev_flush(container_of(dev, struct watch, dev)->mem);
+}
+
+static void watch_close(struct mbfs_bdev *dev)
+{
+	free(container_of(dev, struct watch, dev)->hands);
+}
+
+static const struct mbfs_bdev_ops watch_ops = {
+	.read = watch_read,
+	.write = watch_write,
+	.flush = watch_flush,
+	.close = watch_close,
+};
+
+static void watch_open(struct watch *w, struct mbfs_bdev *mem, uint32_t block)
+{
+	*w = (struct watch){ .dev = { .ops = &watch_ops, .size_bytes = mem->size_bytes },
+			     .mem = mem,
+			     .block = block };
+	w->hands = calloc(mem->size_bytes / block, sizeof(w->hands[0]));
+}
 
 /* ---- operations ---- */
 enum kind { APPEND, WRITE, TRUNCATE, ALLOCATE, READ, STAT, FSYNC, KIND_NR };
@@ -53,7 +125,7 @@ struct op {
 	int mode; /* of a fallocate */
 	uint64_t off, bytes;
 	uint8_t fill;
-	unsigned pause;	     /* yields before it */
+	unsigned pause;      /* yields before it */
 	uint64_t begin, end; /* when it was called, when it returned */
 	int64_t got;
 	uint8_t back[IO_MAX];
@@ -287,28 +359,36 @@ static void work(void *arg)
 
 /* ---- a round ---- */
 
-/* Half of all places are near the size. */
-static uint64_t place(struct rt_rand *r, uint64_t size)
-{
-	uint64_t off = rt_rand_below(r, REACH);
+/* Where a round's operations meet. */
+struct spots {
+	uint64_t size, other;
+};
 
-	if (rt_rand_below(r, 2) && size < REACH)
-		off = size + rt_rand_below(r, 2 * IO_MAX);
-	else if (rt_rand_below(r, 2))
+/* Most places are near the size, or near another that the operations have in common. */
+static uint64_t place(struct rt_rand *r, const struct spots *at)
+{
+	uint64_t near = rt_rand_below(r, 2) ? IO_MAX : IO_MAX / 10, off = rt_rand_below(r, REACH);
+
+	if (rt_rand_below(r, 4))
+		off = (rt_rand_below(r, 2) ? at->size : at->other) + rt_rand_below(r, 2 * near);
+	else
 		return off;
-	return off < IO_MAX ? 0 : off - IO_MAX;
+	return off < near ? 0 : off - near;
 }
 
-static void op_draw(struct op *op, struct rt_rand *r, uint64_t size, uint32_t block, uint8_t fill)
+static void op_draw(struct op *op, struct rt_rand *r, const struct spots *at, uint32_t block,
+		    uint8_t fill)
 {
-	static const uint8_t kinds[] = { APPEND, APPEND, APPEND,   WRITE,    WRITE,    WRITE, TRUNCATE,
-					 TRUNCATE, TRUNCATE, ALLOCATE, ALLOCATE, ALLOCATE, READ,
-					 READ,   READ,   STAT,     FSYNC };
+	static const uint8_t kinds[] = { APPEND,   APPEND,   APPEND,   WRITE,    WRITE,    WRITE,
+					 TRUNCATE, TRUNCATE, TRUNCATE, ALLOCATE, ALLOCATE, ALLOCATE,
+					 READ,     READ,     READ,     STAT,     FSYNC };
 
 	op->kind = kinds[rt_rand_below(r, sizeof(kinds))];
 	op->mode = modes[rt_rand_below(r, MBFS_ARRAY_SIZE(modes))];
-	op->off = place(r, size);
+	op->off = place(r, at);
 	op->bytes = 1 + rt_rand_below(r, IO_MAX);
+	if (op->kind != TRUNCATE && rt_rand_below(r, 2) && op->off > op->bytes)
+		op->off -= op->bytes;
 	op->fill = fill;
 	op->pause = rt_rand_below(r, 3);
 	if (op->kind == ALLOCATE &&
@@ -360,17 +440,18 @@ static void round_run(struct team *team, struct worker *w, struct search *s, str
 		      uint32_t block, uint64_t round)
 {
 	static struct twin end;
+	struct spots at;
 	unsigned nr = 0;
 
 	if (s->at[0].size > REACH) {
 		ck_assert_int_eq(mbfs_file_truncate(team->file, IO_MAX), 0);
 		twin_resize(&s->at[0], IO_MAX);
 	}
+	at = (struct spots){ s->at[0].size, rt_rand_below(r, REACH) };
 	for (unsigned i = 0; i < THREADS; i++)
 		for (unsigned j = 0; j < OPS; j++, nr++) {
 			s->ops[nr] = &w[i].ops[j];
-			op_draw(s->ops[nr], r, s->at[0].size, block,
-				(uint8_t)(1 + (round * NR + nr) % 200));
+			op_draw(s->ops[nr], r, &at, block, (uint8_t)(1 + (round * NR + nr) % 200));
 		}
 	for (unsigned i = 0; i < THREADS; i++)
 		rt_complete(&w[i].go);
@@ -391,8 +472,8 @@ static const struct row {
 	uint32_t block;
 	bool pool, off;
 } rows[] = {
-	{ "-b 1024", 1024, true, false },  { "-b 1024", 1024, false, false },
-	{ "-b 4096", 4096, true, false },  { "-b 1024", 1024, true, true },
+	{ "-b 1024", 1024, true, false }, { "-b 1024", 1024, false, false },
+	{ "-b 4096", 4096, true, false }, { "-b 1024", 1024, true, true },
 	{ "-b 4096", 4096, false, true },
 };
 
@@ -422,9 +503,9 @@ static void files_open(struct team *team)
 {
 	struct mbfs_attr attr;
 
-	ck_assert_int_eq(mbfs_fs_mknod(team->fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0,
-				       &attr),
-			 0);
+	ck_assert_int_eq(
+		mbfs_fs_mknod(team->fs, &root_cred, MBFS_ROOT_INO, "f", S_IFREG | 0644, 0, &attr),
+		0);
 	ck_assert_int_eq(mbfs_file_open(team->fs, attr.ino, O_RDWR, &team->file), 0);
 	ck_assert_int_eq(mbfs_file_open(team->fs, attr.ino, O_WRONLY | O_APPEND, &team->appender),
 			 0);
@@ -441,13 +522,13 @@ START_TEST(all_is_as_in_some_order)
 	struct team team = { 0 };
 	struct mbfs_mount_opts opts;
 	struct mbfs_diag diag;
-	struct t_gate gate;
+	struct watch watch;
 
 	t_fs_poison(mem, POISON);
-	t_gate_open(&gate, mem, row->block);
-	dev = &gate.dev;
+	watch_open(&watch, mem, row->block);
+	dev = &watch.dev;
 	if (row->pool)
-		ck_assert_int_eq(mbfs_bdev_open_pool(&gate.dev, 3, &dev), 0);
+		ck_assert_int_eq(mbfs_bdev_open_pool(&watch.dev, 3, &dev), 0);
 	mbfs_mount_opts_default(&opts);
 	opts.tune.cpus = 4;
 	opts.rangelock_off = row->off;
@@ -455,7 +536,7 @@ START_TEST(all_is_as_in_some_order)
 	files_open(&team);
 	team_start(&team, w);
 	for (uint64_t i = 0; i < ROUNDS; i++) {
-		rt_u64_set(&gate.write_delay_ns, rt_rand_below(&r, 2) * rt_rand_below(&r, DELAY_MAX_NS));
+		rt_u64_set(&watch.delay_ns, rt_rand_below(&r, 2) * rt_rand_below(&r, DELAY_MAX_NS));
 		round_run(&team, w, s, &r, row->block, i);
 	}
 	team_end(&team, w);
@@ -464,8 +545,9 @@ START_TEST(all_is_as_in_some_order)
 	ck_assert_msg(!mbfs_fs_check(team.fs, &diag), "%s", diag.text);
 	ck_assert_int_eq(mbfs_fs_unmount(team.fs), 0);
 	ck_assert_int_eq(t_image_fsck(mem), 0);
-	if (dev != &gate.dev)
-		mbfs_bdev_close(dev);
+	mbfs_bdev_close(dev);
+	if (row->pool)
+		mbfs_bdev_close(&watch.dev);
 	mbfs_bdev_close(mem);
 	free(w);
 	free(s);
