@@ -5,7 +5,7 @@
  * where their bytes differ.
  *
  *   who                     range of bytes                                      until
- *   read                    its bytes, shared                                   the data is read
+ *   read                    all it asks for, past the size too, shared          the data is read
  *   write within the size   its blocks, exclusively                             they are converted
  *   write past the size     from the size's block to infinity, exclusively      the size has grown
  *   truncate, and what      the same, or from the new size if that is smaller   it returns

@@ -254,13 +254,17 @@ static int insert_locked(struct inode *in, uint64_t off, uint64_t end)
 
 /* ---- locks and modes ---- */
 
-/* file_change_begin() for what may move the size: it takes all behind only if it will. */
+/*
+ * file_change_begin() for what may reach past the size: it takes all behind only if it will move
+ * it, or if what a truncate has left there has to go first, lest it goes with what is reserved now.
+ * Who has bytes past the size may read trim_due.
+ */
 static int falloc_begin(const struct falloc *f, struct file_change *c, uint64_t off,
 			struct io_cancel *cancel)
 {
 	int err = file_change_begin(f->in, c, off, f->end_bytes, 0, cancel);
 
-	if (err || f->keep_size || f->end_bytes <= file_size(f->in))
+	if (err || f->end_bytes <= file_size(f->in) || (f->keep_size && !f->in->trim_due))
 		return err;
 	file_change_end(c);
 	return file_change_begin(f->in, c, off, f->end_bytes, CHANGE_SIZE, cancel);

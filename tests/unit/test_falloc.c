@@ -107,6 +107,42 @@ START_TEST(refusals_change_nothing)
 }
 END_TEST
 
+/* A truncate to nothing of a file of BLKS blocks that cannot free them. */
+static struct inode *file_half_cut(struct t_fs *fs)
+{
+	struct inode *in = file_new(fs);
+	int err = 0;
+
+	for (uint64_t nth = 1; !in->trim_due; nth++) {
+		ck_assert_int_eq(file_write(in, &t_fs_root, data, BYTES, 0, 0), BYTES);
+		rt_mem_fail_at(nth);
+		err = file_truncate(in, 0);
+		ck_assert(rt_mem_fail_struck());
+		rt_mem_fail_at(0);
+	}
+	ck_assert_int_eq(err, -ENOMEM);
+	ck_assert_uint_eq(in->size_bytes, 0);
+	return in;
+}
+
+/* Goal: what is reserved past the size stays reserved, though a truncate before could not free what
+ * was there. Method: the size moves after it, by which the truncate is made good. */
+START_TEST(a_reservation_outlives_a_truncate_that_failed)
+{
+	struct t_fs *fs = t_fs_open(mem, NULL);
+	struct inode *in = file_half_cut(fs);
+
+	ck_assert_int_eq(falloc(in, _i ? KEEP : KEEP | ZERO, 2 * BLOCK, 3 * BLOCK), 0);
+	ck_assert_int_eq(file_truncate(in, BYTES), 0);
+	ck_assert_uint_eq(in->blocks_512, 3 * BLOCK / 512);
+	ck_assert_int_eq(file_read(in, back, BYTES, 0), BYTES);
+	for (size_t i = 0; i < BYTES; i++)
+		ck_assert_uint_eq(back[i], 0);
+	inode_put(in);
+	t_fs_close_clean(fs);
+}
+END_TEST
+
 /* Goal: blocks reserved up to the last possible one cannot be moved off the end. */
 START_TEST(nothing_moves_off_the_end)
 {
@@ -331,6 +367,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, refusals_change_nothing, 0, (int)MBFS_ARRAY_SIZE(refusals));
+	tcase_add_loop_test(tc, a_reservation_outlives_a_truncate_that_failed, 0, 2);
 	tcase_add_test(tc, nothing_moves_off_the_end);
 	tcase_add_test(tc, blocks_come_back);
 	tcase_add_loop_test(tc, a_full_image_is_no_obstacle, 0, 3);
