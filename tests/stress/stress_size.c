@@ -128,6 +128,7 @@ struct op {
 	unsigned pause;      /* yields before it */
 	uint64_t begin, end; /* when it was called, when it returned */
 	int64_t got;
+	bool midway; /* a stat while a fallocate moved the size, which it does block by block */
 	uint8_t back[IO_MAX];
 };
 
@@ -226,7 +227,7 @@ static bool twin_apply(struct twin *t, const struct op *op)
 	case READ:
 		return twin_read(t, op);
 	case STAT:
-		return op->got == (int64_t)t->size;
+		return op->midway || op->got == (int64_t)t->size;
 	default:
 		return !op->got;
 	}
@@ -427,6 +428,25 @@ static int by_end(const void *x, const void *y)
 	return a->end < b->end ? -1 : a->end > b->end;
 }
 
+static bool grows(const struct op *op)
+{
+	return op->kind == ALLOCATE && (!op->mode || op->mode == FALLOC_FL_ZERO_RANGE);
+}
+
+/* As in ext4 it moves it with each run of blocks that it gets. */
+static void note_midway(struct op **ops, uint32_t block)
+{
+	for (unsigned i = 0; i < NR; i++) {
+		struct op *op = ops[i];
+
+		op->midway = false;
+		for (unsigned j = 0; op->kind == STAT && j < NR; j++)
+			op->midway |= grows(ops[j]) && ops[j]->begin < op->end &&
+				      op->begin < ops[j]->end && op->got % block == 0 &&
+				      op->got < (int64_t)(ops[j]->off + ops[j]->bytes);
+	}
+}
+
 static void look(struct team *team, struct twin *t)
 {
 	ssize_t got = mbfs_file_read(team->file, t->bytes, sizeof(t->bytes), 0);
@@ -459,6 +479,7 @@ static void round_run(struct team *team, struct worker *w, struct search *s, str
 		rt_completion_wait(&team->over);
 	look(team, &end);
 	qsort(s->ops, NR, sizeof(s->ops[0]), by_end);
+	note_midway(s->ops, block);
 	if (!search(s, &end)) {
 		print_round(s, &end, round);
 		ck_abort_msg("no order of these gives their results");
