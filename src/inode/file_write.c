@@ -593,6 +593,24 @@ static int lock_bytes(struct file_io *fio, size_t bytes, bool append, struct io_
 	}
 }
 
+/*
+ * Where bytes are let go before they are converted, a block may be unwritten to its map though it
+ * has another's data: a part of it is not written, with zeros to the rest, until it is converted.
+ */
+static void wait_converted(struct file_io *fio)
+{
+	struct inode *in = fio->in;
+	const uint64_t mask = in->env->geo->block_bytes - 1;
+
+	if (!endio_env_variant(in->env->endio)->early || !((fio->off | fio->end) & mask))
+		return;
+	while (io_tree_test(&in->io, fio->off & ~mask, (fio->end + mask) & ~mask, IO_UNWRITTEN,
+			    false)) {
+		(void)endio_flush(&in->endio, fio->off, fio->end - 1, true); /* theirs: reported */
+		rt_yield();
+	}
+}
+
 /* Everything up to the data; the range is held. */
 static int ready(struct file_io *fio)
 {
@@ -605,8 +623,10 @@ static int ready(struct file_io *fio)
 		err = file_settle(in);
 	if (!err && fio->off > size)
 		err = file_zero_tail(in, size);
-	if (!err)
+	if (!err) {
+		wait_converted(fio);
 		err = map_all(fio);
+	}
 	if (err)
 		return err;
 	fio->extends = fio->end > size;
