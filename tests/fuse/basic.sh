@@ -57,10 +57,10 @@ getfattr -m - renamed | grep -q '^trusted.z$' || fail "trusted names for root"
 ! setpriv --reuid 65534 --clear-groups getfattr -m - renamed | grep -q trusted || fail "trusted names for all"
 setfattr -x user.a renamed && ! getfattr -n user.a renamed 2>/dev/null || fail "removed attribute"
 same "$(getfattr -d -m - . | grep -c mbfs || true)" 0
-mbfs-stat --json "$MNT" | grep -q '"alloc":{' || fail "mbfs-stat"
-mbfs-stat "$MNT" | grep -q 'alloc.free_nr' || fail "mbfs-stat table"
-mbfs-stat "$MNT" | grep -q '^endio.converted *[1-9]' || fail "mbfs-stat: endio"
-mbfs-stat --groups "$MNT" | grep -q '^ *0 ' || fail "mbfs-stat groups"
+mbfs-stat --json "$MNT" | grep '"alloc":{' >/dev/null || fail "mbfs-stat"
+mbfs-stat "$MNT" | grep 'alloc.free_nr' >/dev/null || fail "mbfs-stat table"
+mbfs-stat "$MNT" | grep '^endio.converted *[1-9]' >/dev/null || fail "mbfs-stat: endio"
+mbfs-stat --groups "$MNT" | grep '^ *0 ' >/dev/null || fail "mbfs-stat groups"
 refused "not the root" mbfs-stat "$T"
 
 # setuid bits and capabilities
