@@ -98,8 +98,7 @@ static uint64_t writes(struct bed *b)
 /* ---- writes under way ---- */
 
 struct under_way {
-	rt_u32 answers;
-	struct rt_event answered;
+	struct rt_completion answers; /* not an event: its waiter frees it */
 	struct one {
 		struct under_way *all;
 		size_t bytes;
@@ -115,15 +114,14 @@ static void answer(void *arg, ssize_t put)
 
 	w->put = put;
 	ck_assert_uint_eq(rt_u32_add_return(&w->done, 1), 1);
-	rt_u32_add_return(&all->answers, 1);
-	rt_event_signal(&all->answered);
+	rt_complete(&all->answers);
 }
 
 /* Over holes, over reserved blocks, over each other, past the end; whole blocks and parts. */
 static void writes_start(struct bed *b, struct under_way *u, const uint8_t *buf)
 {
 	memset(u, 0, sizeof(*u));
-	rt_event_init(&u->answered);
+	rt_completion_init(&u->answers);
 	for (unsigned i = 0; i < WRITES; i++) {
 		struct one *w = &u->one[i];
 		uint64_t off = i * 4099ull % FILE_BYTES;
@@ -145,13 +143,9 @@ static bool writes_wait(struct under_way *u)
 {
 	bool failed = false;
 
-	for (;;) {
-		uint32_t key = rt_event_key(&u->answered);
-
-		if (rt_u32_read_acquire(&u->answers) == WRITES)
-			break;
-		rt_event_wait(&u->answered, key);
-	}
+	for (unsigned i = 0; i < WRITES; i++)
+		rt_completion_wait(&u->answers);
+	rt_completion_destroy(&u->answers);
 	for (unsigned i = 0; i < WRITES; i++) {
 		const struct one *w = &u->one[i];
 
