@@ -99,5 +99,7 @@ int main(int argc, char **argv)
 		printf("%s %ld ms\n", strerrorname_np(errno), now_ms() - began);
 	else
 		printf("%s %ld ms\n", got == (ssize_t)len ? "done" : "short", now_ms() - began);
+	free(buf);
+	close(fd);
 	return 0;
 }
