@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Objects that wait for grace periods, after what bcachefs wanted and its review asked for (shared
+ * seed 004_29e27739770e18d8).
+ *
+ * Equation, of a container when nobody is in a call: added = processed + in bins + elapsed.
+ *
+ *	add	under its slot's lock: take a cookie; sweep; put into the bin that has this cookie,
+ *		or into an empty one
+ *	sweep	a bin whose cookie has expired is joined to elapsed: O(1), no memory
+ *	pass	the worker waits for one grace period, which serves all slots; sweeps each, takes
+ *		what is elapsed, and processes it with no lock held
+ *
+ * Why there is always a bin: cookies are taken under the slot's lock, so those in its bins are not
+ * newer than the one in hand. Those the sweep leaves were unexpired after that one was taken, and
+ * so was it itself, or all have expired: together they are unexpired cookies of one moment, of
+ * which there are at most RT_RCU_POLL_ACTIVE. Were the cookie taken after the sweep, a grace
+ * period could end between the two, and there would be one too many (mbfs-race run
+ * pending-one-seq). A cookie is compared with another, and nothing else is done with it.
+ *
+ * Room: the last page of the bin, a page that the worker has given back, a page from the allocator
+ * (asked with no lock held, then everything from the start), the object's link; with none of them
+ * the caller waits.
+ *
+ * The worker: armed says that a pass is to come that will look at this slot. Who puts the first
+ * object into a slot arms it, under the lock; the pass that leaves it empty disarms it, likewise.
+ * So no object waits for a pass that nobody has asked for, and at exit nothing arms itself: a flush
+ * is a pass that begins after it was asked for, and close makes one after another until nothing is
+ * left, for process() may add.
+ *
+ * Pairs: add and add, add and pass: by the slot's lock. Pass and pass: one work item never runs
+ * twice at once. Locks: a slot's (85); 86 is taken after it is released.
+ */
+#include "reclaim/pending.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/containers.h"
+#include "rt/mem.h"
+#include "rt/rcu.h"
+#include "rt/sync.h"
+#include "rt/wq.h"
+
+enum { BINS = RT_RCU_POLL_ACTIVE, SPARES = 2 };
+#define DELAY_NS 2000000ull
+
+struct pending_page {
+	STAILQ_ENTRY(pending_page) link;
+	unsigned nr;
+	void *objs[]; /* page_nr */
+};
+STAILQ_HEAD(pending_pages, pending_page);
+
+/* Objects: those in pages, and those by their links. */
+struct pending_bag {
+	struct pending_pages pages;
+	struct pending_link *links, *last_link;
+	uint64_t nr;
+};
+
+/* (1) bag.nr == 0, or the cookie is of a get_state after the newest of its objects was added, or
+ *     the same. (2) No two bins with objects have the same cookie. */
+struct pending_bin {
+	struct rt_rcu_cookie cookie;
+	struct pending_bag bag;
+};
+
+/* lock: RANK_PENDING; (3) armed, if there is any object here. */
+struct pending_slot {
+	struct rt_spin lock;
+	struct pending_bin bin[BINS];
+	struct pending_bag elapsed;
+	struct pending_pages spare; /* SPARES at most, but for those add() brings */
+	unsigned spare_nr;
+	bool armed;
+	uint64_t added, by_link, refused, swept, second, lock_max_ns;
+} __attribute__((aligned(RT_SLOT_BYTES)));
+
+struct pending {
+	struct pending_config cfg;  /* [const] */
+	const struct rt_cpus *cpus; /* [const] */
+	struct pending_slot *slots; /* [const] by virtual CPU */
+	struct rt_wq *wq;	    /* [const] */
+	struct rt_work work;
+	rt_stat processed, inline_waits, pages, passes;
+};
+
+/* ---- bags ---- */
+
+static void bag_init(struct pending_bag *b)
+{
+	STAILQ_INIT(&b->pages);
+	b->links = b->last_link = NULL;
+	b->nr = 0;
+}
+
+/* @from is empty afterwards. O(1). */
+static void bag_join(struct pending_bag *to, struct pending_bag *from)
+{
+	STAILQ_CONCAT(&to->pages, &from->pages);
+	if (from->links) {
+		if (to->links)
+			to->last_link->next = from->links;
+		else
+			to->links = from->links;
+		to->last_link = from->last_link;
+	}
+	to->nr += from->nr;
+	bag_init(from);
+}
+
+static void bag_link(struct pending_bag *b, struct pending_link *link)
+{
+	link->next = NULL;
+	if (b->links)
+		b->last_link->next = link;
+	else
+		b->links = link;
+	b->last_link = link;
+	b->nr++;
+}
+
+/* ---- slots ---- */
+
+static uint64_t slot_lock(const struct pending *p, struct pending_slot *s)
+{
+	rt_spin_lock(&s->lock);
+	return p->cfg.timed ? rt_now_ns() : 0;
+}
+
+static void slot_unlock(const struct pending *p, struct pending_slot *s, uint64_t since)
+{
+	uint64_t ns = p->cfg.timed ? rt_now_ns() - since : 0;
+
+	if (ns > s->lock_max_ns)
+		s->lock_max_ns = ns;
+	rt_spin_unlock(&s->lock);
+}
+
+static uint64_t waiting_locked(const struct pending_slot *s)
+{
+	uint64_t nr = s->elapsed.nr;
+
+	for (unsigned i = 0; i < BINS; i++)
+		nr += s->bin[i].bag.nr;
+	return nr;
+}
+
+/* How many objects have become due. */
+static uint64_t sweep_locked(struct pending_slot *s)
+{
+	uint64_t nr = 0;
+
+	for (unsigned i = 0; i < BINS; i++) {
+		struct pending_bin *b = &s->bin[i];
+
+		if (b->bag.nr && rt_rcu_poll_state(b->cookie)) {
+			nr += b->bag.nr;
+			bag_join(&s->elapsed, &b->bag);
+		}
+	}
+	return nr;
+}
+
+/* The cookie comes first: see above. */
+static struct pending_bin *bin_locked(struct pending_slot *s)
+{
+	struct rt_rcu_cookie now = rt_rcu_get_state();
+	struct pending_bin *empty = NULL, *b;
+
+	s->swept += sweep_locked(s);
+	for (unsigned i = 0; i < BINS; i++) {
+		b = &s->bin[i];
+		if (b->bag.nr && rt_rcu_same_state(b->cookie, now))
+			return b;
+		if (!b->bag.nr)
+			empty = b;
+	}
+	MBFS_ASSERT(empty);
+	empty->cookie = now;
+	return empty;
+}
+
+/* ---- adding ---- */
+
+/* A page of @b with room, if need be one of the spares. */
+static struct pending_page *room_locked(const struct pending *p, struct pending_slot *s,
+					struct pending_bag *b)
+{
+	struct pending_page *page = STAILQ_LAST(&b->pages, pending_page, link);
+
+	if (page && page->nr < p->cfg.page_nr)
+		return page;
+	page = STAILQ_FIRST(&s->spare);
+	if (!page)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&s->spare, link);
+	s->spare_nr--;
+	page->nr = 0;
+	STAILQ_INSERT_TAIL(&b->pages, page, link);
+	return page;
+}
+
+/* False: there is no room. */
+static bool put_locked(struct pending *p, struct pending_slot *s, void *obj, bool may_link)
+{
+	struct pending_bag *bag = &bin_locked(s)->bag;
+	struct pending_page *page = room_locked(p, s, bag);
+
+	if (page) {
+		page->objs[page->nr++] = obj;
+		bag->nr++;
+	} else if (may_link && p->cfg.link_offset != PENDING_NO_LINK) {
+		bag_link(bag, (struct pending_link *)(void *)((char *)obj + p->cfg.link_offset));
+		s->by_link++;
+	} else {
+		return false;
+	}
+	s->added++;
+	s->second += bag->nr == 1 && waiting_locked(s) > s->elapsed.nr + 1;
+	return true;
+}
+
+/* @page: NULL, or one more spare. @last: nothing better than the link will come. */
+static bool put(struct pending *p, struct pending_slot *s, void *obj, struct pending_page *page,
+		bool last)
+{
+	uint64_t since = slot_lock(p, s);
+	bool done, arm = false;
+
+	if (page) {
+		STAILQ_INSERT_HEAD(&s->spare, page, link);
+		s->spare_nr++;
+	}
+	done = put_locked(p, s, obj, last);
+	if (done) {
+		arm = !s->armed;
+		s->armed = true;
+	}
+	slot_unlock(p, s, since);
+	if (arm)
+		rt_wq_queue_delayed(p->wq, &p->work, p->cfg.delay_ns);
+	return done;
+}
+
+static struct pending_slot *slot_here(struct pending *p)
+{
+	return &p->slots[rt_cpu(p->cpus)];
+}
+
+static void process(struct pending *p, void *obj)
+{
+	p->cfg.process(p->cfg.ctx, obj);
+	rt_stat_add(&p->processed, 1);
+}
+
+/* Neither memory nor link. */
+static __attribute__((noinline)) void wait_and_process(struct pending *p, void *obj)
+{
+	rt_rcu_cond_sync(rt_rcu_get_state());
+	rt_stat_add(&p->inline_waits, 1);
+	process(p, obj);
+}
+
+void pending_add(struct pending *p, void *obj)
+{
+	struct pending_slot *s = slot_here(p);
+	struct pending_page *page;
+
+	MBFS_ASSERT(obj);
+	rt_rank_assert_below(RANK_PENDING);
+	if (put(p, s, obj, NULL, false))
+		return;
+	page = rt_alloc(sizeof(*page) + p->cfg.page_nr * sizeof(page->objs[0]));
+	if (page)
+		rt_stat_add(&p->pages, 1);
+	if (!put(p, s, obj, page, true))
+		wait_and_process(p, obj);
+}
+
+bool pending_add_atomic(struct pending *p, void *obj)
+{
+	struct pending_slot *s = slot_here(p);
+	uint64_t since;
+
+	MBFS_ASSERT(obj);
+	rt_rank_assert_below(RANK_PENDING);
+	if (put(p, s, obj, NULL, true))
+		return true;
+	since = slot_lock(p, s);
+	s->refused++;
+	slot_unlock(p, s, since);
+	return false;
+}
+
+/* ---- the worker ---- */
+
+/* @page is empty: for the next who needs one, or memory. */
+static void page_back(struct pending *p, struct pending_slot *s, struct pending_page *page)
+{
+	uint64_t since = slot_lock(p, s);
+	bool keep = s->spare_nr < SPARES;
+
+	if (keep) {
+		STAILQ_INSERT_HEAD(&s->spare, page, link);
+		s->spare_nr++;
+	}
+	slot_unlock(p, s, since);
+	if (!keep)
+		rt_free(page);
+}
+
+static void bag_process(struct pending *p, struct pending_slot *s, struct pending_bag *bag)
+{
+	struct pending_page *page;
+	struct pending_link *link;
+
+	while ((page = STAILQ_FIRST(&bag->pages))) {
+		STAILQ_REMOVE_HEAD(&bag->pages, link);
+		for (unsigned i = 0; i < page->nr; i++)
+			process(p, page->objs[i]);
+		page_back(p, s, page);
+	}
+	while ((link = bag->links)) {
+		bag->links = link->next;
+		process(p, (char *)link - p->cfg.link_offset);
+	}
+}
+
+/* True: objects are left, and there must be another pass. */
+static bool slot_pass(struct pending *p, struct pending_slot *s)
+{
+	struct pending_bag due;
+	uint64_t since;
+	bool armed;
+
+	bag_init(&due);
+	since = slot_lock(p, s);
+	sweep_locked(s);
+	bag_join(&due, &s->elapsed);
+	armed = s->armed = waiting_locked(s) != 0;
+	slot_unlock(p, s, since);
+	bag_process(p, s, &due);
+	return armed;
+}
+
+static void pass(struct rt_work *work)
+{
+	struct pending *p = container_of(work, struct pending, work);
+	bool again = false;
+
+	rt_stat_add(&p->passes, 1);
+	rt_rcu_cond_sync(rt_rcu_get_state());
+	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++)
+		again |= slot_pass(p, &p->slots[cpu]);
+	if (again)
+		rt_wq_queue_delayed(p->wq, work, p->cfg.delay_ns);
+}
+
+void pending_flush(struct pending *p)
+{
+	MBFS_ASSERT(!rt_rcu_in_reader());
+	rt_wq_queue(p->wq, &p->work); /* false: queued already, and its run will see all */
+	rt_wq_flush_work(p->wq, &p->work);
+}
+
+void pending_throttle(struct pending *p)
+{
+	struct pending_slot *s = slot_here(p);
+	uint64_t since = slot_lock(p, s);
+	bool behind = waiting_locked(s) > PENDING_BEHIND_NR;
+
+	slot_unlock(p, s, since);
+	if (behind)
+		pending_flush(p);
+}
+
+/* ---- opening and closing ---- */
+
+int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg,
+		 struct pending **out)
+{
+	struct pending *p;
+	int err = -ENOMEM;
+
+	if (cfg->page_nr > PENDING_PAGE_NR_MAX || !cfg->process)
+		return -EINVAL;
+	p = rt_zalloc(sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->cfg = *cfg;
+	p->cpus = cpus;
+	p->cfg.page_nr = cfg->page_nr ? cfg->page_nr : PENDING_PAGE_NR;
+	p->cfg.delay_ns = cfg->delay_ns ? cfg->delay_ns : DELAY_NS;
+	rt_work_init(&p->work, pass);
+	p->slots = rt_zalloc_aligned(RT_SLOT_BYTES, sizeof(p->slots[0]) * rt_cpus_nr(cpus));
+	if (!p->slots)
+		goto err_free;
+	p->wq = cfg->wq;
+	if (!p->wq) {
+		err = rt_wq_create(cfg->name, 1, &p->wq);
+		if (err)
+			goto err_slots;
+	}
+	for (unsigned cpu = 0; cpu < rt_cpus_nr(cpus); cpu++) {
+		struct pending_slot *s = &p->slots[cpu];
+
+		rt_spin_init(&s->lock, RANK_PENDING);
+		for (unsigned i = 0; i < BINS; i++)
+			bag_init(&s->bin[i].bag);
+		bag_init(&s->elapsed);
+		STAILQ_INIT(&s->spare);
+	}
+	*out = p;
+	return 0;
+
+err_slots:
+	rt_free(p->slots);
+err_free:
+	rt_free(p);
+	return err;
+}
+
+static bool is_empty(const struct pending *p)
+{
+	struct pending_stats st;
+
+	pending_stats(p, &st);
+	return st.added == st.processed;
+}
+
+void pending_close(struct pending *p)
+{
+	if (!p)
+		return;
+	do
+		pending_flush(p);
+	while (!is_empty(p));
+	rt_wq_cancel_sync(p->wq, &p->work); /* armed for what a flush has done since */
+	if (!p->cfg.wq)
+		rt_wq_destroy(p->wq);
+	pending_check(p);
+	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++) {
+		struct pending_slot *s = &p->slots[cpu];
+		struct pending_page *page;
+
+		while ((page = STAILQ_FIRST(&s->spare))) {
+			STAILQ_REMOVE_HEAD(&s->spare, link);
+			rt_free(page);
+		}
+		rt_spin_destroy(&s->lock);
+	}
+	rt_free(p->slots);
+	rt_free(p);
+}
+
+/* ---- looking ---- */
+
+void pending_stats(const struct pending *p, struct pending_stats *out)
+{
+	*out = (struct pending_stats){ .inline_waits = rt_stat_read(&p->inline_waits),
+				       .pages = rt_stat_read(&p->pages),
+				       .passes = rt_stat_read(&p->passes),
+				       .processed = rt_stat_read(&p->processed) };
+	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++) {
+		struct pending_slot *s = &p->slots[cpu];
+
+		rt_spin_lock(&s->lock);
+		out->added += s->added;
+		out->by_link += s->by_link;
+		out->refused += s->refused;
+		out->swept += s->swept;
+		out->second += s->second;
+		if (s->lock_max_ns > out->lock_max_ns)
+			out->lock_max_ns = s->lock_max_ns;
+		rt_spin_unlock(&s->lock);
+	}
+	out->added += out->inline_waits;
+}
+
+static void bag_check(const struct pending *p, const struct pending_bag *b)
+{
+	const struct pending_page *page;
+	uint64_t nr = 0;
+
+	STAILQ_FOREACH(page, &b->pages, link) {
+		MBFS_ASSERT(page->nr >= 1 && page->nr <= p->cfg.page_nr);
+		nr += page->nr;
+	}
+	for (const struct pending_link *l = b->links; l; l = l->next) {
+		MBFS_ASSERT(l->next || l == b->last_link);
+		nr++;
+	}
+	MBFS_ASSERT(nr == b->nr);
+}
+
+void pending_check(const struct pending *p)
+{
+	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++) {
+		struct pending_slot *s = &p->slots[cpu];
+
+		rt_spin_lock(&s->lock);
+		for (unsigned i = 0; i < BINS; i++) {
+			bag_check(p, &s->bin[i].bag);
+			for (unsigned k = 0; k < i; k++)
+				MBFS_ASSERT(!s->bin[i].bag.nr || !s->bin[k].bag.nr ||
+					    !rt_rcu_same_state(s->bin[i].cookie,
+							       s->bin[k].cookie));
+		}
+		bag_check(p, &s->elapsed);
+		MBFS_ASSERT(s->armed || !waiting_locked(s));
+		rt_spin_unlock(&s->lock);
+	}
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * reclaim/pending.h - objects that wait for a grace period, and what is then done with them.
+ *
+ *	pending_add()		readers may still see it: process it when they have left
+ *	pending_flush()		all that was added before has been processed
+ *	pending_close()		the same, and there is no container any more
+ *
+ * Objects are kept in pages of pointers, so an object needs no room for it; one that has a struct
+ * pending_link can be kept when there is no memory for a page. They wait by virtual CPU, each with
+ * two lists, for at any time no more than two grace periods are waited for (rt/rcu.h), and a third
+ * of those whose period is over. A worker processes them, with no lock held, in no order.
+ */
+#ifndef RECLAIM_PENDING_H
+#define RECLAIM_PENDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "rt/percpu.h"
+
+struct pending;
+struct rt_wq;
+
+/* In an object, for when memory is out. */
+struct pending_link {
+	struct pending_link *next;
+};
+
+enum {
+	PENDING_PAGE_NR = 510, /* objects in a page: 4 KiB */
+	PENDING_PAGE_NR_MAX = 1 << 16,
+	PENDING_BEHIND_NR = 1 << 16, /* of one virtual CPU, at which pending_throttle() waits */
+};
+#define PENDING_NO_LINK SIZE_MAX
+
+struct pending_config {
+	const char *name; /* of the worker; kept */
+	/* Readers have left. On the worker: holds nothing, may sleep, may add (not flush). */
+	void (*process)(void *ctx, void *obj);
+	void *ctx;
+	size_t link_offset; /* of the struct pending_link in an object, or PENDING_NO_LINK */
+	unsigned page_nr;   /* objects in a page; 0: PENDING_PAGE_NR */
+	uint64_t delay_ns;  /* from the first object to the worker's pass; 0: 2 ms */
+	struct rt_wq *wq;   /* whose thread is the worker, the caller's; NULL: one of its own */
+	bool timed;	    /* measure lock_max_ns: two readings of the clock for each object */
+};
+
+struct pending_stats {
+	uint64_t added, processed; /* objects */
+	uint64_t by_link;	   /* of added: by their link, for there was no memory */
+	uint64_t inline_waits;	   /* of added: the caller has waited for a grace period */
+	uint64_t refused;	   /* of pending_add_atomic() */
+	uint64_t pages;		   /* allocated */
+	uint64_t swept;		   /* objects that an add has found to be due */
+	uint64_t second;	   /* times that objects waited for two grace periods at once */
+	uint64_t passes;	   /* of the worker */
+	uint64_t lock_max_ns;	   /* the longest that a slot was locked, if timed */
+};
+
+/* Errors: -ENOMEM, -EAGAIN (no thread); -EINVAL: a number makes no sense. */
+int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg,
+		 struct pending **out);
+/*
+ * pending_close - processes all, also what process() adds, and frees the container
+ * Nobody else adds any more; NULL is fine. Context: as pending_flush().
+ */
+void pending_close(struct pending *p);
+
+/*
+ * pending_add - @obj is out of readers' reach: no new reader finds it
+ * Context: holds no lock that process() takes and no spinlock, is in no RCU reader: if there is
+ * neither memory nor a link it waits for a grace period and processes the object itself.
+ */
+void pending_add(struct pending *p, void *obj);
+/*
+ * The same, but never sleeps or allocates: in a reader, under spinlocks below RANK_PENDING. False:
+ * neither room nor link, and the object remains the caller's. With a link it is never false.
+ */
+bool pending_add_atomic(struct pending *p, void *obj);
+/* Where a thread that adds may sleep: waits if the worker has fallen behind. Not from process(). */
+void pending_throttle(struct pending *p);
+
+/* Context: may sleep, in no reader, not from process(); holds no lock that process() takes. */
+void pending_flush(struct pending *p);
+
+/* Exact when nobody is in a call. */
+void pending_stats(const struct pending *p, struct pending_stats *out);
+/* Asserts the invariants of pending.c. */
+void pending_check(const struct pending *p);
+
+#endif
