@@ -100,12 +100,17 @@ static enum effect effect_of(const struct explore_event *ev)
 	case EX_HASH_FIND:
 	case EX_HASH_EACH:
 	case EX_IO_READ:
+	case EX_RCU_STATE:
+	case EX_RCU_START:
+	case EX_RCU_POLL:
 		return READS;
 	case EX_SET:
 	case EX_EVENT_SIGNAL:
 	case EX_COND_SIGNAL:
 	case EX_COND_BROADCAST:
 	case EX_IO_WRITE:
+	case EX_GP_START:
+	case EX_GP_END:
 		return WRITES;
 	case EX_CAS:
 	case EX_XCHG:

@@ -13,16 +13,26 @@ enum how { ONE_SEQ, LATE, BARRIER, TWO_SEQ, OURS };
 enum { STEP = 2 };
 
 static const struct race_variant ways[] = {
-	[ONE_SEQ] = { "one-seq", "2024-06", "3bb5d34d6d6e", "one sequence number for two lists, the "
-		      "list by arithmetic on it: the patch", false },
-	[LATE] = { "two-seq-late", NULL, NULL, "a number for each list, but still taken after the "
-		   "sweep", false },
-	[BARRIER] = { "two-seq-barrier", NULL, NULL, "the review's proposal; exit as it says: a flag "
-		      "and a barrier", false },
-	[TWO_SEQ] = { "two-seq", NULL, NULL, "the review's proposal: the number before the sweep; "
-		      "exit also waits for both numbers", true },
-	[OURS] = { "mbfs", NULL, NULL, "the same, and a worker processes outside the lock: "
-		   "reclaim/pending", true },
+	[ONE_SEQ] = { "one-seq", "2024-06", "3bb5d34d6d6e",
+		      "one sequence number for two lists, the "
+		      "list by arithmetic on it: the patch",
+		      false },
+	[LATE] = { "two-seq-late", NULL, NULL,
+		   "a number for each list, but still taken after the "
+		   "sweep",
+		   false },
+	[BARRIER] = { "two-seq-barrier", NULL, NULL,
+		      "the review's proposal; exit as it says: a flag "
+		      "and a barrier",
+		      false },
+	[TWO_SEQ] = { "two-seq", NULL, NULL,
+		      "the review's proposal: the number before the sweep; "
+		      "exit also waits for both numbers",
+		      true },
+	[OURS] = { "mbfs", NULL, NULL,
+		   "the same, and a worker processes outside the lock: "
+		   "reclaim/pending",
+		   true },
 };
 
 static bool way_at(unsigned idx, struct race_variant *out)
@@ -60,12 +70,12 @@ struct seqs_cpu {
 	struct seqs *s;
 	struct rt_spin lock; /* the patch's, with interrupts off */
 	uint64_t locked_at;
-	bool armed;			      /* [lock] a callback is queued */
-	bool exiting;			      /* [lock] it is not queued again */
-	bool gone;			      /* [lock] it must not come any more */
+	bool armed;                           /* [lock] a callback is queued */
+	bool exiting;                         /* [lock] it is not queued again */
+	bool gone;                            /* [lock] it must not come any more */
 	struct rt_rcu_cookie seq[SEQS_LISTS]; /* [lock] one-seq: of objs[0], in the first */
-	struct list objs[SEQS_LISTS];	      /* [lock] */
-	struct list aside;		      /* [lock] there was no list for them */
+	struct list objs[SEQS_LISTS];         /* [lock] */
+	struct list aside;                    /* [lock] there was no list for them */
 	struct rt_rcu_head rcu;
 	struct seqs_tally seen; /* [lock] */
 } __attribute__((aligned(RT_SLOT_BYTES)));

@@ -40,9 +40,9 @@ struct seqs_tally {
 	uint64_t past_end;    /* objs[2]: BUG_ON(idx > ARRAY_SIZE(objs)) lets it pass */
 	uint64_t bug_on;      /* objs[3] and more */
 	uint64_t no_list;     /* of variants with two cookies: neither equal nor empty */
-	uint64_t early;	      /* processed before their grace period had passed */
-	uint64_t lost;	      /* never processed */
-	uint64_t late;	      /* callbacks after the container was gone */
+	uint64_t early;       /* processed before their grace period had passed */
+	uint64_t lost;        /* never processed */
+	uint64_t late;        /* callbacks after the container was gone */
 	uint64_t lock_max_ns; /* if timed */
 };
 bool seqs_tally_is_clean(const struct seqs_tally *t);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Objects that wait for grace periods, small. Each thread adds one or two objects, and at the end
- * all have been processed, each after its grace period. In pending-exit one thread adds two objects
- * and closes the container; another reads the second.
+ * all have been processed, each after its grace period. In pending-bug-on one thread adds two, and
+ * the other, who has nothing to do with them, waits for grace periods: only what the patch's BUG_ON
+ * catches counts. In pending-exit one thread adds two and closes the container; the other reads the
+ * second.
  */
 #include "race/seqs.h"
 #include "race/small.h"
@@ -12,7 +14,7 @@
 
 #include "base/check.h"
 
-enum shape { ADD, ADD_TWO, EXIT };
+enum shape { ADD, ADD_TWO, BUSY, EXIT };
 enum { OBJECTS_MAX = 6 };
 
 struct state {
@@ -28,7 +30,14 @@ struct state {
 
 static unsigned objects(const struct small_run *r)
 {
-	return r->s->shape == ADD ? r->s->threads : 2 * (r->s->shape == EXIT ? 1 : r->s->threads);
+	switch ((enum shape)r->s->shape) {
+	case ADD:
+		return r->s->threads;
+	case ADD_TWO:
+		return 2 * r->s->threads;
+	default:
+		return 2;
+	}
 }
 
 static void process(void *ctx, struct seqs_obj *obj)
@@ -61,7 +70,7 @@ static void setup(struct small_run *r)
 /* In words of the patch. */
 static void complain(struct small_run *r, const struct seqs_tally *t)
 {
-	if (t->past_end)
+	if (t->past_end && r->s->shape != BUSY)
 		small_fail(r, "objs[2] of 2 is written to: BUG_ON(idx > ARRAY_SIZE(objs)) lets it "
 			      "pass");
 	else if (t->bug_on)
@@ -98,23 +107,32 @@ static void reader(struct small_run *r)
 	rt_rcu_read_unlock();
 }
 
-static void thread(struct small_run *r, unsigned me)
+static void add_and_exit(struct small_run *r)
 {
 	struct state *s = r->state;
 
-	if (r->s->shape != EXIT) {
-		for (unsigned i = me; i < objects(r); i += r->s->threads)
-			seqs_add(&s->seqs, &s->obj[i]);
-		return;
-	}
-	if (me == 1) {
-		reader(r);
-		return;
-	}
 	seqs_add(&s->seqs, &s->obj[0]);
 	rt_rcu_assign(&s->published, NULL);
 	seqs_add(&s->seqs, &s->obj[1]);
 	close_it(r);
+}
+
+static void thread(struct small_run *r, unsigned me)
+{
+	struct state *s = r->state;
+
+	if (r->s->shape == EXIT) {
+		if (me == 0)
+			add_and_exit(r);
+		else
+			reader(r);
+	} else if (r->s->shape == BUSY && me == 1) {
+		for (unsigned i = 0; i < 3; i++)
+			rt_rcu_cond_sync(rt_rcu_get_state());
+	} else {
+		for (unsigned i = me; i < objects(r); i += r->s->shape == BUSY ? 1 : r->s->threads)
+			seqs_add(&s->seqs, &s->obj[i]);
+	}
 }
 
 static void check(struct small_run *r)
@@ -131,15 +149,17 @@ static void check(struct small_run *r)
 				   rt_u32_read(&s->processed[i]));
 }
 
-#define ROW(name_, threads_, shape_, summary_)                                                \
-	{ .name = name_, .summary = summary_, .family = &race_pending, .threads = threads_,   \
-	  .shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,               \
-	  .thread = thread, .check = check }
+#define ROW(name_, threads_, shape_, summary_)                                                    \
+	{                                                                                         \
+		.name = name_, .summary = summary_, .family = &race_pending, .threads = threads_, \
+		.shape = shape_, .state_bytes = sizeof(struct state), .setup = setup,             \
+		.thread = thread, .check = check                                                  \
+	}
 
 const struct small_scenario small_pending[] = {
-	ROW("pending-one-seq", 2, ADD, "two threads add an object each, while grace periods end"),
+	ROW("pending-one-seq", 3, ADD, "three threads add an object each, while grace periods end"),
 	ROW("pending-one-seq-2", 2, ADD_TWO, "two threads add two objects each"),
-	ROW("pending-one-seq-3", 3, ADD, "three threads add an object each"),
+	ROW("pending-bug-on", 2, BUSY, "one adds two objects, another waits for grace periods"),
 	ROW("pending-exit", 2, EXIT, "exit with objects queued, one of which a reader still has"),
 	{ .name = NULL },
 };

@@ -81,7 +81,7 @@ struct pending {
 	struct pending_config cfg;  /* [const] */
 	const struct rt_cpus *cpus; /* [const] */
 	struct pending_slot *slots; /* [const] by virtual CPU */
-	struct rt_wq *wq;	    /* [const] */
+	struct rt_wq *wq;           /* [const] */
 	struct rt_work work;
 	rt_stat processed, inline_waits, pages, passes;
 };
@@ -378,8 +378,7 @@ void pending_throttle(struct pending *p)
 
 /* ---- opening and closing ---- */
 
-int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg,
-		 struct pending **out)
+int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg, struct pending **out)
 {
 	struct pending *p;
 	int err = -ENOMEM;
@@ -484,7 +483,8 @@ static void bag_check(const struct pending *p, const struct pending_bag *b)
 	const struct pending_page *page;
 	uint64_t nr = 0;
 
-	STAILQ_FOREACH(page, &b->pages, link) {
+	STAILQ_FOREACH(page, &b->pages, link)
+	{
 		MBFS_ASSERT(page->nr >= 1 && page->nr <= p->cfg.page_nr);
 		nr += page->nr;
 	}
@@ -505,8 +505,7 @@ void pending_check(const struct pending *p)
 			bag_check(p, &s->bin[i].bag);
 			for (unsigned k = 0; k < i; k++)
 				MBFS_ASSERT(!s->bin[i].bag.nr || !s->bin[k].bag.nr ||
-					    !rt_rcu_same_state(s->bin[i].cookie,
-							       s->bin[k].cookie));
+					    !rt_rcu_same_state(s->bin[i].cookie, s->bin[k].cookie));
 		}
 		bag_check(p, &s->elapsed);
 		MBFS_ASSERT(s->armed || !waiting_locked(s));

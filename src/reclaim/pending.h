@@ -44,19 +44,19 @@ struct pending_config {
 	unsigned page_nr;   /* objects in a page; 0: PENDING_PAGE_NR */
 	uint64_t delay_ns;  /* from the first object to the worker's pass; 0: 2 ms */
 	struct rt_wq *wq;   /* whose thread is the worker, the caller's; NULL: one of its own */
-	bool timed;	    /* measure lock_max_ns: two readings of the clock for each object */
+	bool timed;         /* measure lock_max_ns: two readings of the clock for each object */
 };
 
 struct pending_stats {
 	uint64_t added, processed; /* objects */
-	uint64_t by_link;	   /* of added: by their link, for there was no memory */
-	uint64_t inline_waits;	   /* of added: the caller has waited for a grace period */
-	uint64_t refused;	   /* of pending_add_atomic() */
-	uint64_t pages;		   /* allocated */
-	uint64_t swept;		   /* objects that an add has found to be due */
-	uint64_t second;	   /* times that objects waited for two grace periods at once */
-	uint64_t passes;	   /* of the worker */
-	uint64_t lock_max_ns;	   /* the longest that a slot was locked, if timed */
+	uint64_t by_link;          /* of added: by their link, for there was no memory */
+	uint64_t inline_waits;     /* of added: the caller has waited for a grace period */
+	uint64_t refused;          /* of pending_add_atomic() */
+	uint64_t pages;            /* allocated */
+	uint64_t swept;            /* objects that an add has found to be due */
+	uint64_t second;           /* times that objects waited for two grace periods at once */
+	uint64_t passes;           /* of the worker */
+	uint64_t lock_max_ns;      /* the longest that a slot was locked, if timed */
 };
 
 /* Errors: -ENOMEM, -EAGAIN (no thread); -EINVAL: a number makes no sense. */

@@ -225,11 +225,9 @@ END_TEST
  * done on the caller's queue, which has other work as well. */
 START_TEST(close_leaves_nothing)
 {
-	struct pending_config cfg = { .name = "pend",
-				      .process = done,
-				      .ctx = &cpus,
-				      .page_nr = 3,
-				      .timed = true };
+	struct pending_config cfg = {
+		.name = "pend", .process = done, .ctx = &cpus, .page_nr = 3, .timed = true
+	};
 	struct pending_stats st;
 	struct rt_wq *wq = NULL;
 
