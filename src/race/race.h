@@ -115,10 +115,22 @@ struct race_state_tally {
 	uint64_t differ;   /* of those, unlike it */
 };
 
+/* What became of the objects of pending-one-seq, all rounds together. */
+struct race_pending_tally {
+	uint64_t processed;
+	uint64_t past_end, bug_on, no_list; /* there was no list: see seqs.h */
+	uint64_t early;	      /* processed before their grace period had passed */
+	uint64_t lost;	      /* at exit */
+	uint64_t late;	      /* callbacks after it */
+	uint64_t unaccounted; /* none of the above: 0, or it wraps */
+	uint64_t lock_max_ns; /* of flood: the longest that a lock was held */
+};
+
 struct race_result {
 	struct race_tally sum;
 	struct race_pools pools; /* of mempool-*, extent-state-nofail */
 	struct race_state_tally states; /* of extent-state-nofail */
+	struct race_pending_tally pending; /* of pending-one-seq */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;

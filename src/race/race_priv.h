@@ -173,6 +173,16 @@ void depletion_markdown_head(FILE *out);
 void depletion_markdown_row(FILE *out, const struct race_config *cfg,
 			    const struct race_result *res);
 
+/* ---- pending.c ---- */
+extern const struct race_kind pending_kind;
+extern const struct race_workload pending_workloads[];
+/* report_pending.c */
+void pending_table_head(FILE *out);
+void pending_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void pending_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
+void pending_markdown_head(FILE *out);
+void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+
 /* ---- state_nofail.c ---- */
 extern const struct race_kind state_kind;
 extern const struct race_workload state_workloads[];

@@ -22,6 +22,9 @@ static const struct race_scenario scenarios[] = {
 	{ "extent-state-nofail",
 	  "operations on the states of bytes when memory is out, against a naive twin",
 	  &race_state, &state_kind, state_workloads },
+	{ "pending-one-seq",
+	  "objects wait for grace periods in two lists, which have one sequence number",
+	  &race_pending, &pending_kind, pending_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)
