@@ -3,7 +3,8 @@
  * pending-one-seq: the container of objects that wait for grace periods, of a patch for bcachefs
  * and of its review (shared seed 004_29e27739770e18d8), by real threads.
  *
- * queue	Writers add objects, while somebody else waits for one grace period after another.
+ * queue	Writers add objects, while somebody else waits for one grace period after another,
+ *		each of which takes as long as a reader's READ_NS.
  * widened	The same; between a variant's sweep and its cookie, in whichever order, the writer
  *		is busy for NAP_NS, as if its virtual CPU were preempted. Ours cannot be delayed
  *		there; the explorer has it wait at every step.
@@ -27,6 +28,7 @@ enum {
 	ROUND_ADDS_FEW = 100, /* of widened and exit */
 	FLOOD_NR = 1000000,
 	NAP_NS = 50000,
+	READ_NS = 100000,
 	PACE_NS = 20000, /* between the adds that are measured while a flood is processed */
 };
 
@@ -46,9 +48,10 @@ struct room {
 	struct rt_cpus cpus;
 	struct seqs seqs;
 	rt_u64 added, processed; /* [atomic] in this round */
-	rt_u32 stop, err;
-	struct rt_thread *other;
+	rt_u32 stop;             /* [atomic] */
+	struct rt_thread *waiter, *reader;
 	struct race_pending_tally seen; /* of the rounds that are over [leader] */
+	struct race_hist lock;          /* of each, the longest that a lock was held [leader] */
 };
 
 static enum work work_of(const struct race_config *cfg)
@@ -96,8 +99,10 @@ static bool add(struct race_worker *w, bool timed)
 
 /* ---- who has nothing to do with it ---- */
 
-static void wait_for_grace_periods(struct room *r)
+static void wait_for_grace_periods(void *arg)
 {
+	struct room *r = arg;
+
 	while (!rt_u32_read_acquire(&r->stop)) {
 		rt_rcu_cond_sync(rt_rcu_get_state());
 		rt_yield();
@@ -121,14 +126,27 @@ static void read_for_long(struct room *r)
 	}
 }
 
-static void other(void *arg)
+/* So that a grace period takes as long as a few adds. */
+static void read_for_a_while(struct room *r)
+{
+	uint64_t until;
+
+	while (!rt_u32_read_acquire(&r->stop)) {
+		rt_rcu_read_lock();
+		for (until = rt_now_ns() + READ_NS; rt_now_ns() < until;)
+			rt_yield();
+		rt_rcu_read_unlock();
+	}
+}
+
+static void reader(void *arg)
 {
 	struct room *r = arg;
 
 	if (r->work == FLOOD)
 		read_for_long(r);
 	else
-		wait_for_grace_periods(r);
+		read_for_a_while(r);
 }
 
 /* ---- the child ---- */
@@ -138,8 +156,7 @@ static int container_open(struct room *r)
 	const struct seqs_env env = { .process = process,
 				      .drop = drop,
 				      .ctx = r,
-				      .nap_ns = r->work == WIDENED ? NAP_NS : 0,
-				      .timed = r->work == FLOOD };
+				      .nap_ns = r->work == WIDENED ? NAP_NS : 0 };
 
 	rt_u64_set(&r->processed, 0);
 	rt_u64_set(&r->added, 0);
@@ -164,8 +181,8 @@ static void container_close(struct room *r)
 	sum->early += t.early;
 	sum->lost += t.lost;
 	sum->late += t.late;
-	if (t.lock_max_ns > sum->lock_max_ns)
-		sum->lock_max_ns = t.lock_max_ns;
+	if (t.lock_max_ns)
+		race_hist_add(&r->lock, t.lock_max_ns);
 }
 
 static int start(struct race_worker *workers, unsigned nr, void *ctx)
@@ -183,9 +200,17 @@ static int start(struct race_worker *workers, unsigned nr, void *ctx)
 	err = container_open(r);
 	if (err)
 		goto err_worker;
-	err = rt_thread_start(other, r, "other", &r->other);
+	err = rt_thread_start(reader, r, "reader", &r->reader);
+	if (err)
+		goto err_container;
+	if (r->work == FLOOD)
+		return 0;
+	err = rt_thread_start(wait_for_grace_periods, r, "waiter", &r->waiter);
 	if (!err)
 		return 0;
+	rt_u32_set_release(&r->stop, 1);
+	rt_thread_join(r->reader);
+err_container:
 	container_close(r);
 err_worker:
 	rt_rcu_worker_stop();
@@ -197,7 +222,9 @@ static int end(void *ctx)
 	struct room *r = ctx;
 
 	rt_u32_set_release(&r->stop, 1);
-	rt_thread_join(r->other);
+	rt_thread_join(r->reader);
+	if (r->waiter)
+		rt_thread_join(r->waiter);
 	container_close(r);
 	rt_rcu_worker_stop();
 	return 0;
@@ -226,6 +253,7 @@ static void flood(struct race_worker *w)
 	while (!is_filled(r))
 		if (!add(w, false))
 			return;
+	seqs_time_locks(&r->seqs);
 	while (rt_u64_read(&r->processed) < FLOOD_NR) {
 		if (!add(w, true))
 			return;
@@ -264,6 +292,8 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 
 	(void)cfg;
 	res->pending = r->seen;
+	res->pending.lock_ns = race_hist_at(&r->lock, 500);
+	res->pending.lock_max_ns = r->lock.max_ns;
 }
 
 static void defaults(struct race_config *cfg)

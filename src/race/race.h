@@ -123,7 +123,9 @@ struct race_pending_tally {
 	uint64_t lost;	      /* at exit */
 	uint64_t late;	      /* callbacks after it */
 	uint64_t unaccounted; /* none of the above: 0, or it wraps */
-	uint64_t lock_max_ns; /* of flood: the longest that a lock was held */
+	/* Of flood, while it is processed: the longest that a lock was held in a round; the median
+	 * of all rounds, and the longest. */
+	uint64_t lock_ns, lock_max_ns;
 };
 
 struct race_result {

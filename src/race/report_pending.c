@@ -3,24 +3,25 @@
 #include "race/race_priv.h"
 
 /* Without times that nobody has measured. */
-static const char *lock_max(char *buf, const struct race_result *res)
+static const char *some_ns(char *buf, uint64_t ns)
 {
-	return res->pending.lock_max_ns ? race_human_ns(buf, res->pending.lock_max_ns) : "-";
+	return ns ? race_human_ns(buf, ns) : "-";
 }
 
 void pending_table_head(FILE *out)
 {
-	fprintf(out, "%-15s %-8s %-8s %7s %6s %8s %9s %7s %7s %6s %7s %6s %9s %9s %9s %9s\n",
+	fprintf(out, "%-15s %-8s %-8s %7s %6s %8s %9s %7s %7s %6s %7s %6s %9s %9s %9s %9s %9s\n",
 		"variant", "workload", "result", "writers", "rounds", "objects", "past end",
-		"BUG_ON", "no list", "early", "lost", "late", "add p50", "p99", "max", "lock max");
+		"BUG_ON", "no list", "early", "lost", "late", "add p50", "p99", "max", "locked",
+		"lock max");
 }
 
 void pending_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pending_tally *t = &res->pending;
-	char nr[8][16], ns[4][16];
+	char nr[8][16], ns[5][16];
 
-	fprintf(out, "%-15s %-8s %-8s %7u %6s %8s %9s %7s %7s %6s %7s %6s %9s %9s %9s %9s\n",
+	fprintf(out, "%-15s %-8s %-8s %7u %6s %8s %9s %7s %7s %6s %7s %6s %9s %9s %9s %9s %9s\n",
 		cfg->variant.name, cfg->workload->name, race_verdict(cfg, res), cfg->threads,
 		race_human_nr(nr[0], (double)res->rounds),
 		race_human_nr(nr[1], (double)t->processed),
@@ -29,7 +30,8 @@ void pending_table_row(FILE *out, const struct race_config *cfg, const struct ra
 		race_human_nr(nr[6], (double)t->lost), race_human_nr(nr[7], (double)t->late),
 		race_human_ns(ns[0], race_hist_at(&res->sum.lat, 500)),
 		race_human_ns(ns[1], race_hist_at(&res->sum.lat, 990)),
-		race_human_ns(ns[2], res->sum.lat.max_ns), lock_max(ns[3], res));
+		race_human_ns(ns[2], res->sum.lat.max_ns), some_ns(ns[3], t->lock_ns),
+		some_ns(ns[4], t->lock_max_ns));
 }
 
 void pending_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
@@ -50,23 +52,27 @@ void pending_json(FILE *out, const struct race_config *cfg, const struct race_re
 	race_json_u64(out, "p50_ns", race_hist_at(&res->sum.lat, 500));
 	race_json_u64(out, "p99_ns", race_hist_at(&res->sum.lat, 990));
 	race_json_u64(out, "max_ns", res->sum.lat.max_ns);
+	race_json_u64(out, "lock_ns", t->lock_ns);
 	race_json_u64(out, "lock_max_ns", t->lock_max_ns);
 }
 
 void pending_markdown_head(FILE *out)
 {
 	fputs("| variant | workload | writers | result | objects | past the end | BUG_ON | no list "
-	      "| early | lost | late callbacks | add p50 | p99 | max | lock held, max |\n"
-	      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+	      "| early | lost | late callbacks | add p50 | p99 | max | longest lock of a round, "
+	      "median | max |\n"
+	      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
 	      out);
 }
 
 void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pending_tally *t = &res->pending;
-	char nr[7][16], ns[4][16];
+	char nr[7][16], ns[5][16];
 
-	fprintf(out, "| `%s` | %s | %u | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+	fprintf(out,
+		"| `%s` | %s | %u | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s "
+		"|\n",
 		cfg->variant.name, cfg->workload->name, cfg->threads, race_verdict(cfg, res),
 		race_human_nr(nr[0], (double)t->processed),
 		race_human_nr(nr[1], (double)t->past_end), race_human_nr(nr[2], (double)t->bug_on),
@@ -74,5 +80,6 @@ void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct
 		race_human_nr(nr[5], (double)t->lost), race_human_nr(nr[6], (double)t->late),
 		race_human_ns(ns[0], race_hist_at(&res->sum.lat, 500)),
 		race_human_ns(ns[1], race_hist_at(&res->sum.lat, 990)),
-		race_human_ns(ns[2], res->sum.lat.max_ns), lock_max(ns[3], res));
+		race_human_ns(ns[2], res->sum.lat.max_ns), some_ns(ns[3], t->lock_ns),
+		some_ns(ns[4], t->lock_max_ns));
 }

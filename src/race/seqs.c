@@ -68,8 +68,8 @@ struct list {
 
 struct seqs_cpu {
 	struct seqs *s;
-	struct rt_spin lock; /* the patch's, with interrupts off */
-	uint64_t locked_at;
+	struct rt_spin lock;                  /* the patch's, with interrupts off */
+	uint64_t locked_at;                   /* 0: nobody measures [lock] */
 	bool armed;                           /* [lock] a callback is queued */
 	bool exiting;                         /* [lock] it is not queued again */
 	bool gone;                            /* [lock] it must not come any more */
@@ -94,13 +94,12 @@ static void list_add(struct list *l, struct seqs_obj *obj)
 static void cpu_lock(struct seqs_cpu *c)
 {
 	rt_spin_lock(&c->lock);
-	if (c->s->env.timed)
-		c->locked_at = rt_now_ns();
+	c->locked_at = rt_u32_read(&c->s->timed) ? rt_now_ns() : 0;
 }
 
 static void cpu_unlock(struct seqs_cpu *c)
 {
-	uint64_t ns = c->s->env.timed ? rt_now_ns() - c->locked_at : 0;
+	uint64_t ns = c->locked_at ? rt_now_ns() - c->locked_at : 0;
 
 	if (ns > c->seen.lock_max_ns)
 		c->seen.lock_max_ns = ns;
@@ -279,8 +278,7 @@ static int open_ours(struct seqs *s)
 				      .process = process_ours,
 				      .ctx = s,
 				      .link_offset = offsetof(struct seqs_obj, link),
-				      .page_nr = s->env.page_nr,
-				      .timed = s->env.timed };
+				      .page_nr = s->env.page_nr };
 
 	return pending_open(s->cpus, &cfg, &s->ours);
 }
@@ -308,6 +306,14 @@ void seqs_add(struct seqs *s, struct seqs_obj *obj)
 		pending_add(s->ours, obj);
 	else
 		cpu_add(&s->of[rt_cpu(s->cpus)], obj);
+}
+
+void seqs_time_locks(struct seqs *s)
+{
+	if (s->how == OURS)
+		pending_timed(s->ours, true);
+	else
+		rt_u32_set(&s->timed, 1);
 }
 
 void seqs_settle(struct seqs *s)

@@ -32,7 +32,6 @@ struct seqs_env {
 	void *ctx;
 	uint64_t nap_ns; /* between sweep and cookie: the review's preempted virtual CPU */
 	unsigned page_nr;
-	bool timed; /* measure lock_max_ns */
 };
 
 /* What went wrong, and how long a lock was held. */
@@ -43,7 +42,7 @@ struct seqs_tally {
 	uint64_t early;       /* processed before their grace period had passed */
 	uint64_t lost;        /* never processed */
 	uint64_t late;        /* callbacks after the container was gone */
-	uint64_t lock_max_ns; /* if timed */
+	uint64_t lock_max_ns; /* while timed */
 };
 bool seqs_tally_is_clean(const struct seqs_tally *t);
 
@@ -56,6 +55,7 @@ struct seqs {
 	struct seqs_cpu *of; /* [const] by virtual CPU; NULL: ours */
 	struct pending *ours;
 	rt_u64 early;
+	rt_u32 timed; /* [atomic] */
 };
 
 /* Errors: -ENOMEM, -EAGAIN. */
@@ -63,6 +63,8 @@ int seqs_open(struct seqs *s, const char *variant, const struct rt_cpus *cpus,
 	      const struct seqs_env *env);
 /* Context: as pending_add(). Sets obj->cookie. */
 void seqs_add(struct seqs *s, struct seqs_obj *obj);
+/* From now on lock_max_ns is measured. */
+void seqs_time_locks(struct seqs *s);
 /* All that was added and not put aside has been processed. Nobody adds meanwhile. */
 void seqs_settle(struct seqs *s);
 /* The exit that the variant has; then what it has left behind is counted and cleared away. */

@@ -83,6 +83,7 @@ struct pending {
 	struct pending_slot *slots; /* [const] by virtual CPU */
 	struct rt_wq *wq;           /* [const] */
 	struct rt_work work;
+	rt_u32 timed; /* [atomic] */
 	rt_stat processed, inline_waits, pages, passes;
 };
 
@@ -126,12 +127,13 @@ static void bag_link(struct pending_bag *b, struct pending_link *link)
 static uint64_t slot_lock(const struct pending *p, struct pending_slot *s)
 {
 	rt_spin_lock(&s->lock);
-	return p->cfg.timed ? rt_now_ns() : 0;
+	return rt_u32_read(&p->timed) ? rt_now_ns() : 0;
 }
 
-static void slot_unlock(const struct pending *p, struct pending_slot *s, uint64_t since)
+/* @since: what slot_lock() said; 0: it is not measured. */
+static void slot_unlock(struct pending_slot *s, uint64_t since)
 {
-	uint64_t ns = p->cfg.timed ? rt_now_ns() - since : 0;
+	uint64_t ns = since ? rt_now_ns() - since : 0;
 
 	if (ns > s->lock_max_ns)
 		s->lock_max_ns = ns;
@@ -238,7 +240,7 @@ static bool put(struct pending *p, struct pending_slot *s, void *obj, struct pen
 		arm = !s->armed;
 		s->armed = true;
 	}
-	slot_unlock(p, s, since);
+	slot_unlock(s, since);
 	if (arm)
 		rt_wq_queue_delayed(p->wq, &p->work, p->cfg.delay_ns);
 	return done;
@@ -290,7 +292,7 @@ bool pending_add_atomic(struct pending *p, void *obj)
 		return true;
 	since = slot_lock(p, s);
 	s->refused++;
-	slot_unlock(p, s, since);
+	slot_unlock(s, since);
 	return false;
 }
 
@@ -306,7 +308,7 @@ static void page_back(struct pending *p, struct pending_slot *s, struct pending_
 		STAILQ_INSERT_HEAD(&s->spare, page, link);
 		s->spare_nr++;
 	}
-	slot_unlock(p, s, since);
+	slot_unlock(s, since);
 	if (!keep)
 		rt_free(page);
 }
@@ -340,7 +342,7 @@ static bool slot_pass(struct pending *p, struct pending_slot *s)
 	sweep_locked(s);
 	bag_join(&due, &s->elapsed);
 	armed = s->armed = waiting_locked(s) != 0;
-	slot_unlock(p, s, since);
+	slot_unlock(s, since);
 	bag_process(p, s, &due);
 	return armed;
 }
@@ -371,7 +373,7 @@ void pending_throttle(struct pending *p)
 	uint64_t since = slot_lock(p, s);
 	bool behind = waiting_locked(s) > PENDING_BEHIND_NR;
 
-	slot_unlock(p, s, since);
+	slot_unlock(s, since);
 	if (behind)
 		pending_flush(p);
 }
@@ -455,6 +457,11 @@ void pending_close(struct pending *p)
 }
 
 /* ---- looking ---- */
+
+void pending_timed(struct pending *p, bool on)
+{
+	rt_u32_set(&p->timed, on);
+}
 
 void pending_stats(const struct pending *p, struct pending_stats *out)
 {

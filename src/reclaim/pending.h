@@ -44,7 +44,6 @@ struct pending_config {
 	unsigned page_nr;   /* objects in a page; 0: PENDING_PAGE_NR */
 	uint64_t delay_ns;  /* from the first object to the worker's pass; 0: 2 ms */
 	struct rt_wq *wq;   /* whose thread is the worker, the caller's; NULL: one of its own */
-	bool timed;         /* measure lock_max_ns: two readings of the clock for each object */
 };
 
 struct pending_stats {
@@ -56,7 +55,7 @@ struct pending_stats {
 	uint64_t swept;            /* objects that an add has found to be due */
 	uint64_t second;           /* times that objects waited for two grace periods at once */
 	uint64_t passes;           /* of the worker */
-	uint64_t lock_max_ns;      /* the longest that a slot was locked, if timed */
+	uint64_t lock_max_ns;      /* the longest that a slot was locked while timed */
 };
 
 /* Errors: -ENOMEM, -EAGAIN (no thread); -EINVAL: a number makes no sense. */
@@ -85,6 +84,8 @@ void pending_throttle(struct pending *p);
 /* Context: may sleep, in no reader, not from process(); holds no lock that process() takes. */
 void pending_flush(struct pending *p);
 
+/* From now on lock_max_ns is measured, or not: two readings of the clock for each object. */
+void pending_timed(struct pending *p, bool on);
 /* Exact when nobody is in a call. */
 void pending_stats(const struct pending *p, struct pending_stats *out);
 /* Asserts the invariants of pending.c. */

@@ -45,6 +45,7 @@ variants()
 	local all="pre-5.8 bb-free rfc-2020 5.8 5.10 5.17 6.0 6.0-fixed begin-end claim-wait"
 	[ "$1" = enospc ] || all="2012-mutex-trylock 2012-v4 3.7-wait 6.16 mbfs"
 	[ "$1" != mempool ] || all="one-by-one sized ordered single-object atomic-reserve"
+	[ "$1" != pending ] || all="one-seq two-seq-late two-seq-barrier two-seq mbfs"
 	[ "$1" != state ] || all="2011-atomic 2011-mempool mbfs"
 	echo "$all"
 }
@@ -56,6 +57,8 @@ words()
 	endio-flush) echo "the flush has returned, and a write that was on the list" ;;
 	endio-stale | mount-stale) echo "stale" ;;
 	endio-uaf | mount-uaf) echo "is gone and its work is still to run" ;;
+	pending-exit) echo "container is gone\|before their grace period" ;;
+	pending-*) echo "BUG_ON\|both lists have objects" ;;
 	state-*) echo "was not done: no memory" ;;
 	*) echo "false ENOSPC" ;;
 	esac
@@ -70,6 +73,7 @@ if [ "${1:-}" = --print ]; then
 				[ "${scenario#mount-}" = "$scenario" ] || most=1
 				[ "${scenario#mempool-}" = "$scenario" ] || most=2
 				[ "${scenario#state-}" = "$scenario" ] || most=2
+				[ "${scenario#pending-}" = "$scenario" ] || most=2
 				for bound in 0 1 2; do
 					[ $bound -gt $most ] && continue
 					what=$(outcome "$scenario" $variant $bound)
@@ -115,6 +119,8 @@ more 0 'mempool-*' --explore dfs --bound 1 --alloc-fails 1
 more 0 mempool-abba --variant ordered,single-object,atomic-reserve --explore dpor
 more 0 mempool-abba-2-3 --variant single-object,atomic-reserve --explore dpor --seconds 200
 more 0 mempool-abba-3 --variant single-object,atomic-reserve --explore dpor --seconds 200
+more 0 'pending-*' --explore dfs --bound 1 --alloc-fails 1
+more 3 'pending-*' --explore random --schedules 500 --weak
 more 3 'mempool-*' --explore random --schedules 500 --weak
 more 3 'endio-*' --explore random --schedules 500 --weak
 more 3 'mount-*' --explore random --schedules 100 --fsck
@@ -129,6 +135,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 "$RACE" run 'enospc*' --seconds 0.2 >"$DIR/out" || die "claim-wait: $(cat "$DIR/out")"
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'mempool-*' --seconds 0.2 >"$DIR/out" || die "atomic-reserve: $(cat "$DIR/out")"
+"$RACE" run 'pending-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run mount-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 2 --json - >"$DIR/json"
 [ "$(field result)" = stuck ] || die "2012-mutex-trylock is not stuck: $(cat "$DIR/json")"

@@ -226,7 +226,7 @@ END_TEST
 START_TEST(close_leaves_nothing)
 {
 	struct pending_config cfg = {
-		.name = "pend", .process = done, .ctx = &cpus, .page_nr = 3, .timed = true
+		.name = "pend", .process = done, .ctx = &cpus, .page_nr = 3
 	};
 	struct pending_stats st;
 	struct rt_wq *wq = NULL;
@@ -237,10 +237,12 @@ START_TEST(close_leaves_nothing)
 		ck_assert_int_eq(rt_wq_create("ours", 2, &wq), 0);
 	cfg.wq = wq;
 	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
-	for (unsigned i = 0; i < 1000; i++)
+	for (unsigned i = 0; i < 1000; i++) {
+		pending_stats(pend, &st);
+		ck_assert(i > 500 ? st.lock_max_ns >= 1 : st.lock_max_ns == 0);
+		pending_timed(pend, i >= 500);
 		pending_add(pend, obj_new(i % 7));
-	pending_stats(pend, &st);
-	ck_assert_uint_ge(st.lock_max_ns, 1);
+	}
 	close_it();
 	ck_assert_uint_eq(rt_u32_read(&processed), 1000);
 	if (wq)
