@@ -3,7 +3,8 @@
  * Simulated RCU and its hash table. A grace period is over when each section that was open when it
  * was asked for has ended: sections and requests take numbers from one counter, so that is "no open
  * section has a smaller number". world.c runs the callbacks in a thread of their own, which may be
- * as late as the scheduler likes: every legal delay is explored.
+ * as late as the scheduler likes: every legal delay is explored. A section that a grace period does
+ * not wait for sees what came before that was asked for: by way of gp_want, gp_since.
  */
 #include "world.h"
 
@@ -17,6 +18,7 @@ void ex_rcu_read_lock(const struct ex_site *site)
 	if (t->reader_depth == 0) {
 		ex_point(EX_RCU_LOCK, &w->sim.rcu, NULL, NULL, 0, site);
 		t->reader_since = ++w->sim.seq;
+		ex_sync_acquire(&w->sim.gp_since);
 	}
 	t->reader_depth++;
 }
@@ -63,6 +65,8 @@ static void gp_main(void *arg)
 		ex_point(EX_GP_START, &w->sim.rcu, NULL, NULL, 0, EX_SITE(""));
 		w->sim.gp_seq++;
 		w->sim.gp_since = ++w->sim.seq;
+		ex_sync_acquire(&w->sim.gp_want);
+		ex_sync_release(&w->sim.gp_since);
 		ex_value(w->sim.gp_seq);
 		ex_point(EX_GP_END, &w->sim.rcu, NULL, NULL, w->sim.gp_since, EX_SITE(""));
 		w->sim.gp_seq++;
@@ -101,6 +105,7 @@ struct rt_rcu_cookie ex_rcu_get_state(bool start, const struct ex_site *site)
 	ex_point(start ? EX_RCU_START : EX_RCU_STATE, &w->sim.rcu, NULL, NULL, 0, site);
 	cookie = cookie_now(w);
 	ex_value(cookie);
+	ex_sync_release(&w->sim.gp_want);
 	if (start)
 		gp_want(w, cookie);
 	return (struct rt_rcu_cookie){ cookie };
@@ -137,6 +142,7 @@ void ex_rcu_call(struct rt_rcu_head *head, void (*fn)(struct rt_rcu_head *head),
 	w->sim.rcu_last = head;
 	w->sim.rcu_queued++;
 	ex_sync_release(&w->sim.rcu);
+	ex_sync_release(&w->sim.gp_since);
 	ex_start_rcu(w);
 }
 
@@ -155,6 +161,7 @@ void ex_rcu_synchronize(const struct ex_site *site)
 
 	no_reader("rt_rcu_synchronize()", site);
 	ex_point(EX_RCU_SYNC, &w->sim.rcu, NULL, NULL, 0, site);
+	ex_sync_release(&w->sim.gp_since);
 	ex_point(EX_RCU_SYNCED, &w->sim.rcu, NULL, NULL, ++w->sim.seq, site);
 	ex_sync_acquire(&w->sim.rcu);
 }
