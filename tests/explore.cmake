@@ -28,6 +28,7 @@ mbfs_explore_test(test_alloc_explore explore/test_alloc_explore.c)
 mbfs_explore_test(test_io_lock_explore explore/test_io_lock_explore.c)
 mbfs_explore_test(test_fs_explore explore/test_fs_explore.c)
 mbfs_explore_test(test_mempool_explore explore/test_mempool_explore.c)
+mbfs_explore_test(test_pending_explore explore/test_pending_explore.c)
 mbfs_explore_test(test_io_state_explore explore/test_io_state_explore.c support/t_states.c)
 if(Python3_Interpreter_FOUND)
 	add_test(NAME explore/pictures COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/test_pictures.py

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Objects that wait for grace periods, under the explorer. Goal: whatever the schedule, nothing is
+ * processed while a reader has it, each object is processed once, each flush and close ends, and
+ * what a flush has promised is so. Method: small scenarios of two or three threads; an object lost
+ * is a leak or a count, a pass that nobody has asked for a deadlock. Allocations fail, as the row
+ * says, by choice.
+ */
+#include "support/t.h"
+
+#include "explore/explore.h"
+#include "reclaim/pending.h"
+#include "rt/mem.h"
+#include "rt/rcu.h"
+
+enum { OBJS = 4 };
+
+struct plan {
+	const char *name;
+	unsigned cpus, page_nr, alloc_fails;
+	bool no_link;
+	unsigned again; /* objects that process() may have added while the last flush went on */
+	unsigned thread_nr;
+	void (*fn[3])(void *state);
+	unsigned objs; /* that are processed in the end */
+	int bound;     /* of the search in preemptions; < 0: none */
+};
+
+struct obj {
+	struct pending_link link;
+	rt_u32 processed; /* times */
+	bool again;       /* process() adds it once more */
+	struct rt_rcu_cookie cookie;
+};
+
+struct bed {
+	struct rt_cpus cpus;
+	struct pending *p;
+	struct obj obj[OBJS];
+	rt_ptr place; /* of the first object, for readers */
+};
+
+static const struct plan *plan(void)
+{
+	return explore_arg();
+}
+
+static void process(void *ctx, void *arg)
+{
+	struct bed *b = ctx;
+	struct obj *o = arg;
+
+	explore_check(rt_rcu_poll_state(o->cookie));
+	if (o->again) {
+		o->again = false;
+		o->cookie = rt_rcu_get_state();
+		pending_add(b->p, o);
+		return;
+	}
+	explore_check(rt_u32_xchg(&o->processed, 1) == 0);
+}
+
+static void setup(void *state)
+{
+	struct bed *b = state;
+	struct pending_config cfg = { .name = "pend",
+				      .process = process,
+				      .ctx = b,
+				      .link_offset = plan()->no_link ? PENDING_NO_LINK : 0,
+				      .page_nr = plan()->page_nr };
+
+	rt_cpus_init(&b->cpus, plan()->cpus);
+	explore_check(pending_open(&b->cpus, &cfg, &b->p) == 0);
+	rt_ptr_set_release(&b->place, &b->obj[0]);
+}
+
+static void check(void *state)
+{
+	struct bed *b = state;
+	struct pending_stats st;
+
+	pending_check(b->p);
+	pending_flush(b->p);
+	pending_stats(b->p, &st);
+	explore_check(st.added - st.processed <= plan()->again);
+	pending_close(b->p);
+	for (unsigned i = 0; i < plan()->objs; i++)
+		explore_check(rt_u32_read(&b->obj[i].processed) == 1);
+}
+
+/* ---- what threads do ---- */
+
+static void add(struct bed *b, unsigned i)
+{
+	b->obj[i].cookie = rt_rcu_get_state();
+	pending_add(b->p, &b->obj[i]);
+}
+
+static void add_first(void *state)
+{
+	struct bed *b = state;
+
+	rt_rcu_assign(&b->place, NULL);
+	add(b, 0);
+}
+
+static void add_second(void *state)
+{
+	add(state, 1);
+}
+
+static void add_two(void *state)
+{
+	add(state, 1);
+	add(state, 2);
+}
+
+static void add_again(void *state)
+{
+	struct bed *b = state;
+
+	b->obj[1].again = true;
+	add(b, 1);
+}
+
+static void add_atomic(void *state)
+{
+	struct bed *b = state;
+	struct obj *o = &b->obj[1];
+	bool taken;
+
+	rt_rcu_read_lock();
+	o->cookie = rt_rcu_get_state();
+	taken = pending_add_atomic(b->p, o);
+	explore_check(!rt_u32_read(&o->processed));
+	rt_rcu_read_unlock();
+	explore_check(taken || plan()->no_link);
+	if (!taken)
+		rt_u32_set(&o->processed, 1);
+}
+
+static void read_first(void *state)
+{
+	struct bed *b = state;
+	struct obj *o;
+
+	rt_rcu_read_lock();
+	o = rt_rcu_dereference(&b->place);
+	if (o)
+		explore_check(!rt_u32_read(&o->processed));
+	rt_rcu_read_unlock();
+}
+
+static void flush_own(void *state)
+{
+	struct bed *b = state;
+
+	add(b, 1);
+	pending_flush(b->p);
+	explore_check(rt_u32_read(&b->obj[1].processed) == 1);
+}
+
+static void flush_other(void *state)
+{
+	struct bed *b = state;
+
+	add(b, 2);
+	pending_flush(b->p);
+	explore_check(rt_u32_read(&b->obj[2].processed) == 1);
+}
+
+static void grace_periods(void *state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		rt_rcu_cond_sync(rt_rcu_get_state());
+}
+
+static const struct plan plans[] = {
+	{ .name = "an object and its reader",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 2,
+	  .fn = { add_first, read_first },
+	  .objs = 1,
+	  .bound = -1 },
+	{ .name = "no memory for its page",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .alloc_fails = 1,
+	  .thread_nr = 2,
+	  .fn = { add_first, read_first },
+	  .objs = 1,
+	  .bound = 3 },
+	{ .name = "neither page nor link",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .alloc_fails = 1,
+	  .no_link = true,
+	  .thread_nr = 3,
+	  .fn = { add_first, read_first, add_second },
+	  .objs = 2,
+	  .bound = 1 },
+	{ .name = "two add while grace periods end",
+	  .cpus = 1,
+	  .page_nr = 2,
+	  .thread_nr = 3,
+	  .fn = { add_first, add_two, grace_periods },
+	  .objs = 3,
+	  .bound = 1 },
+	{ .name = "two slots",
+	  .cpus = 2,
+	  .page_nr = 1,
+	  .thread_nr = 3,
+	  .fn = { add_first, add_two, read_first },
+	  .objs = 3,
+	  .bound = 1 },
+	{ .name = "two flushes",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 2,
+	  .fn = { flush_own, flush_other },
+	  .objs = 0,
+	  .bound = 2 },
+	{ .name = "a flush beside an add",
+	  .cpus = 2,
+	  .page_nr = 2,
+	  .thread_nr = 3,
+	  .fn = { flush_own, add_first, read_first },
+	  .objs = 2,
+	  .bound = 1 },
+	{ .name = "process() adds",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 2,
+	  .again = 1,
+	  .fn = { add_first, add_again },
+	  .objs = 2,
+	  .bound = 2 },
+	{ .name = "in a reader",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 2,
+	  .fn = { add_first, add_atomic },
+	  .objs = 2,
+	  .bound = 2 },
+	{ .name = "in a reader, without link",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .no_link = true,
+	  .thread_nr = 2,
+	  .fn = { add_first, add_atomic },
+	  .objs = 2,
+	  .bound = 2 },
+};
+
+static struct explore_result res;
+
+static void run(const struct plan *p, struct explore_options opt)
+{
+	struct explore_scenario s = { .name = p->name,
+				      .state_bytes = sizeof(struct bed),
+				      .arg = p,
+				      .setup = setup,
+				      .thread_nr = p->thread_nr,
+				      .check = check };
+
+	for (unsigned i = 0; i < p->thread_nr; i++)
+		s.threads[i].fn = p->fn[i];
+	opt.alloc_fails = p->alloc_fails;
+	explore_run(&s, &opt, &res);
+	printf("%s: %s%s: %" PRIu64 " schedules, %" PRIu64 " classes, longest %" PRIu64 "\n",
+	       p->name, explore_strategy_name(opt.strategy), opt.weak ? ", weak" : "",
+	       res.schedules, res.traces, res.longest);
+	ck_assert_msg(res.outcome != EXPLORE_FOUND, "%s: %s: %s\n%s\n(%s)", p->name,
+		      explore_verdict_name(res.verdict), res.text, res.detail, res.token);
+}
+
+/* Every schedule to the row's bound. */
+START_TEST(all_schedules)
+{
+	run(&plans[_i],
+	    (struct explore_options){ .strategy = EXPLORE_DFS, .bound = plans[_i].bound });
+	ck_assert_int_eq(res.outcome, EXPLORE_EXHAUSTED);
+}
+END_TEST
+
+/* Further away than the bound; and with atomics as weak as C11 has them. */
+START_TEST(far_schedules)
+{
+	static const enum explore_strategy by[] = { EXPLORE_PCT, EXPLORE_POS, EXPLORE_RANDOM };
+
+	for (unsigned i = 0; i < 6; i++)
+		run(&plans[_i], (struct explore_options){ .strategy = by[i % 3],
+							  .seed = (uint64_t)_i + 1,
+							  .schedules = 2000,
+							  .weak = i >= 3 });
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("pending-explore");
+	TCase *tc = tcase_create("pending-explore");
+	const int nr = sizeof(plans) / sizeof(plans[0]);
+
+	tcase_set_timeout(tc, 240);
+	tcase_add_loop_test(tc, all_schedules, 0, nr);
+	tcase_add_loop_test(tc, far_schedules, 0, nr);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+T_MAIN(suite)
