@@ -17,6 +17,7 @@ LOCK = "src/extent/io_lock.c"
 RESERVE = "src/reclaim/mempool_reserve.c"
 POOL = "src/reclaim/mempool.c"
 MAGAZINE = "src/reclaim/mempool_magazine.c"
+PENDING = "src/reclaim/pending.c"
 # The programs that must fail.
 SUITES = {
     WQ: ("test_conform_explore.c", "conform.c", "conform_wq.c"),
@@ -24,6 +25,7 @@ SUITES = {
     RESERVE: ("test_mempool_explore.c",),
     POOL: ("test_mempool_explore.c",),
     MAGAZINE: ("test_mempool_explore.c",),
+    PENDING: ("test_pending_explore.c",),
 }
 MUTANTS = [
     ("who is let in is not told", LOCK, "	rt_event_signal(l->ev);\n}", "}"),
@@ -87,6 +89,26 @@ MUTANTS = [
     ("free asks the magazine first", POOL, "rt_u32_read(&p->is_short) || !mempool_magazine_put", "!mempool_magazine_put"),
     ("free asks memory first", POOL, "	if (rt_u32_read(&p->is_short)) {\n		rt_spin_lock", "	if (false) {\n		rt_spin_lock"),
     ("shrinking does not take the magazine", MAGAZINE, "	while (!mempool_slot_try(s))\n		rt_yield();", "	(void)s;"),
+    ("the cookie comes after the sweep", PENDING,
+     "	struct rt_rcu_cookie now = rt_rcu_get_state();\n	struct pending_bin *empty = NULL, *b;\n\n	s->swept += sweep_locked(s);",
+     "	struct pending_bin *empty = NULL, *b;\n	struct rt_rcu_cookie now;\n\n	s->swept += sweep_locked(s);\n	now = rt_rcu_get_state();"),
+    ("a list that has objects gets another cookie", PENDING, "		if (!b->bag.nr)\n			empty = b;", "		empty = b;"),
+    ("a sweep asks no cookie", PENDING, "if (b->bag.nr && rt_rcu_poll_state(b->cookie))", "if (b->bag.nr)"),
+    ("nobody is armed", PENDING, "		arm = !s->armed;", "		arm = false;"),
+    ("a pass with objects left arms nobody", PENDING, "	if (again)\n		rt_wq_queue_delayed", "	if (false)\n		rt_wq_queue_delayed"),
+    ("a pass that leaves nothing remains armed", PENDING, "	armed = s->armed = waiting_locked(s) != 0;",
+     "	armed = waiting_locked(s) != 0;"),
+    ("a pass waits for no grace period", PENDING, "	rt_stat_add(&p->passes, 1);\n	rt_rcu_cond_sync(rt_rcu_get_state());",
+     "	rt_stat_add(&p->passes, 1);"),
+    ("who waits for memory does not wait for readers", PENDING, "	rt_rcu_cond_sync(rt_rcu_get_state());\n	rt_stat_add(&p->inline",
+     "	rt_stat_add(&p->inline"),
+    ("a flush only queues", PENDING, "	rt_wq_flush_work(p->wq, &p->work);", ""),
+    ("a flush waits for what is queued already", PENDING, "	rt_wq_queue(p->wq, &p->work); /* false", "	/* false"),
+    ("joining forgets links", PENDING, "	if (from->links) {", "	if (false) {"),
+    ("the last of a list is lost", PENDING, "	b->last_link = link;\n", "	if (!b->last_link)\n		b->last_link = link;\n"),
+    ("a page comes back full", PENDING, "	s->spare_nr--;\n	page->nr = 0;", "	s->spare_nr--;"),
+    ("close makes one pass", PENDING, "	while (!is_empty(p));", "	while (false);"),
+    ("a second page counts as room", PENDING, "	if (page && page->nr < p->cfg.page_nr)", "	if (page && page->nr <= p->cfg.page_nr)"),
 ]
 
 

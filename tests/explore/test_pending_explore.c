@@ -29,7 +29,7 @@ struct plan {
 struct obj {
 	struct pending_link link;
 	rt_u32 processed; /* times */
-	bool again;       /* process() adds it once more */
+	unsigned again;   /* times that process() adds it once more */
 	struct rt_rcu_cookie cookie;
 };
 
@@ -37,7 +37,8 @@ struct bed {
 	struct rt_cpus cpus;
 	struct pending *p;
 	struct obj obj[OBJS];
-	rt_ptr place; /* of the first object, for readers */
+	rt_ptr place;       /* of the first object, for readers */
+	struct rt_event ev; /* an object has been processed */
 };
 
 static const struct plan *plan(void)
@@ -52,12 +53,13 @@ static void process(void *ctx, void *arg)
 
 	explore_check(rt_rcu_poll_state(o->cookie));
 	if (o->again) {
-		o->again = false;
+		o->again--;
 		o->cookie = rt_rcu_get_state();
 		pending_add(b->p, o);
 		return;
 	}
 	explore_check(rt_u32_xchg(&o->processed, 1) == 0);
+	rt_event_signal(&b->ev);
 }
 
 static void setup(void *state)
@@ -70,6 +72,7 @@ static void setup(void *state)
 				      .page_nr = plan()->page_nr };
 
 	rt_cpus_init(&b->cpus, plan()->cpus);
+	rt_event_init(&b->ev);
 	explore_check(pending_open(&b->cpus, &cfg, &b->p) == 0);
 	rt_ptr_set_release(&b->place, &b->obj[0]);
 }
@@ -119,7 +122,7 @@ static void add_again(void *state)
 {
 	struct bed *b = state;
 
-	b->obj[1].again = true;
+	b->obj[1].again = 3;
 	add(b, 1);
 }
 
@@ -169,6 +172,29 @@ static void flush_other(void *state)
 	explore_check(rt_u32_read(&b->obj[2].processed) == 1);
 }
 
+/* The worker comes by itself. */
+static void add_and_wait(struct bed *b, unsigned i)
+{
+	add(b, i);
+	for (;;) {
+		uint32_t key = rt_event_key(&b->ev);
+
+		if (rt_u32_read_acquire(&b->obj[i].processed))
+			return;
+		rt_event_wait(&b->ev, key);
+	}
+}
+
+static void wait_first(void *state)
+{
+	add_and_wait(state, 0);
+}
+
+static void wait_second(void *state)
+{
+	add_and_wait(state, 1);
+}
+
 static void grace_periods(void *state)
 {
 	(void)state;
@@ -207,6 +233,14 @@ static const struct plan plans[] = {
 	  .thread_nr = 3,
 	  .fn = { add_first, add_two, grace_periods },
 	  .objs = 3,
+	  .bound = 2 },
+	{ .name = "no memory for any page",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .alloc_fails = 3,
+	  .thread_nr = 2,
+	  .fn = { add_first, add_two },
+	  .objs = 3,
 	  .bound = 1 },
 	{ .name = "two slots",
 	  .cpus = 2,
@@ -215,6 +249,13 @@ static const struct plan plans[] = {
 	  .fn = { add_first, add_two, read_first },
 	  .objs = 3,
 	  .bound = 1 },
+	{ .name = "the worker comes by itself",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 2,
+	  .fn = { wait_first, wait_second },
+	  .objs = 2,
+	  .bound = 2 },
 	{ .name = "two flushes",
 	  .cpus = 1,
 	  .page_nr = 1,

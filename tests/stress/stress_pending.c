@@ -38,7 +38,7 @@ static struct shared {
 	const struct row *row;
 	rt_ptr place[PLACES];
 	rt_u64 made, freed, kept, broken, seen;
-	rt_u32 stop;
+	rt_u32 go, stop;
 	bool no_grace; /* left out on purpose */
 	uint64_t seed;
 } sh;
@@ -118,6 +118,8 @@ static void replace(void *arg)
 {
 	struct user *u = arg;
 
+	while (!rt_u32_read_acquire(&sh.go)) /* to start a thread takes memory */
+		rt_yield();
 	for (unsigned i = 0; i < STEPS; i++) {
 		struct obj *o = obj_new(&u->rand), *old;
 
@@ -175,6 +177,7 @@ static void run(const struct row *row)
 		u[i].rand.state = sh.seed + 77 * i;
 		ck_assert_int_eq(rt_thread_start(fn, &u[i], "user", &u[i].t), 0);
 	}
+	rt_u32_set_release(&sh.go, 1);
 	for (unsigned i = 0; i <= WRITERS + READERS; i++) {
 		if (i == WRITERS)
 			rt_u32_set_release(&sh.stop, 1);
