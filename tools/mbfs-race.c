@@ -71,11 +71,11 @@ static const char usage_text[] =
 	"all)\n"
 	"  --workload NAME|all    workload, or several (default: the scenario's first)\n"
 	"  --threads N            writers, 1..1024 (default 80; endio: 5; mempool-abba: 8,\n"
-	"                         -depletion: 32; extent-state-nofail: 8)\n"
-	"  --cpus N               virtual CPUs, 1..1024 (default 8; matrix: as many as writers, <= "
+	"                         -depletion: 32; extent-state-nofail: 8; pending-one-seq: 4)\n"
+	"  --cpus N               virtual CPUs, 1..1024 (default 8; pending-one-seq: 2; matrix: as many as writers, <= "
 	"64)\n"
 	"  --seconds S            length of a run (default 10; endio: 5; mempool-*: 2, 1;\n"
-	"                         extent-state-nofail: 2; matrix: 2)\n"
+	"                         extent-state-nofail, pending-one-seq: 2; matrix: 2)\n"
 	"  --rounds R             stop after R rounds (files per writer in pairs and mixed)\n"
 	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn "
 	"after it\n"
@@ -585,6 +585,7 @@ static int cmd_list(char **argv)
 	list_family("ways to take objects, of mempool-abba", &race_mempool);
 	list_family("orders of looking for an object, of mempool-depletion", &race_mempool_order);
 	list_family("ways to memory for states, of extent-state-nofail", &race_state);
+	list_family("containers of objects that wait, of pending-one-seq", &race_pending);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);
