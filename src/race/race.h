@@ -128,11 +128,19 @@ struct race_pending_tally {
 	uint64_t lock_ns, lock_max_ns;
 };
 
+/* Of rcu-barrier-cost. */
+struct race_barriers {
+	uint64_t runs;	  /* of the barrier that is behind them */
+	uint64_t not_run; /* callbacks that should have */
+	uint64_t cpu_ns;  /* of the whole process */
+};
+
 struct race_result {
 	struct race_tally sum;
 	struct race_pools pools; /* of mempool-*, extent-state-nofail */
 	struct race_state_tally states; /* of extent-state-nofail */
 	struct race_pending_tally pending; /* of pending-one-seq */
+	struct race_barriers barriers;	   /* of rcu-barrier-cost */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */
 	uint64_t elapsed_ns;

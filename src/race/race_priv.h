@@ -173,6 +173,10 @@ void depletion_markdown_head(FILE *out);
 void depletion_markdown_row(FILE *out, const struct race_config *cfg,
 			    const struct race_result *res);
 
+/* ---- barrier_cost.c ---- */
+extern const struct race_kind barrier_kind;
+extern const struct race_workload barrier_workloads[];
+
 /* ---- pending.c ---- */
 extern const struct race_kind pending_kind;
 extern const struct race_workload pending_workloads[];

@@ -25,6 +25,9 @@ static const struct race_scenario scenarios[] = {
 	{ "pending-one-seq",
 	  "objects wait for grace periods in two lists, which have one sequence number",
 	  &race_pending, &pending_kind, pending_workloads },
+	{ "rcu-barrier-cost",
+	  "many callers wait at once until all RCU callbacks have run: how long, how much CPU",
+	  &race_barrier, &barrier_kind, barrier_workloads },
 };
 
 const struct race_scenario *race_scenario_at(unsigned idx)

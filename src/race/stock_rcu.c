@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "rt/rcu.h"
+
+#include <urcu/call-rcu.h>
+
+#include "base/check.h"
+#include "race/stock_rcu.h"
+
+_Static_assert(sizeof(struct rcu_head) <= sizeof(((struct stock_rcu_item *)0)->head),
+	       "there is room for liburcu's");
+
+void stock_rcu_open(struct stock_rcu *s, unsigned workers)
+{
+	MBFS_ASSERT(workers >= 1 && workers <= STOCK_WORKERS_MAX);
+	s->nr = workers;
+	for (unsigned i = 0; i < workers; i++)
+		s->worker[i] = urcu_memb_create_call_rcu_data(0, -1);
+}
+
+void stock_rcu_join(struct stock_rcu *s, unsigned idx)
+{
+	rt_rcu_read_lock(); /* liburcu must know the thread */
+	rt_rcu_read_unlock();
+	urcu_memb_set_thread_call_rcu_data(s->worker[idx % s->nr]);
+}
+
+static void ran(struct rcu_head *head)
+{
+	rt_u32_set_release(&container_of((void *)head, struct stock_rcu_item, head)->ran, 1);
+}
+
+void stock_rcu_call(struct stock_rcu_item *item)
+{
+	urcu_memb_call_rcu((struct rcu_head *)(void *)item->head, ran);
+}
+
+void stock_rcu_barrier(void)
+{
+	urcu_memb_barrier();
+}

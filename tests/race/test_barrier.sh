@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Goal: rcu-barrier-cost measures what it says. Method: each way of a barrier, by many callers and few: no callback is
+# left, runs are shared where they are to be, one after the other takes longer than all at once. Bad use is one line.
+set -euo pipefail
+
+RACE=${MBFS_BUILD:?}/bin/mbfs-race
+command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
+DIR=$(mktemp -d)
+trap 'rm -rf --one-file-system "$DIR"' EXIT
+
+fail()
+{
+	echo "FAIL: $*" >&2
+	exit 1
+}
+
+timeout 200 "$RACE" run rcu-barrier-cost --variant all --workload all --threads 16 --cpus 3 --seconds 0.5 \
+	--json "$DIR/json" >"$DIR/table" || fail "$(cat "$DIR/table")"
+timeout 200 "$RACE" run rcu-barrier-cost --variant all --threads 1 --cpus 1 --rounds 5 --json "$DIR/json" >"$DIR/table" ||
+	fail "$(cat "$DIR/table")"
+python3 - "$DIR/json" <<'END'
+import json
+import sys
+
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert len(rows) == 5 * 3 + 5, len(rows)
+p50 = {}
+for row in rows:
+    assert row["result"] == "holds" and row["check"] == "ok" and row["not_run"] == 0, row
+    assert row["attempts"] > 0 and row["cpu_ns"] > 0 and row["p50_ns"] <= row["p99_ns"] <= row["max_ns"], row
+    shares = row["variant"] in ("sequence", "leader")
+    assert row["runs"] <= row["attempts"] // 2 if shares and row["threads"] > 1 else \
+        row["runs"] == row["attempts"], row
+    p50[row["variant"], row["workload"], row["threads"]] = row["p50_ns"]
+for workload in "one", "idle", "many":
+    assert p50["mutex", workload, 16] > 3 * p50["liburcu", workload, 16], p50
+    assert p50["drain", workload, 16] < p50["liburcu", workload, 16], p50
+assert all(row["attempts"] == 5 for row in rows[15:]), rows[15:]
+END
+
+status=0
+timeout 60 "$RACE" run rcu-barrier-cost --cpus 65 >/dev/null 2>"$DIR/err" || status=$?
+[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "--cpus 65" "$DIR/err" || fail "$status: $(cat "$DIR/err")"
