@@ -55,6 +55,8 @@ void barrier_close(struct barrier *b)
 
 void barrier_join(struct barrier *b, unsigned idx)
 {
+	rt_rcu_read_lock(); /* a reader as any other: without one a grace period costs nothing */
+	rt_rcu_read_unlock();
 	if (b->how != DRAIN)
 		stock_rcu_join(&b->stock, idx);
 }

@@ -71,9 +71,10 @@ static int end(void *ctx)
 /* All are at the gate. */
 static void leader(struct race_worker *w)
 {
-	rt_u64_add(&w->sh->rounds, 1);
 	if (race_stopped(w) || (w->cfg->rounds && rt_u64_read(&w->sh->rounds) >= w->cfg->rounds))
 		rt_u32_set(&w->sh->quit, 1);
+	else
+		rt_u64_add(&w->sh->rounds, 1);
 }
 
 static void worker(struct race_worker *w)

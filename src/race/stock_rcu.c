@@ -19,8 +19,6 @@ void stock_rcu_open(struct stock_rcu *s, unsigned workers)
 
 void stock_rcu_join(struct stock_rcu *s, unsigned idx)
 {
-	rt_rcu_read_lock(); /* liburcu must know the thread */
-	rt_rcu_read_unlock();
 	urcu_memb_set_thread_call_rcu_data(s->worker[idx % s->nr]);
 }
 

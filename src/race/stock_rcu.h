@@ -21,7 +21,7 @@ struct stock_rcu {
 
 /* The threads live as long as the process: liburcu may end it when there is no memory. */
 void stock_rcu_open(struct stock_rcu *s, unsigned workers);
-/* The calling thread queues with worker @idx % nr. */
+/* The calling thread, which has been a reader, queues with worker @idx % nr. */
 void stock_rcu_join(struct stock_rcu *s, unsigned idx);
 void stock_rcu_call(struct stock_rcu_item *item);
 void stock_rcu_barrier(void);
