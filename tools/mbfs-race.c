@@ -11,6 +11,7 @@
 #include "race-load.h"
 #include "race-small.h"
 
+#include "race/curve.h"
 #include "race/race.h"
 #include "race/small.h"
 
@@ -27,7 +28,7 @@ enum { EXIT_HELD = 0, EXIT_LOST = 1, EXIT_USE = ARGS_BAD_USE };
 
 struct args {
 	struct race_config cfg;
-	const char *variants, *workloads, *json;
+	const char *variants, *workloads, *json, *svg;
 	char mbfsd[PATH_MAX];
 	uint32_t widen_auto_us; /* 0: as cfg.widen_us says */
 	bool rounds_given, seconds_given, quiet;
@@ -92,6 +93,7 @@ static const char usage_text[] =
 	"                         take, a run each (default 0,1,2,5,10,25,50,75,100)\n"
 	"  --json FILE            append one JSON object a line (- is stdout, instead of the "
 	"table)\n"
+	"  --svg FILE             matrix: median times of calls by writers, as a picture\n"
 	"  --seed N               of the random sizes (default: a fresh one, in the JSON)\n"
 	"  --grace SECONDS        no call returns for so long: a livelock, the run is killed\n"
 	"                         (default 30; endio: 5)\n"
@@ -156,7 +158,7 @@ static int parse_widen(struct args *a, const char *arg)
 
 enum opt { OPT_VARIANT = 256, OPT_WORKLOAD, OPT_THREADS, OPT_CPUS, OPT_SECONDS, OPT_ROUNDS,
 	   OPT_MOUNT, OPT_BLOCK_SIZE, OPT_SIZE, OPT_WIDEN, OPT_JSON, OPT_SEED, OPT_GRACE, OPT_DIR,
-	   OPT_DAEMON, OPT_RESERVE, OPT_PRESSURE };
+	   OPT_DAEMON, OPT_RESERVE, OPT_PRESSURE, OPT_SVG };
 
 static const struct option long_opts[] = {
 	{ "variant", required_argument, NULL, OPT_VARIANT },
@@ -170,6 +172,7 @@ static const struct option long_opts[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "widen", required_argument, NULL, OPT_WIDEN },
 	{ "json", required_argument, NULL, OPT_JSON },
+	{ "svg", required_argument, NULL, OPT_SVG },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "grace", required_argument, NULL, OPT_GRACE },
 	{ "dir", required_argument, NULL, OPT_DIR },
@@ -270,6 +273,9 @@ static int parse_opt(struct args *a, int opt, const char *arg, bool many)
 	case OPT_RESERVE:
 	case OPT_PRESSURE:
 		return parse_pool_opt(a, opt, arg);
+	case OPT_SVG:
+		a->svg = arg;
+		return 0;
 	case OPT_DIR:
 		a->cfg.dir = arg;
 		return 0;
@@ -388,10 +394,13 @@ static int run_explorer(char **argv)
 	return args_bad_use("cannot run %s: %s", path, strerror(errno));
 }
 
+enum { DOTS_MAX = 1024, COMMAND_BYTES = 1024 };
+
 struct session {
-	FILE *json, *table;
+	FILE *json, *table, *svg;
 	bool markdown, lost, stop;
 	unsigned runs;
+	struct race_dot dot[DOTS_MAX]; /* of the first runs, for svg */
 };
 
 static int run_one(struct session *s, const struct race_config *cfg)
@@ -410,6 +419,10 @@ static int run_one(struct session *s, const struct race_config *cfg)
 		(s->markdown ? race_markdown_row : race_table_row)(s->table, cfg, &res);
 	if (s->json)
 		race_json_line(s->json, cfg, &res);
+	if (s->runs < DOTS_MAX)
+		s->dot[s->runs] = (struct race_dot){ cfg->variant.name, cfg->workload->name,
+						     cfg->threads, cfg->cpus,
+						     race_hist_at(&res.sum.lat, 500) };
 	s->runs++;
 	if (!res.check_ok || (res.fsck_run && !res.fsck_ok) ||
 	    (cfg->variant.holds && !race_held(cfg, &res)))
@@ -496,6 +509,36 @@ static int open_json(struct session *s, const char *path)
 	return s->json ? 0 : args_bad_use("--json %s: %s", path, strerror(errno));
 }
 
+static int open_svg(struct session *s, const char *path, bool matrix)
+{
+	if (!path)
+		return 0;
+	if (!matrix)
+		return args_bad_use("--svg %s: run has no picture but with --explore; use matrix",
+				    path);
+	s->svg = fopen(path, "we");
+	return s->svg ? 0 : args_bad_use("--svg %s: %s", path, strerror(errno));
+}
+
+/* @err: what it is so far. */
+static int draw(struct session *s, const struct args *a, int argc, char **argv, int err)
+{
+	char command[COMMAND_BYTES] = "mbfs-race";
+	size_t at = strlen(command);
+	bool wrong = false;
+
+	if (!s->svg)
+		return err;
+	for (int i = 0; i < argc && at < sizeof(command); i++)
+		at += (size_t)snprintf(command + at, sizeof(command) - at, " %s", argv[i]);
+	if (!err && s->runs)
+		wrong = race_matrix_svg(s->svg, a->cfg.scenario->name, s->dot,
+					s->runs < DOTS_MAX ? s->runs : DOTS_MAX, command);
+	if ((fclose(s->svg) || wrong) && !err)
+		err = args_bad_use("--svg %s: it could not be written", a->svg);
+	return err;
+}
+
 static int cmd_run(int argc, char **argv, bool matrix)
 {
 	static const unsigned threads[] = { 1, 2, 4, 8, 16, 32, 64, 128, 256 };
@@ -530,6 +573,8 @@ static int cmd_run(int argc, char **argv, bool matrix)
 		err = find_daemon(&a);
 	if (!err)
 		err = open_json(&s, a.json);
+	if (!err)
+		err = open_svg(&s, a.svg, matrix);
 	if (err)
 		return err;
 	a.cfg.mbfsd = a.mbfsd;
@@ -539,6 +584,7 @@ static int cmd_run(int argc, char **argv, bool matrix)
 	if (!matrix && a.cpus_nr)
 		a.cfg.cpus = a.cpus[0];
 	err = matrix ? run_matrix(&s, &a) : run_all(&s, &a, a.cfg);
+	err = draw(&s, &a, argc, argv, err);
 	if (s.json && s.json != stdout && fclose(s.json) && !err)
 		err = args_bad_use("--json %s: %s", a.json, strerror(errno));
 	if (err)

@@ -39,5 +39,18 @@ unsigned race_curve_floor(const struct race_config *cfg, unsigned reserve);
 /* ---- curve_draw.c ---- */
 /* @command: how to repeat it. -EIO when it could not be written. */
 int race_curve_svg(FILE *out, const struct race_curve *c, const char *command);
+/* @text in tspans, broken at spaces. */
+void race_svg_text(FILE *out, const char *text, int x, int y);
+
+/* ---- matrix_draw.c ---- */
+/* One run of a matrix. */
+struct race_dot {
+	const char *variant, *workload;
+	unsigned threads, cpus;
+	uint64_t p50_ns;
+};
+/* Likewise. @dot: [in] @nr of them, 1 or more, those of a line in the order of threads */
+int race_matrix_svg(FILE *out, const char *title, const struct race_dot *dot, unsigned nr,
+		    const char *command);
 
 #endif

@@ -33,8 +33,7 @@ static double log_end(double most)
 	return end < 1 ? 1 : end;
 }
 
-/* In lines, broken at spaces. */
-static void text_lines(FILE *out, const char *text, int x, int y)
+void race_svg_text(FILE *out, const char *text, int x, int y)
 {
 	unsigned at = 0;
 
@@ -143,7 +142,7 @@ int race_curve_svg(FILE *out, const struct race_curve *c, const char *command)
 	line(&p, c, "seen", true);
 	dots(&p, c);
 	fputs("<text font-family=\"monospace\" font-size=\"11\" fill=\"#555\">", out);
-	text_lines(out, command, LEFT, HEIGHT - BOTTOM + 66);
+	race_svg_text(out, command, LEFT, HEIGHT - BOTTOM + 66);
 	fputs("</text>\n</svg>\n", out);
 	return ferror(out) ? -EIO : 0;
 }

@@ -39,6 +39,25 @@ for workload in "one", "idle", "many":
 assert all(row["attempts"] == 5 for row in rows[15:]), rows[15:]
 END
 
+# The picture: a line for each variant and number of workers, a dot for each run, and the command.
+timeout 200 "$RACE" matrix rcu-barrier-cost --variant liburcu,drain --threads 1,4,16 --cpus 1,2 --seconds 0.1 \
+	--svg "$DIR/cost.svg" >"$DIR/table" || fail "$(cat "$DIR/table")"
+python3 - "$DIR/cost.svg" <<'END'
+import sys
+import xml.etree.ElementTree as tree
+
+root = tree.parse(sys.argv[1]).getroot()
+dots = [e for e in root.iter() if e.tag.endswith("}circle")]
+lines = [e for e in root.iter() if e.tag.endswith("}polyline")]
+assert len(dots) == 2 * 3 * 2 and len(lines) == 2 * 2, (len(dots), len(lines))
+assert all(0 < float(d.get("cx")) < 820 and 0 < float(d.get("cy")) < 520 for d in dots)
+text = "".join(root.itertext())
+assert "mbfs-race matrix rcu-barrier-cost --variant liburcu,drain" in text and "drain, one, 2 CPUs" in text, text
+END
+status=0
+timeout 60 "$RACE" run rcu-barrier-cost --svg "$DIR/x.svg" >/dev/null 2>"$DIR/err" || status=$?
+[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "--svg" "$DIR/err" || fail "$status: $(cat "$DIR/err")"
+
 status=0
 timeout 60 "$RACE" run rcu-barrier-cost --cpus 65 >/dev/null 2>"$DIR/err" || status=$?
 [ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "--cpus 65" "$DIR/err" || fail "$status: $(cat "$DIR/err")"
