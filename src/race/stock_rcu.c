@@ -22,13 +22,22 @@ void stock_rcu_join(struct stock_rcu *s, unsigned idx)
 	urcu_memb_set_thread_call_rcu_data(s->worker[idx % s->nr]);
 }
 
+/* TSan does not see that liburcu orders the call before the callback. */
 static void ran(struct rcu_head *head)
 {
-	rt_u32_set_release(&container_of((void *)head, struct stock_rcu_item, head)->ran, 1);
+	struct stock_rcu_item *item = container_of((void *)head, struct stock_rcu_item, head);
+
+#if defined(__SANITIZE_THREAD__)
+	__tsan_acquire(item);
+#endif
+	rt_u32_set_release(&item->ran, 1);
 }
 
 void stock_rcu_call(struct stock_rcu_item *item)
 {
+#if defined(__SANITIZE_THREAD__)
+	__tsan_release(item);
+#endif
 	urcu_memb_call_rcu((struct rcu_head *)(void *)item->head, ran);
 }
 
