@@ -19,7 +19,7 @@ enum {
 	BOUNCE_ALIGN = 4096, /* O_DIRECT on the image */
 	WRITES_MIN = 16,     /* that go on though memory is out */
 	READS_MIN = 16,
-	STATES_MIN = 128,
+	STATES_MIN = 64,
 	BOUNCES_MIN = 2 * FILE_BOUNCES_MAX,
 	MAGAZINE_NR = 32,
 	RETRY_NS = 50 * 1000 * 1000,
@@ -57,7 +57,7 @@ int file_memory_open(struct inode_env *env, unsigned cpus, bool whole)
 		err = pool_open(env, "reads", file_read_bytes(), READS_MIN, MAGAZINE_NR,
 				&env->reads);
 	if (!err)
-		err = pool_open(env, "states", io_state_bytes(), STATES_MIN, 4 * MAGAZINE_NR,
+		err = pool_open(env, "states", io_state_bytes(), STATES_MIN, 2 * MAGAZINE_NR,
 				&env->io.states);
 	if (!err)
 		err = pool_open(env, "bounces", bounce, BOUNCES_MIN, FILE_BOUNCES_MAX,
