@@ -176,7 +176,9 @@ START_TEST(random_operations_match_the_twin)
 		look(&o, a, b);
 	}
 	ck_assert_uint_ge(nodes, 4); /* so some were split */
-	ck_assert_uint_gt(o.x.tree.gen, 0);
+	/* And some were merged; large ones only with luck. */
+	if (o.x.env.node_places)
+		ck_assert_uint_gt(o.x.tree.gen, 0);
 	io_memory_end(&o.mem[0]);
 	io_memory_end(&o.mem[1]);
 	t_states_close(&o.x);
