@@ -13,7 +13,7 @@ enum lock_rank {
 	RANK_FS_STATE = 4,     /* fs: mount/unmount/sync/remount state */
 	RANK_RENAME = 6,       /* fs: one cross-directory rename at a time */
 	RANK_INODE = 10,       /* inode: names, size, data writes; parent before child (_nested) */
-	RANK_INODE_RANGE = 12, /* inode: ranges of bytes being read, written, changed; rt/range.h */
+	RANK_INODE_RANGE = 12, /* inode: ranges of bytes being read, written, changed; io_tree */
 	RANK_XATTR = 14,       /* inode: extended attributes */
 	RANK_INODE_LOAD = 16,  /* inode: loading one inode; spans a device read */
 	RANK_ORPHAN = 18,      /* inode: on-disk orphan list */
