@@ -346,6 +346,17 @@ static int per_cpu_open(struct mbfs_alloc *a)
 	return 0;
 }
 
+/* 6.17: min(CPUs, groups / 4) goals, of the groups that there are at first. */
+static unsigned stream_nr(const struct mbfs_alloc *a)
+{
+	const struct mbfs_alloc_shape *s = &a->shape;
+	uint64_t nr = div_up(s->blk_nr - s->first_blk, s->blks_per_grp) / 4;
+
+	if (rt_cpus_nr(&a->cpus) < nr)
+		nr = rt_cpus_nr(&a->cpus);
+	return nr < 1 ? 1 : nr > STREAM_GOAL_MAX ? STREAM_GOAL_MAX : (unsigned)nr;
+}
+
 int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_alloc_tune *tune,
 		    const struct mbfs_alloc_store_ops *store, void *store_ctx,
 		    struct mbfs_diag *diag, struct mbfs_alloc **out)
@@ -366,15 +377,10 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 	a->tune.enospc = a->policy->pub.name;
 	a->store = store;
 	a->store_ctx = store_ctx;
-	a->grp_nr = (mbfs_grp_t)div_up(shape->blk_nr - shape->first_blk, shape->blks_per_grp);
 	a->order_nr = order_floor(shape->block_bytes) + 2;
 	rt_cpus_init(&a->cpus, tune->cpus);
 	rt_event_init(&a->arrive);
-	/* 6.17: min(CPUs, groups / 4) goals. */
-	a->stream_nr = rt_cpus_nr(&a->cpus) < a->grp_nr / 4 ? rt_cpus_nr(&a->cpus) : a->grp_nr / 4;
-	a->stream_nr = a->stream_nr < 1                 ? 1
-		       : a->stream_nr > STREAM_GOAL_MAX ? STREAM_GOAL_MAX
-							: a->stream_nr;
+	a->stream_nr = stream_nr(a);
 	err = per_cpu_open(a);
 	if (!err)
 		err = groups_open(a);

@@ -49,6 +49,8 @@ void gdt_update(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp, const struc
  * can put its checksum into the descriptor. The same for the block bitmap. */
 void gdt_pin_inode_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf);
 void gdt_pin_block_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf);
+/* The one that was pinned, or NULL. No lock. */
+struct buf *gdt_block_bitmap(struct gdt *gdt, mbfs_grp_t grp);
 /* Checksum stored for a bitmap in the descriptor: right or not (true if the image has none). */
 bool gdt_inode_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits);
 bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits);

@@ -5,9 +5,11 @@
 
 #include <mbfs/alloc.h>
 
+#include "alloc/claim.h"
 #include "alloc/enospc/enospc.h"
 #include "alloc/index.h"
 #include "base/containers.h"
+#include "reclaim/table.h"
 #include "rt/percpu.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
@@ -83,7 +85,7 @@ struct group {
 	rt_u32 fragments;  /* likewise */
 	rt_u32 pa_nr; /* PAs on the list; write [lock], read [racy: empty groups are passed over] */
 	mbfs_grp_t idx;	   /* [const] */
-	uint32_t len;	   /* [const] blocks in it */
+	uint32_t len;	   /* [lock] blocks in it; read [racy] too: it only rises */
 	int8_t largest;	   /* [lock] order of the largest chunk; -1: none */
 	int8_t in_order, in_frag; /* [lock] where the indexes have it; -1: nowhere */
 	uint32_t first_free; /* [lock] no free block before it */
@@ -147,33 +149,20 @@ struct locality_group {
 	uint32_t nr[LG_LIST_NR];	  /* [lock] */
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
-/* ---- claims ---- see claim.c */
-struct claim {
-	rt_u64 central;	     /* [atomic] blocks nobody claimed; all of them in exact mode */
-	rt_u32 mode; /* [atomic] sharded, switching, exact: see claim.c. Written under lock */
-	struct rt_mutex lock; /* RANK_CLAIM, mode changes */
-	struct rt_counter shards; /* [atomic] blocks nobody claimed, kept near one CPU */
-	struct rt_counter claimed; /* [atomic] claims outstanding; statistics */
-	uint64_t low, high;  /* [const] below low: exact; above high: shards again */
-	uint64_t batch;	     /* [const] */
-	uint64_t resv;	     /* [const] left to root */
-};
-
 struct stat_slot {
 	rt_stat v[STAT_NR];
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
 struct mbfs_alloc {
-	struct mbfs_alloc_shape shape;	/* [const] */
+	struct mbfs_alloc_shape shape;	/* [const]; blk_nr rises [racy: a bound] */
 	struct mbfs_alloc_tune tune;	/* [const] */
 	const struct enospc_policy *policy; /* [const] */
 	const struct mbfs_alloc_store_ops *store; /* [const] */
 	void *store_ctx;		/* [const] */
 	void (*store_close)(void *ctx);	/* [const] NULL: the store is the caller's */
 	struct rt_cpus cpus;		/* [const] */
-	mbfs_grp_t grp_nr;		/* [const] */
 	unsigned order_nr;		/* [const] orders in use: block_bits + 2 */
-	struct group *groups;		/* [const] grp_nr of them */
+	struct table groups;		/* struct group */
 	struct group_index by_order, by_frag;
 	struct claim claim;
 	struct locality_group *lgs;	/* [const] one per virtual CPU */
@@ -257,6 +246,23 @@ static inline void bump_buddy(struct mbfs_alloc *a, unsigned cpu)
 		rt_counter_add_ordered(&a->seq, cpu, 1);
 }
 
+/* Blocks of the device; the groups are there before. */
+static inline mbfs_blk_t blk_nr_of(const struct mbfs_alloc *a)
+{
+	return rt_read_once(a->shape.blk_nr);
+}
+
+static inline mbfs_grp_t grp_nr_of(const struct mbfs_alloc *a)
+{
+	return table_nr(&a->groups);
+}
+
+/* NULL: it is not there yet. */
+static inline struct group *group_at(const struct mbfs_alloc *a, mbfs_grp_t idx)
+{
+	return table_at(&a->groups, idx);
+}
+
 static inline mbfs_blk_t group_start(const struct mbfs_alloc *a, const struct group *g)
 {
 	return (mbfs_blk_t)g->idx * a->shape.blks_per_grp + a->shape.first_blk;
@@ -284,15 +290,6 @@ void groups_close(struct mbfs_alloc *a);
 /* Load if needed. Errors: the store's; the group is fenced off then. No spinlock held. */
 int group_load(struct mbfs_alloc *a, struct group *g);
 void group_index_update(struct mbfs_alloc *a, struct group *g); /* lock held */
-
-/* claim.c */
-int claim_open(struct mbfs_alloc *a, uint64_t free_nr);
-void claim_close(struct mbfs_alloc *a);
-bool claim_take(struct mbfs_alloc *a, unsigned cpu, uint64_t n, bool root);
-/* Blocks are free to everybody again. */
-void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n);
-void claim_lose(struct mbfs_alloc *a, uint64_t n); /* fenced: they are nobody's any more */
-uint64_t claim_free(struct mbfs_alloc *a);         /* unclaimed, as good as can be told */
 
 /* normalize.c */
 void normalize(struct alloc_ctx *ac);

@@ -94,8 +94,8 @@ int mbfs_alloc_check(struct mbfs_alloc *a, struct mbfs_diag *diag)
 	if (!bits)
 		return diag_set(diag, -ENOMEM, "out of memory");
 
-	for (mbfs_grp_t i = 0; !err && i < a->grp_nr; i++) {
-		struct group *g = &a->groups[i];
+	for (mbfs_grp_t i = 0, nr = grp_nr_of(a); !err && i < nr; i++) {
+		struct group *g = group_at(a, i);
 		struct pa *pa;
 
 		memset(bits, 0, bytes);

@@ -29,17 +29,23 @@ enum { BATCH = 1024 };
 /* SWITCHING: shards are no longer used, but not yet swept into central. */
 enum { CLAIM_SHARDED, CLAIM_SWITCHING, CLAIM_EXACT };
 
+static void marks_set(struct mbfs_alloc *a, uint64_t resv)
+{
+	/* Shards can hold two batches each. Leaving exact mode needs room to spare, or it would
+	 * flap. */
+	const uint64_t low = resv + (uint64_t)rt_cpus_nr(&a->cpus) * BATCH * 4;
+
+	rt_write_once(a->claim.resv, resv);
+	rt_write_once(a->claim.low, low);
+	rt_write_once(a->claim.high, 2 * low);
+}
+
 int claim_open(struct mbfs_alloc *a, uint64_t free_nr)
 {
 	struct claim *c = &a->claim;
-	unsigned cpus = rt_cpus_nr(&a->cpus);
 
 	c->batch = BATCH;
-	c->resv = a->shape.resv_blk_nr;
-	/* Shards can hold two batches each. Leaving exact mode needs room to spare, or it would
-	 * flap. */
-	c->low = c->resv + (uint64_t)cpus * BATCH * 4;
-	c->high = c->low * 2;
+	marks_set(a, a->shape.resv_blk_nr);
 	rt_mutex_init(&c->lock, RANK_CLAIM);
 	rt_u64_set(&c->central, free_nr);
 	rt_u32_set(&c->mode, free_nr < c->high ? CLAIM_EXACT : CLAIM_SHARDED);
@@ -55,6 +61,12 @@ void claim_close(struct mbfs_alloc *a)
 }
 
 /* Take @n if more than @keep stay. */
+/* Room to spare: the shards may be used. */
+static bool claim_above(const struct claim *c, uint64_t central)
+{
+	return central > rt_read_once(c->high);
+}
+
 static bool central_take(struct claim *c, uint64_t n, uint64_t keep)
 {
 	uint64_t old = rt_u64_read(&c->central);
@@ -95,7 +107,7 @@ static void go_exact(struct claim *c)
 static void leave_exact(struct claim *c)
 {
 	rt_mutex_lock(&c->lock);
-	if (rt_u32_read(&c->mode) == CLAIM_EXACT && rt_u64_read(&c->central) > c->high)
+	if (rt_u32_read(&c->mode) == CLAIM_EXACT && claim_above(c, rt_u64_read(&c->central)))
 		rt_u32_set_release(&c->mode, CLAIM_SHARDED);
 	rt_mutex_unlock(&c->lock);
 }
@@ -113,7 +125,7 @@ static enum claim_try claim_attempt(struct claim *c, unsigned cpu, uint64_t n, u
 		return CLAIM_GO_EXACT; /* which waits for it */
 	if (shard_take(c, cpu, n))
 		return CLAIM_YES;
-	if (!central_take(c, n + c->batch, c->low))
+	if (!central_take(c, n + c->batch, rt_read_once(c->low)))
 		return CLAIM_GO_EXACT;
 	rt_u64_add_return(&c->shards.slots[cpu].v, c->batch);
 	return CLAIM_YES;
@@ -122,7 +134,7 @@ static enum claim_try claim_attempt(struct claim *c, unsigned cpu, uint64_t n, u
 bool claim_take(struct mbfs_alloc *a, unsigned cpu, uint64_t n, bool root)
 {
 	struct claim *c = &a->claim;
-	uint64_t keep = root ? 0 : c->resv;
+	uint64_t keep = root ? 0 : claim_resv(&a->claim);
 	enum claim_try got;
 
 	for (;;) {
@@ -147,7 +159,7 @@ void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n)
 		return;
 	rt_rcu_read_lock();
 	if (rt_u32_read_acquire(&c->mode) != CLAIM_SHARDED) {
-		leave = rt_u64_add_return(&c->central, n) > c->high;
+		leave = claim_above(c, rt_u64_add_return(&c->central, n));
 	} else if (rt_u64_add_return(&c->shards.slots[cpu].v, n) > 2 * c->batch) {
 		/* A CPU that only frees feeds those that only allocate. */
 		if (shard_take(c, cpu, c->batch))

@@ -158,7 +158,7 @@ uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, boo
 	uint32_t freed = 0;
 	bool again;
 
-	if (!group_has(g, GROUP_LOADED) || list_is_empty(ac, g))
+	if (!g || !group_has(g, GROUP_LOADED) || list_is_empty(ac, g))
 		return 0;
 	do {
 		bool met_busy = false;
@@ -187,8 +187,8 @@ uint32_t discard_all(struct alloc_ctx *ac, uint32_t need, bool *busy)
 	uint32_t freed = 0;
 
 	stat_add(ac->a, ac->cpu, STAT_SWEEPS, 1);
-	for (mbfs_grp_t i = 0; i < ac->a->grp_nr && freed < need; i++)
-		freed += discard_group(ac, &ac->a->groups[i], need - freed, busy);
+	for (mbfs_grp_t i = 0, nr = grp_nr_of(ac->a); i < nr && freed < need; i++)
+		freed += discard_group(ac, group_at(ac->a, i), need - freed, busy);
 	return freed;
 }
 

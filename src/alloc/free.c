@@ -56,7 +56,7 @@ static bool run_is_file(const struct mbfs_alloc *a, const struct mbfs_run *run)
 	const struct mbfs_alloc_shape *shape = &a->shape;
 	mbfs_blk_t end = run->start + run->len;
 
-	if (run->len > 0 && run->start >= shape->first_blk && end <= shape->blk_nr &&
+	if (run->len > 0 && run->start >= shape->first_blk && end <= blk_nr_of(a) &&
 	    !(a->store->is_system && a->store->is_system(a->store_ctx, run->start, run->len)))
 		return true;
 	log_err("blocks %llu to %llu cannot be freed: not a file's; run e2fsck -f on the image",
@@ -68,10 +68,14 @@ static bool run_is_file(const struct mbfs_alloc *a, const struct mbfs_run *run)
 static struct group *group_part(const struct mbfs_alloc *a, mbfs_blk_t at, mbfs_blk_t end,
 				mbfs_clu_t *start, uint32_t *len)
 {
-	struct group *g = &a->groups[(at - a->shape.first_blk) / a->shape.blks_per_grp];
+	mbfs_blk_t nr = at - a->shape.first_blk;
+	struct group *g = group_at(a, (mbfs_grp_t)(nr / a->shape.blks_per_grp));
+	uint32_t left;
 
+	MBFS_ASSERT(g); /* run_is_file() */
 	*start = (mbfs_clu_t)(at - group_start(a, g));
-	*len = g->len - *start < end - at ? g->len - *start : (uint32_t)(end - at);
+	left = rt_read_once(g->len) - *start;
+	*len = left < end - at ? left : (uint32_t)(end - at);
 	return g;
 }
 

@@ -59,7 +59,7 @@ static bool late_helps(struct mbfs_alloc *a, const struct mbfs_alloc_req *req)
 {
 	if (req->flags & MBFS_ALLOC_CONTIG)
 		return true;
-	return claim_free(a) <= (req->flags & MBFS_ALLOC_ROOT ? 0 : a->claim.resv);
+	return claim_free(a) <= (req->flags & MBFS_ALLOC_ROOT ? 0 : claim_resv(&a->claim));
 }
 
 int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,

@@ -6,6 +6,11 @@
  * by gdt_seal(), once per write-out and only for groups that changed, so that the checksum over a
  * bitmap is computed once per write-out and not once per allocated block.
  *
+ * A struct gdt_blk is one block of the table on disk with its groups; they are in a table that
+ * grows with the file system (reclaim/table.h). Where the metadata of the groups found at mount
+ * lies never changes: sysmap; that of the groups that came later is in a map of its own, replaced
+ * under RCU.
+ *
  * changed has a bit per group. An update changes the counters and then sets the bit, both under the
  * group's lock; seal takes a word of bits away and then reads the counters under the lock. So an
  * update whose bit seal did not take sets it again, and one whose bit it took is seen by it.
@@ -33,27 +38,9 @@
 #include "disk/format.h"
 #include "rt/mem.h"
 
-struct gdt_group {
-	struct rt_spin lock;                     /* RANK_GDESC */
-	struct gdesc d;                          /* places [const], the rest [lock] */
-	uint32_t block_csum, inode_csum;         /* [lock] of the bitmaps, as stored */
-	struct buf *block_bitmap, *inode_bitmap; /* [lock] pinned, or NULL; once set they stay */
-};
-
-struct gdt {
-	const struct mbfs_geo *geo;
-	bool has_flags;         /* [const] flags and itable_unused mean something */
-	uint32_t desc_per_blk;  /* [const] */
-	uint32_t desc_blk_nr;   /* [const] */
-	struct buf **desc_bufs; /* [const] held */
-	struct gdt_group *grps; /* [const] geo->grp_nr */
-	rt_u32 *changed;        /* [atomic] bit grp % 32 of word grp / 32 */
-	struct rt_mutex seal;   /* RANK_GDT_SEAL */
-	struct sysmap *sysmap;  /* [const] */
-};
 
 /* Descriptors carry checksums of their own, one each: see desc_load(). */
-static const struct buf_kind desc_kind = { .name = "group descriptors" };
+const struct buf_kind gdt_desc_kind = { .name = "group descriptors" };
 
 /* ---- codec ---- */
 static uint32_t wide_csum(const struct mbfs_geo *geo, mbfs_le16 lo, mbfs_le16 hi)
@@ -135,10 +122,10 @@ static bool desc_csum_ok(const struct gdt *gdt, mbfs_grp_t grp, const uint8_t *r
 	return le16_get(dd.checksum) == csum_gdesc(gdt->geo, grp, raw);
 }
 
-static uint8_t *desc_raw(const struct gdt *gdt, mbfs_grp_t grp, struct buf **buf)
+static uint8_t *desc_raw(struct gdt *gdt, mbfs_grp_t grp, struct buf **buf)
 {
-	*buf = gdt->desc_bufs[grp / gdt->desc_per_blk];
-	return (*buf)->data + (size_t)(grp % gdt->desc_per_blk) * gdt->geo->desc_bytes;
+	*buf = gdt_blk_of(gdt, grp)->buf;
+	return (*buf)->data + (size_t)(grp & (gdt->per_blk - 1)) * gdt->geo->desc_bytes;
 }
 
 /* ---- opening ---- */
@@ -154,10 +141,10 @@ static bool place_ok(const struct mbfs_geo *geo, mbfs_grp_t grp, mbfs_blk_t star
 	return start >= from && start < to && len <= to - start;
 }
 
-static int desc_verify(const struct gdt *gdt, mbfs_grp_t grp, struct mbfs_diag *diag)
+static int desc_verify(struct gdt *gdt, mbfs_grp_t grp, struct mbfs_diag *diag)
 {
 	const struct mbfs_geo *geo = gdt->geo;
-	const struct gdesc *d = &gdt->grps[grp].d;
+	const struct gdesc *d = &gdt_group_of(gdt, grp)->d;
 	const char *what = NULL;
 
 	if (!place_ok(geo, grp, d->block_bitmap, 1))
@@ -183,7 +170,7 @@ static int desc_load(struct gdt *gdt, mbfs_grp_t grp, struct mbfs_diag *diag)
 
 	buf_lock(b);
 	csum_ok = desc_csum_ok(gdt, grp, raw);
-	desc_decode(gdt, raw, &gdt->grps[grp]);
+	desc_decode(gdt, raw, gdt_group_of(gdt, grp));
 	buf_unlock(b);
 	if (!csum_ok)
 		return diag_set(
@@ -193,21 +180,20 @@ static int desc_load(struct gdt *gdt, mbfs_grp_t grp, struct mbfs_diag *diag)
 	return desc_verify(gdt, grp, diag);
 }
 
-static const struct gdesc *desc_of(void *ctx, mbfs_grp_t grp)
+const struct gdesc *gdt_desc_of(void *ctx, mbfs_grp_t grp)
 {
-	const struct gdt *gdt = ctx;
-
-	return &gdt->grps[grp].d;
+	return &gdt_group_of(ctx, grp)->d;
 }
 
 static int table_read(struct gdt *gdt, struct buf_cache *bufs, struct mbfs_diag *diag)
 {
 	int err;
 
-	for (uint32_t i = 0; i < gdt->desc_blk_nr; i++) {
+	for (uint32_t i = 0; i < table_nr(&gdt->blks); i++) {
 		mbfs_blk_t blk = sysmap_desc_blk(gdt->geo, i);
+		struct gdt_blk *b = table_at(&gdt->blks, i);
 
-		err = buf_get(bufs, blk, &desc_kind, NULL, &gdt->desc_bufs[i]);
+		err = buf_get(bufs, blk, &gdt_desc_kind, NULL, &b->buf);
 		if (err)
 			return diag_set(diag, err, "group descriptors in block %llu: %s",
 					(unsigned long long)blk, strerror(-err));
@@ -231,19 +217,20 @@ int gdt_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct mbfs_dia
 		return -ENOMEM;
 	gdt->geo = geo;
 	gdt->has_flags = geo->features & (GEO_CSUM | GEO_GDT_CSUM);
-	gdt->desc_per_blk = geo->block_bytes / geo->desc_bytes;
-	gdt->desc_blk_nr = (uint32_t)div_up(geo->grp_nr, gdt->desc_per_blk);
+	gdt->bufs = bufs;
+	gdt->per_blk = geo->block_bytes / geo->desc_bytes;
+	gdt->per_blk_bits = order_floor(gdt->per_blk);
+	gdt->grp_nr = geo->grp_nr;
 	rt_mutex_init(&gdt->seal, RANK_GDT_SEAL);
-	gdt->desc_bufs = rt_zalloc(gdt->desc_blk_nr * sizeof(struct buf *));
-	gdt->changed = rt_zalloc(div_up(geo->grp_nr, 32) * sizeof(rt_u32));
-	gdt->grps = rt_zalloc(geo->grp_nr * sizeof(*gdt->grps));
-	if (!gdt->desc_bufs || !gdt->changed || !gdt->grps)
+	err = table_open(&gdt->blks, (uint32_t)div_up(geo->grp_nr, gdt->per_blk),
+			 sizeof(struct gdt_blk) + gdt->per_blk * sizeof(struct gdt_group));
+	if (err)
 		goto err_gdt;
-	for (mbfs_grp_t grp = 0; grp < geo->grp_nr; grp++)
-		rt_spin_init(&gdt->grps[grp].lock, RANK_GDESC);
+	for (uint32_t i = 0; i < table_nr(&gdt->blks); i++)
+		gdt_blk_init(gdt, table_at(&gdt->blks, i));
 	err = table_read(gdt, bufs, diag);
 	if (!err)
-		err = sysmap_open(geo, desc_of, gdt, diag, &gdt->sysmap);
+		err = sysmap_open(geo, 0, gdt_desc_of, gdt, diag, &gdt->sysmap);
 	if (err)
 		goto err_gdt;
 	*out = gdt;
@@ -256,35 +243,39 @@ err_gdt:
 	return err;
 }
 
+void gdt_blk_init(struct gdt *gdt, struct gdt_blk *b)
+{
+	for (uint32_t i = 0; i < gdt->per_blk; i++)
+		rt_spin_init(&b->grps[i].lock, RANK_GDESC);
+}
+
+void gdt_blk_destroy(struct gdt *gdt, struct gdt_blk *b)
+{
+	for (uint32_t i = 0; i < gdt->per_blk; i++) {
+		buf_put(rt_ptr_read(&b->grps[i].block_bitmap));
+		buf_put(b->grps[i].inode_bitmap);
+		rt_spin_destroy(&b->grps[i].lock);
+	}
+	buf_put(b->buf);
+}
+
 void gdt_close(struct gdt *gdt)
 {
 	if (!gdt)
 		return;
-	for (mbfs_grp_t grp = 0; gdt->grps && grp < gdt->geo->grp_nr; grp++) {
-		buf_put(gdt->grps[grp].block_bitmap);
-		buf_put(gdt->grps[grp].inode_bitmap);
-		rt_spin_destroy(&gdt->grps[grp].lock);
-	}
-	for (uint32_t i = 0; gdt->desc_bufs && i < gdt->desc_blk_nr; i++)
-		buf_put(gdt->desc_bufs[i]);
+	for (uint32_t i = 0; i < table_size(&gdt->blks); i++)
+		gdt_blk_destroy(gdt, table_new(&gdt->blks, i));
+	table_close(&gdt->blks);
 	sysmap_close(gdt->sysmap);
+	sysmap_close(rt_ptr_read(&gdt->grown));
 	rt_mutex_destroy(&gdt->seal);
-	rt_free(gdt->desc_bufs);
-	rt_free(gdt->changed);
-	rt_free(gdt->grps);
 	rt_free(gdt);
 }
 
 /* ---- use ---- */
-static struct gdt_group *group_of(struct gdt *gdt, mbfs_grp_t grp)
-{
-	MBFS_ASSERT(grp < gdt->geo->grp_nr);
-	return &gdt->grps[grp];
-}
-
 void gdt_read(struct gdt *gdt, mbfs_grp_t grp, struct gdesc *out)
 {
-	struct gdt_group *g = group_of(gdt, grp);
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 
 	rt_spin_lock(&g->lock);
 	*out = g->d;
@@ -301,8 +292,9 @@ static uint32_t add_bounded(uint32_t n, int32_t delta, uint32_t max)
 
 static void mark_changed(struct gdt *gdt, mbfs_grp_t grp)
 {
-	rt_u32 *word = &gdt->changed[grp / 32];
-	uint32_t bit = 1u << grp % 32, old = rt_u32_read_acquire(word);
+	const uint32_t at = grp & (gdt->per_blk - 1);
+	rt_u32 *word = &gdt_blk_of(gdt, grp)->changed[at / 32];
+	uint32_t bit = 1u << at % 32, old = rt_u32_read_acquire(word);
 
 	while (!(old & bit) && !rt_u32_cas(word, &old, old | bit))
 		;
@@ -310,7 +302,7 @@ static void mark_changed(struct gdt *gdt, mbfs_grp_t grp)
 
 void gdt_update(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp, const struct gdesc_delta *d)
 {
-	struct gdt_group *g = group_of(gdt, grp);
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 	const struct mbfs_geo *geo = gdt->geo;
 
 	(void)tx; /* the descriptor's block is dirtied by gdt_seal() */
@@ -325,30 +317,30 @@ void gdt_update(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp, const struc
 	rt_spin_unlock(&g->lock);
 }
 
-static void pin(struct gdt_group *g, struct buf **slot, struct buf *buf)
+void gdt_pin_inode_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf)
 {
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 	struct buf *old;
 
 	buf_hold(buf);
 	rt_spin_lock(&g->lock);
-	old = *slot;
-	*slot = buf;
+	old = g->inode_bitmap;
+	g->inode_bitmap = buf;
 	rt_spin_unlock(&g->lock);
 	buf_put(old);
 }
 
-void gdt_pin_inode_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf)
-{
-	struct gdt_group *g = group_of(gdt, grp);
-
-	pin(g, &g->inode_bitmap, buf);
-}
-
 void gdt_pin_block_bitmap(struct gdt *gdt, mbfs_grp_t grp, struct buf *buf)
 {
-	struct gdt_group *g = group_of(gdt, grp);
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 
-	pin(g, &g->block_bitmap, buf);
+	buf_hold(buf);
+	buf_put(rt_ptr_xchg(&g->block_bitmap, buf));
+}
+
+struct buf *gdt_block_bitmap(struct gdt *gdt, mbfs_grp_t grp)
+{
+	return rt_ptr_read_acquire(&gdt_group_of(gdt, grp)->block_bitmap);
 }
 
 /* Short descriptors have room for half of it. */
@@ -361,7 +353,7 @@ static uint32_t bitmap_csum(const struct mbfs_geo *geo, const uint8_t *bits, uin
 
 bool gdt_inode_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits)
 {
-	struct gdt_group *g = group_of(gdt, grp);
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 	uint32_t stored;
 
 	if (!(gdt->geo->features & GEO_CSUM))
@@ -374,7 +366,7 @@ bool gdt_inode_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bi
 
 bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits)
 {
-	struct gdt_group *g = group_of(gdt, grp);
+	struct gdt_group *g = gdt_group_of(gdt, grp);
 	uint32_t stored;
 
 	if (!(gdt->geo->features & GEO_CSUM))
@@ -400,7 +392,7 @@ static uint32_t pinned_csum(const struct mbfs_geo *geo, struct buf *b, uint32_t 
 static void seal_group(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp)
 {
 	const struct mbfs_geo *geo = gdt->geo;
-	struct gdt_group *g = &gdt->grps[grp], now;
+	struct gdt_group *g = gdt_group_of(gdt, grp), now;
 	struct buf *b;
 	uint8_t *raw;
 
@@ -408,11 +400,11 @@ static void seal_group(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp)
 	now.d = g->d;
 	now.block_csum = g->block_csum;
 	now.inode_csum = g->inode_csum;
-	now.block_bitmap = g->block_bitmap;
 	now.inode_bitmap = g->inode_bitmap;
 	rt_spin_unlock(&g->lock);
-	if ((geo->features & GEO_CSUM) && now.block_bitmap && !(now.d.flags & GDESC_BLOCK_UNINIT))
-		now.block_csum = pinned_csum(geo, now.block_bitmap, geo->blks_per_grp);
+	b = rt_ptr_read_acquire(&g->block_bitmap);
+	if ((geo->features & GEO_CSUM) && b && !(now.d.flags & GDESC_BLOCK_UNINIT))
+		now.block_csum = pinned_csum(geo, b, geo->blks_per_grp);
 	if ((geo->features & GEO_CSUM) && now.inode_bitmap && !(now.d.flags & GDESC_INODE_UNINIT))
 		now.inode_csum = pinned_csum(geo, now.inode_bitmap, geo->inodes_per_grp);
 	rt_spin_lock(&g->lock);
@@ -426,19 +418,27 @@ static void seal_group(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp)
 	buf_unlock(b);
 }
 
-void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx)
+static void seal_blk(struct gdt *gdt, struct mbfs_tx *tx, struct gdt_blk *b, mbfs_grp_t first)
 {
-	const uint32_t words = (uint32_t)div_up(gdt->geo->grp_nr, 32);
-
-	rt_mutex_lock(&gdt->seal);
-	for (uint32_t i = 0; i < words; i++) {
+	for (uint32_t i = 0; i < div_up(gdt->per_blk, 32); i++) {
 		uint32_t bits;
 
-		if (!rt_u32_read_acquire(&gdt->changed[i]))
+		if (!rt_u32_read_acquire(&b->changed[i]))
 			continue;
-		bits = rt_u32_xchg(&gdt->changed[i], 0);
+		bits = rt_u32_xchg(&b->changed[i], 0);
 		for (; bits; bits &= bits - 1)
-			seal_group(gdt, tx, i * 32 + (uint32_t)__builtin_ctz(bits));
+			seal_group(gdt, tx, first + i * 32 + (uint32_t)__builtin_ctz(bits));
+	}
+}
+
+void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx)
+{
+	rt_mutex_lock(&gdt->seal);
+	for (uint32_t i = 0, nr = table_nr(&gdt->blks); i < nr; i++) {
+		struct gdt_blk *b = table_at(&gdt->blks, i);
+
+		if (b)
+			seal_blk(gdt, tx, b, i * gdt->per_blk);
 	}
 	rt_mutex_unlock(&gdt->seal);
 }
@@ -446,7 +446,7 @@ void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx)
 void gdt_totals(struct gdt *gdt, uint64_t *free_blks, uint64_t *free_inodes, uint64_t *used_dirs)
 {
 	*free_blks = *free_inodes = *used_dirs = 0;
-	for (mbfs_grp_t grp = 0; grp < gdt->geo->grp_nr; grp++) {
+	for (mbfs_grp_t grp = 0, nr = rt_read_once(gdt->grp_nr); grp < nr; grp++) {
 		struct gdesc d;
 
 		gdt_read(gdt, grp, &d);
@@ -456,12 +456,36 @@ void gdt_totals(struct gdt *gdt, uint64_t *free_blks, uint64_t *free_inodes, uin
 	}
 }
 
-bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len)
+/* The same in the map of the groups that came later. */
+static bool grown_is_system(const struct gdt *gdt, mbfs_blk_t start, uint32_t len)
 {
-	return sysmap_hit(gdt->sysmap, start, len);
+	const struct sysmap *map;
+	bool hit;
+
+	rt_rcu_read_lock();
+	map = rt_rcu_dereference(&gdt->grown);
+	hit = !map || sysmap_hit(map, start, len);
+	rt_rcu_read_unlock();
+	return hit;
 }
 
-const struct sysmap *gdt_sysmap(const struct gdt *gdt)
+bool gdt_is_system(struct gdt *gdt, mbfs_blk_t start, uint32_t len)
 {
-	return gdt->sysmap;
+	const mbfs_blk_t end = sysmap_end(gdt->sysmap);
+
+	if (start < end && len <= end - start)
+		return sysmap_hit(gdt->sysmap, start, len);
+	if (start >= end)
+		return grown_is_system(gdt, start, len);
+	return sysmap_hit(gdt->sysmap, start, (uint32_t)(end - start)) ||
+	       grown_is_system(gdt, end, len - (uint32_t)(end - start));
+}
+
+void gdt_system_bits(struct gdt *gdt, mbfs_grp_t grp, uint8_t *bits)
+{
+	if (sysmap_bits(gdt->sysmap, grp, bits))
+		return;
+	rt_rcu_read_lock();
+	sysmap_bits(rt_rcu_dereference(&gdt->grown), grp, bits);
+	rt_rcu_read_unlock();
 }

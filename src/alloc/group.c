@@ -124,7 +124,7 @@ int group_load(struct mbfs_alloc *a, struct group *g)
 /* What is known before loading: the descriptor's count. */
 static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
 {
-	struct group *g = &a->groups[idx];
+	struct group *g = table_new(&a->groups, idx);
 	mbfs_blk_t left =
 		a->shape.blk_nr - (mbfs_blk_t)idx * a->shape.blks_per_grp - a->shape.first_blk;
 	uint32_t nr = 0;
@@ -157,16 +157,17 @@ static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
 
 int groups_open(struct mbfs_alloc *a)
 {
+	const struct mbfs_alloc_shape *s = &a->shape;
+	const mbfs_grp_t nr = (mbfs_grp_t)div_up(s->blk_nr - s->first_blk, s->blks_per_grp);
 	uint64_t free_nr = 0;
 	int err;
 
-	a->groups = rt_zalloc(a->grp_nr * sizeof(*a->groups));
-	if (!a->groups)
-		return -ENOMEM;
-	err = index_open(&a->by_order, a->grp_nr, a->order_nr);
+	err = table_open(&a->groups, nr, sizeof(struct group));
 	if (!err)
-		err = index_open(&a->by_frag, a->grp_nr, a->order_nr);
-	for (mbfs_grp_t i = 0; !err && i < a->grp_nr; i++)
+		err = index_open(&a->by_order, nr, a->order_nr);
+	if (!err)
+		err = index_open(&a->by_frag, nr, a->order_nr);
+	for (mbfs_grp_t i = 0; !err && i < nr; i++)
 		err = group_init(a, i, &free_nr);
 	return err ? err : claim_open(a, free_nr);
 }
@@ -176,9 +177,11 @@ void groups_close(struct mbfs_alloc *a)
 	claim_close(a);
 	index_close(&a->by_order);
 	index_close(&a->by_frag);
-	for (mbfs_grp_t i = 0; a->groups && i < a->grp_nr; i++) {
-		MBFS_ASSERT(rt_u32_read(&a->groups[i].pa_nr) == 0);
-		rt_free(a->groups[i].bits);
+	for (mbfs_grp_t i = 0; i < table_size(&a->groups); i++) {
+		struct group *g = table_new(&a->groups, i);
+
+		MBFS_ASSERT(rt_u32_read(&g->pa_nr) == 0);
+		rt_free(g->bits);
 	}
-	rt_free(a->groups);
+	table_close(&a->groups);
 }

@@ -2,7 +2,9 @@
 /*
  * Indexes of groups by order: for each order a bitmap over all groups, over its words a second one
  * (tops) of those that are not zero, and one word of the orders that have anything. 1 TiB has 128
- * words an order: a search reads one word to know where to look, and two to find a group.
+ * words an order: a search reads one word to know where to look, and two to find a group. They are
+ * in segments of 4096 groups, which stay where they are when the file system grows: a bit set in an
+ * array that somebody copies would be lost.
  *
  * Concurrency: a group's own bits change under its lock; the words with atomic operations; readers
  * take no lock. What a reader finds is a candidate, to be looked at again under the group's lock.
@@ -15,6 +17,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "rt/mem.h"
 #include "rt/percpu.h"
 
@@ -37,78 +40,91 @@ static uint64_t word_clear(rt_u64 *word, uint64_t bits)
 	return old & ~bits;
 }
 
-/* The first word at or after @word that may not be zero; word_nr if none. */
-static mbfs_grp_t next_word(const struct group_index *ix, unsigned order, mbfs_grp_t word)
+/* The parts of the group's segment, one for each order. */
+static struct index_part *seg_of(const struct group_index *ix, mbfs_grp_t grp)
 {
-	while (word < ix->word_nr) {
-		uint64_t top = rt_u64_read(&ix->tops[order][word >> 6]) & (~0ull << (word & 63));
+	struct index_part *seg = table_at(&ix->segs, grp / INDEX_SEG_GRPS);
 
-		if (top)
-			return (word & ~63u) + (mbfs_grp_t)__builtin_ctzll(top);
-		word = (word | 63) + 1;
-	}
-	return ix->word_nr;
+	MBFS_ASSERT(seg);
+	return seg;
 }
 
-static void top_set(struct group_index *ix, unsigned order, mbfs_grp_t word)
+static void top_set(struct group_index *ix, struct index_part *part, unsigned order, unsigned word)
 {
-	const uint64_t bit = 1ull << (word & 63);
-
-	if (word_or(&ix->tops[order][word >> 6], bit) & bit)
+	if (word_or(&part->top, 1ull << word) >> word & 1)
 		return; /* and who set it marks the order */
 	rt_fence(); /* pairs with order_clear() */
 	word_or(&ix->orders, 1ull << order);
 }
 
-/* A word of tops has become zero; likewise. */
+/* Whether any segment has a word of this order. */
+static bool order_used(const struct group_index *ix, unsigned order)
+{
+	for (uint32_t i = 0, nr = table_nr(&ix->segs); i < nr; i++) {
+		const struct index_part *seg = table_at(&ix->segs, i);
+
+		if (seg && rt_u64_read(&seg[order].top))
+			return true;
+	}
+	return false;
+}
+
+/* A top has become zero; as top_clear(). */
 static void order_clear(struct group_index *ix, unsigned order)
 {
 	const uint64_t bit = 1ull << order;
 
-	if (next_word(ix, order, 0) < ix->word_nr)
+	if (order_used(ix, order))
 		return;
 	word_clear(&ix->orders, bit);
 	rt_fence();
-	if (next_word(ix, order, 0) < ix->word_nr)
+	if (order_used(ix, order))
 		word_or(&ix->orders, bit);
 }
 
 /* The word has become zero. Who sets a bit in it sets the top after: seen here, or it sees ours. */
-static void top_clear(struct group_index *ix, unsigned order, mbfs_grp_t word)
+static void top_clear(struct group_index *ix, struct index_part *part, unsigned order,
+		      unsigned word)
 {
-	bool last = word_clear(&ix->tops[order][word >> 6], 1ull << (word & 63)) == 0;
+	bool last = word_clear(&part->top, 1ull << word) == 0;
 
 	rt_fence();
-	if (rt_u64_read(&ix->words[order][word]))
-		top_set(ix, order, word);
+	if (rt_u64_read(&part->words[word]))
+		top_set(ix, part, order, word);
 	else if (last)
 		order_clear(ix, order);
 }
 
 void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to)
 {
-	const mbfs_grp_t word = grp >> 6;
+	const unsigned word = grp % INDEX_SEG_GRPS / 64;
 	const uint64_t bit = 1ull << (grp & 63);
+	struct index_part *seg, *part;
 
 	if (*at == to)
 		return;
+	seg = seg_of(ix, grp);
 	if (to >= 0) {
-		word_or(&ix->words[to][word], bit);
+		part = &seg[to];
+		word_or(&part->words[word], bit);
 		rt_fence(); /* pairs with top_clear() */
-		top_set(ix, (unsigned)to, word);
+		top_set(ix, part, (unsigned)to, word);
 	}
-	if (*at >= 0 && word_clear(&ix->words[*at][word], bit) == 0)
-		top_clear(ix, (unsigned)*at, word);
+	if (*at >= 0) {
+		part = &seg[*at];
+		if (word_clear(&part->words[word], bit) == 0)
+			top_clear(ix, part, (unsigned)*at, word);
+	}
 	*at = to;
 }
 
 bool index_has(const struct group_index *ix, unsigned order, mbfs_grp_t grp)
 {
-	const mbfs_grp_t word = grp >> 6;
+	const struct index_part *part = &seg_of(ix, grp)[order];
+	const unsigned word = grp % INDEX_SEG_GRPS / 64;
 
-	return (rt_u64_read(&ix->words[order][word]) >> (grp & 63) & 1) &&
-	       (rt_u64_read(&ix->tops[order][word >> 6]) >> (word & 63) & 1) &&
-	       (rt_u64_read(&ix->orders) >> order & 1);
+	return (rt_u64_read(&part->words[word]) >> (grp & 63) & 1) &&
+	       (rt_u64_read(&part->top) >> word & 1) && (rt_u64_read(&ix->orders) >> order & 1);
 }
 
 uint64_t index_orders(const struct group_index *ix, unsigned from, unsigned end)
@@ -118,44 +134,61 @@ uint64_t index_orders(const struct group_index *ix, unsigned from, unsigned end)
 	return from < end ? rt_u64_read(&ix->orders) & below & (~0ull << from) : 0;
 }
 
+/* In one part, from bit @from on; INDEX_SEG_GRPS if none. */
+static uint32_t part_next(const struct index_part *part, uint32_t from)
+{
+	uint64_t tops = rt_u64_read(&part->top) & (~0ull << from / 64);
+
+	for (; tops; tops &= tops - 1) {
+		unsigned word = (unsigned)__builtin_ctzll(tops);
+		uint64_t bits = rt_u64_read(&part->words[word]);
+
+		if (word == from / 64)
+			bits &= ~0ull << from % 64;
+		if (bits)
+			return word * 64 + (uint32_t)__builtin_ctzll(bits);
+	}
+	return INDEX_SEG_GRPS;
+}
+
 mbfs_grp_t index_next(const struct group_index *ix, unsigned order, mbfs_grp_t from)
 {
-	mbfs_grp_t word = from >> 6;
-	uint64_t bits = ~0ull << (from & 63);
+	const uint32_t nr = table_nr(&ix->segs);
+	uint32_t at = from % INDEX_SEG_GRPS;
 
-	while ((word = next_word(ix, order, word)) < ix->word_nr) {
-		if (word != from >> 6)
-			bits = ~0ull;
-		bits &= rt_u64_read(&ix->words[order][word]);
-		if (bits)
-			return (word << 6) + (mbfs_grp_t)__builtin_ctzll(bits);
-		word++;
+	for (uint32_t i = from / INDEX_SEG_GRPS; i < nr; i++, at = 0) {
+		const struct index_part *seg = table_at(&ix->segs, i);
+		uint32_t found = seg ? part_next(&seg[order], at) : INDEX_SEG_GRPS;
+
+		if (found < INDEX_SEG_GRPS)
+			return i * INDEX_SEG_GRPS + found;
 	}
-	return ix->end;
+	return INDEX_NONE;
+}
+
+static uint32_t seg_nr(mbfs_grp_t grp_nr)
+{
+	return (uint32_t)div_up(grp_nr, INDEX_SEG_GRPS);
 }
 
 int index_open(struct group_index *ix, mbfs_grp_t grp_nr, unsigned order_nr)
 {
-	/* Each order has cache lines of its own: a group that moves between two orders disturbs
-	 * nobody who looks at the others. */
-	const uint64_t per_slot = RT_SLOT_BYTES / sizeof(rt_u64);
-	uint64_t word_nr = div_up(div_up(grp_nr, 64), per_slot) * per_slot;
-	uint64_t top_nr = div_up(div_up(word_nr, 64), per_slot) * per_slot;
-
-	ix->end = grp_nr;
-	ix->word_nr = (mbfs_grp_t)div_up(grp_nr, 64);
-	for (unsigned k = 0; k < order_nr; k++) {
-		ix->words[k] = rt_zalloc_aligned(RT_SLOT_BYTES,
-						 (word_nr + top_nr) * sizeof(rt_u64));
-		if (!ix->words[k])
-			return -ENOMEM;
-		ix->tops[k] = ix->words[k] + word_nr;
-	}
-	return 0;
+	return table_open(&ix->segs, seg_nr(grp_nr), order_nr * sizeof(struct index_part));
 }
 
 void index_close(struct group_index *ix)
 {
-	for (unsigned k = 0; k < ORDER_NR; k++)
-		rt_free(ix->words[k]);
+	table_close(&ix->segs);
+}
+
+int index_grow(struct group_index *ix, mbfs_grp_t grp_nr)
+{
+	int err;
+
+	if (seg_nr(grp_nr) <= table_nr(&ix->segs))
+		return 0;
+	err = table_ready(&ix->segs, seg_nr(grp_nr));
+	if (!err)
+		table_grow(&ix->segs);
+	return err;
 }

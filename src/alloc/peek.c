@@ -11,7 +11,7 @@
 void alloc_peek_group(const struct mbfs_alloc *a, mbfs_grp_t grp, uint8_t *disk,
 		      struct alloc_peek_group *out)
 {
-	const struct group *g = &a->groups[grp];
+	const struct group *g = group_at(a, grp);
 
 	*out = (struct alloc_peek_group){ 0 };
 	if (!group_has(g, GROUP_LOADED) || !a->store->bitmap_copy)
@@ -83,7 +83,7 @@ bool alloc_peek_pa(const void *mem, mbfs_grp_t grp, const uint8_t *disk, uint8_t
 void alloc_peek_counters(struct mbfs_alloc *a, struct alloc_peek_counters *out)
 {
 	*out = (struct alloc_peek_counters){
-		.grp_nr = a->grp_nr,
+		.grp_nr = grp_nr_of(a),
 		.blks_per_grp = a->shape.blks_per_grp,
 		.unclaimed = claim_free(a),
 		.claimed = rt_counter_sum(&a->claim.claimed),

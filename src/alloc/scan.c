@@ -43,7 +43,7 @@ static mbfs_grp_t goal_group(const struct alloc_ctx *ac)
 {
 	mbfs_blk_t goal = ac->want_goal;
 
-	if (goal < ac->a->shape.first_blk || goal >= ac->a->shape.blk_nr)
+	if (goal < ac->a->shape.first_blk || goal >= blk_nr_of(ac->a))
 		return 0;
 	return (mbfs_grp_t)((goal - ac->a->shape.first_blk) / ac->a->shape.blks_per_grp);
 }
@@ -131,6 +131,8 @@ static bool group_try(struct alloc_ctx *ac, struct group *g, enum criterion cr, 
 	uint32_t len;
 	int err;
 
+	if (!g)
+		return false; /* in the index, but not to be seen yet */
 	stat_add(ac->a, ac->cpu, STAT_CR_CONSIDERED + cr, 1);
 	/* Strict: a racy 0 may be a lie by the time it is read; look under the lock. */
 	if (!ac->strict && !ac->a->tune.locked_checks &&
@@ -173,10 +175,12 @@ static bool goal_try(struct alloc_ctx *ac)
 	mbfs_clu_t start, end;
 	int err;
 
-	if (ac->want_goal < a->shape.first_blk || ac->want_goal >= a->shape.blk_nr ||
+	if (ac->want_goal < a->shape.first_blk || ac->want_goal >= blk_nr_of(a) ||
 	    ac->want_goal == 0)
 		return false;
-	g = &a->groups[goal_group(ac)];
+	g = group_at(a, goal_group(ac));
+	if (!g)
+		return false;
 	start = (mbfs_clu_t)(ac->want_goal - group_start(a, g));
 	if (rt_u32_read(&g->free_nr) == 0)
 		return false;
@@ -210,14 +214,12 @@ static bool goal_try(struct alloc_ctx *ac)
 static bool index_try(struct alloc_ctx *ac, const struct group_index *ix, unsigned order,
 		      mbfs_grp_t from, enum criterion cr, uint32_t want, struct best *best)
 {
-	const mbfs_grp_t nr = ac->a->grp_nr;
-
 	for (int half = 0; half < (from > 0 ? 2 : 1); half++) {
-		mbfs_grp_t end = half ? from : nr;
+		mbfs_grp_t end = half ? from : INDEX_NONE;
 
 		for (mbfs_grp_t i = index_next(ix, order, half ? 0 : from); i < end;
 		     i = index_next(ix, order, i + 1))
-			if (group_try(ac, &ac->a->groups[i], cr, want, best))
+			if (group_try(ac, group_at(ac->a, i), cr, want, best))
 				return true;
 	}
 	return false;
@@ -265,10 +267,10 @@ static bool criterion_try(struct alloc_ctx *ac, enum criterion cr, mbfs_grp_t fr
 	case CR_ANY_FREE:
 		break;
 	}
-	for (mbfs_grp_t i = 0; i < a->grp_nr; i++) {
-		mbfs_grp_t grp = (mbfs_grp_t)(((uint64_t)from + i) % a->grp_nr);
+	for (mbfs_grp_t i = 0, grps = grp_nr_of(a); i < grps; i++) {
+		mbfs_grp_t grp = (mbfs_grp_t)(((uint64_t)from + i) % grps);
 
-		if (group_try(ac, &a->groups[grp], cr, want, best))
+		if (group_try(ac, group_at(a, grp), cr, want, best))
 			return true;
 		/* Long enough a search for what is anyway less than wanted. */
 		if (best->grp && best->extents > a->tune.max_to_scan)
@@ -349,7 +351,7 @@ int scan(struct alloc_ctx *ac)
 		return -ENOSPC;
 	/* A large file whose goal is taken goes on where the last large one did. */
 	if (stream && !ac->req->pleft) {
-		from = (mbfs_grp_t)(rt_u64_read(stream) % ac->a->grp_nr);
+		from = (mbfs_grp_t)(rt_u64_read(stream) % grp_nr_of(ac->a));
 		stat_add(ac->a, ac->cpu, STAT_STREAM_GOAL_HITS, 1);
 	}
 	for (enum criterion cr = CR_POWER2_ALIGNED; cr <= CR_ANY_FREE; cr++) {

@@ -59,6 +59,8 @@ static uint64_t sum(const struct mbfs_alloc *a, unsigned stat)
 
 void mbfs_alloc_stats(struct mbfs_alloc *a, struct mbfs_alloc_stats *out)
 {
+	const struct group *g;
+
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < MBFS_ARRAY_SIZE(fields); i++)
 		*(uint64_t *)(void *)((char *)out + fields[i].off) = sum(a, fields[i].stat);
@@ -71,11 +73,12 @@ void mbfs_alloc_stats(struct mbfs_alloc *a, struct mbfs_alloc_stats *out)
 		out->slow_hist[i] = sum(a, STAT_SLOW_HIST + i);
 	out->slow_max_ns = rt_u64_read(&a->slow_max_ns);
 	out->barrier_max_ns = rt_u64_read(&a->barrier_max_ns);
-	out->blk_nr = a->shape.blk_nr;
+	out->blk_nr = blk_nr_of(a);
 	out->claimed_nr = rt_counter_sum(&a->claim.claimed);
 	out->free_nr = claim_free(a) + out->claimed_nr;
-	for (mbfs_grp_t i = 0; i < a->grp_nr; i++)
-		out->groups_loaded += group_has(&a->groups[i], GROUP_LOADED);
+	for (mbfs_grp_t i = 0, nr = grp_nr_of(a); i < nr; i++)
+		if ((g = group_at(a, i)))
+			out->groups_loaded += group_has(g, GROUP_LOADED);
 }
 
 uint64_t mbfs_alloc_free_nr(struct mbfs_alloc *a)
@@ -87,16 +90,15 @@ uint64_t mbfs_alloc_avail_nr(struct mbfs_alloc *a)
 {
 	uint64_t nr = claim_free(a);
 
-	return nr > a->claim.resv ? nr - a->claim.resv : 0;
+	return nr > claim_resv(&a->claim) ? nr - claim_resv(&a->claim) : 0;
 }
 
 int mbfs_alloc_group_info(struct mbfs_alloc *a, mbfs_grp_t grp, struct mbfs_alloc_group_info *out)
 {
-	struct group *g;
+	struct group *g = group_at(a, grp);
 
-	if (grp >= a->grp_nr)
+	if (!g)
 		return -ERANGE;
-	g = &a->groups[grp];
 	memset(out, 0, sizeof(*out));
 	rt_spin_lock(&g->lock);
 	out->loaded = group_has(g, GROUP_LOADED);

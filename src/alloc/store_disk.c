@@ -27,7 +27,6 @@ struct store_disk {
 	const struct mbfs_geo *geo;
 	struct buf_cache *bufs;
 	struct gdt *gdt;
-	rt_ptr *bitmaps; /* [atomic] struct buf * of each loaded group, held; set once */
 };
 
 /* Checked against the descriptor when a group is loaded. */
@@ -83,14 +82,12 @@ static int check_free(struct store_disk *s, mbfs_grp_t grp, const struct gdesc *
 static int bitmap_make(struct store_disk *s, mbfs_grp_t grp, const struct gdesc *d, uint8_t *bits,
 		       struct buf **out)
 {
-	uint32_t iter = 0, len, bytes = copy_bits(s->geo) / 8;
-	mbfs_clu_t start;
+	uint32_t bytes = copy_bits(s->geo) / 8;
 	struct buf *b;
 	int err;
 
 	memset(bits, 0, bytes);
-	while (sysmap_next(gdt_sysmap(s->gdt), grp, &iter, &start, &len))
-		bits_set(bits, start, len);
+	gdt_system_bits(s->gdt, grp, bits);
 	pad(s->geo, grp, bits);
 	err = check_free(s, grp, d, bits);
 	if (err)
@@ -109,13 +106,18 @@ static int bitmap_make(struct store_disk *s, mbfs_grp_t grp, const struct gdesc 
 static int bitmap_check(struct store_disk *s, mbfs_grp_t grp, const struct gdesc *d,
 			const uint8_t *bits)
 {
-	uint32_t iter = 0, len;
-	mbfs_clu_t start;
+	const size_t bytes = copy_bits(s->geo) / 8;
+	uint8_t *system = rt_zalloc(bytes);
+	bool marked = true;
 
-	while (sysmap_next(gdt_sysmap(s->gdt), grp, &iter, &start, &len))
-		if (!bits_all_set(bits, start, len))
-			return damaged(grp, -EUCLEAN,
-				       "blocks of the file system itself are marked free");
+	if (!system)
+		return -ENOMEM;
+	gdt_system_bits(s->gdt, grp, system);
+	for (size_t i = 0; i < bytes; i++)
+		marked &= (system[i] & ~bits[i]) == 0;
+	rt_free(system);
+	if (!marked)
+		return damaged(grp, -EUCLEAN, "blocks of the file system itself are marked free");
 	return check_free(s, grp, d, bits);
 }
 
@@ -143,10 +145,8 @@ static int bitmap_read(struct store_disk *s, mbfs_grp_t grp, const struct gdesc 
 static int bitmap_load(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 {
 	struct store_disk *s = ctx;
-	struct buf *b = rt_ptr_read_acquire(&s->bitmaps[grp]);
+	struct buf *b = gdt_block_bitmap(s->gdt, grp);
 	struct gdesc d;
-	void *none = NULL;
-	bool first;
 	int err;
 
 	if (b) {
@@ -161,15 +161,14 @@ static int bitmap_load(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 					   : bitmap_read(s, grp, &d, bits, &b);
 	if (err)
 		return err;
-	gdt_pin_block_bitmap(s->gdt, grp, b);
-	first = rt_ptr_cas(&s->bitmaps[grp], &none, b);
-	MBFS_ASSERT(first); /* the allocator loads a group on one thread at a time */
+	gdt_pin_block_bitmap(s->gdt, grp, b); /* the allocator loads a group on one thread */
+	buf_put(b);
 	return 0;
 }
 
 static struct buf *loaded(struct store_disk *s, mbfs_grp_t grp)
 {
-	struct buf *b = rt_ptr_read_acquire(&s->bitmaps[grp]);
+	struct buf *b = gdt_block_bitmap(s->gdt, grp);
 
 	MBFS_ASSERT(b);
 	return b;
@@ -229,11 +228,6 @@ int store_disk_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct g
 	MBFS_ASSERT(copy_bits(geo) <= 8 * geo->block_bytes);
 	if (!s)
 		return -ENOMEM;
-	s->bitmaps = rt_zalloc(geo->grp_nr * sizeof(*s->bitmaps));
-	if (!s->bitmaps) {
-		rt_free(s);
-		return -ENOMEM;
-	}
 	s->geo = geo;
 	s->bufs = bufs;
 	s->gdt = gdt;
@@ -243,10 +237,5 @@ int store_disk_open(const struct mbfs_geo *geo, struct buf_cache *bufs, struct g
 
 void store_disk_close(struct store_disk *s)
 {
-	if (!s)
-		return;
-	for (mbfs_grp_t grp = 0; grp < s->geo->grp_nr; grp++)
-		buf_put(rt_ptr_read(&s->bitmaps[grp]));
-	rt_free(s->bitmaps);
 	rt_free(s);
 }

@@ -20,6 +20,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "rt/mem.h"
+#include "rt/rcu.h"
 
 struct sys_range {
 	mbfs_blk_t start;
@@ -27,8 +28,11 @@ struct sys_range {
 	mbfs_grp_t grp; /* whose it is, for messages */
 };
 
+/* [const] after sysmap_open() */
 struct sysmap {
-	const struct mbfs_geo *geo;
+	struct rt_rcu_head rcu;
+	struct mbfs_geo geo; /* as it was when the map was made */
+	mbfs_grp_t from;     /* groups from here on */
 	struct sys_range *ranges;
 	uint32_t nr;
 	uint32_t *first; /* by group */
@@ -112,11 +116,12 @@ static void range_add(struct sysmap *map, mbfs_grp_t grp, mbfs_blk_t start, uint
 static int ranges_collect(struct sysmap *map, const struct gdesc *(*desc)(void *, mbfs_grp_t),
 			  void *ctx, struct mbfs_diag *diag)
 {
-	const struct mbfs_geo *geo = map->geo;
+	const struct mbfs_geo *geo = &map->geo;
 	const uint32_t itable_len = sysmap_itable_len(geo);
 
-	range_add(map, 0, 0, geo->first_blk);
-	for (mbfs_grp_t grp = 0; grp < geo->grp_nr; grp++) {
+	if (map->from == 0)
+		range_add(map, 0, 0, geo->first_blk);
+	for (mbfs_grp_t grp = map->from; grp < geo->grp_nr; grp++) {
 		const struct gdesc *d = desc(ctx, grp);
 		uint64_t head = head_len(geo, grp);
 
@@ -156,7 +161,7 @@ static int ranges_merge(struct sysmap *map, struct mbfs_diag *diag)
 			r[++kept] = r[i];
 		}
 	}
-	map->nr = kept + 1; /* group 0 has a superblock: never empty */
+	map->nr = kept + 1; /* each group has bitmaps: never empty */
 	return 0;
 }
 
@@ -164,27 +169,30 @@ static void index_make(struct sysmap *map)
 {
 	uint32_t i = 0;
 
-	for (mbfs_grp_t grp = 0; grp < map->geo->grp_nr; grp++) {
-		mbfs_blk_t start = grp ? geo_grp_start(map->geo, grp) : 0;
+	for (mbfs_grp_t grp = map->from; grp < map->geo.grp_nr; grp++) {
+		mbfs_blk_t start = grp ? geo_grp_start(&map->geo, grp) : 0;
 
 		while (i < map->nr && map->ranges[i].start + map->ranges[i].len <= start)
 			i++;
-		map->first[grp] = i;
+		map->first[grp - map->from] = i;
 	}
 }
 
-int sysmap_open(const struct mbfs_geo *geo, const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp),
-		void *ctx, struct mbfs_diag *diag, struct sysmap **out)
+int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
+		const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp), void *ctx,
+		struct mbfs_diag *diag, struct sysmap **out)
 {
+	const mbfs_grp_t grps = geo->grp_nr - from;
 	struct sysmap *map = rt_zalloc(sizeof(*map));
 	struct sys_range *exact;
 	int err = -ENOMEM;
 
 	if (!map)
 		return -ENOMEM;
-	map->geo = geo;
-	map->ranges = rt_alloc(((uint64_t)geo->grp_nr * RANGES_PER_GRP + 1) * sizeof(*map->ranges));
-	map->first = rt_alloc(geo->grp_nr * sizeof(*map->first));
+	map->geo = *geo;
+	map->from = from;
+	map->ranges = rt_alloc(((uint64_t)grps * RANGES_PER_GRP + 1) * sizeof(*map->ranges));
+	map->first = rt_alloc(grps * sizeof(*map->first));
 	if (!map->ranges || !map->first)
 		goto err_map;
 	err = ranges_collect(map, desc, ctx, diag);
@@ -216,9 +224,25 @@ void sysmap_close(struct sysmap *map)
 	rt_free(map);
 }
 
+static void close_rcu(struct rt_rcu_head *head)
+{
+	sysmap_close(container_of(head, struct sysmap, rcu));
+}
+
+void sysmap_close_later(struct sysmap *map)
+{
+	if (map)
+		rt_rcu_call(&map->rcu, close_rcu);
+}
+
+mbfs_blk_t sysmap_end(const struct sysmap *map)
+{
+	return map->geo.blk_nr;
+}
+
 bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len)
 {
-	const struct mbfs_geo *geo = map->geo;
+	const struct mbfs_geo *geo = &map->geo;
 	mbfs_grp_t grp;
 	uint32_t i;
 
@@ -226,33 +250,29 @@ bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len)
 		return true;
 	grp = start < geo->first_blk ? 0
 				     : (mbfs_grp_t)((start - geo->first_blk) / geo->blks_per_grp);
-	for (i = map->first[grp]; i < map->nr; i++)
+	for (i = grp < map->from ? 0 : map->first[grp - map->from]; i < map->nr; i++)
 		if (map->ranges[i].start + map->ranges[i].len > start)
 			return map->ranges[i].start < start + len;
 	return false;
 }
 
-bool sysmap_next(const struct sysmap *map, mbfs_grp_t grp, uint32_t *iter, mbfs_clu_t *start,
-		 uint32_t *len)
+bool sysmap_bits(const struct sysmap *map, mbfs_grp_t grp, uint8_t *bits)
 {
-	const mbfs_blk_t grp_start = geo_grp_start(map->geo, grp);
-	const mbfs_blk_t grp_end = grp_start + geo_grp_len(map->geo, grp);
-	const struct sys_range *r;
-	mbfs_blk_t from, to;
+	const mbfs_blk_t grp_start = geo_grp_start(&map->geo, grp);
+	mbfs_blk_t grp_end;
 
-	for (;; ++*iter) {
-		if (map->first[grp] + *iter >= map->nr)
-			return false;
-		r = &map->ranges[map->first[grp] + *iter];
+	if (grp < map->from || grp >= map->geo.grp_nr)
+		return false;
+	grp_end = grp_start + geo_grp_len(&map->geo, grp);
+	for (uint32_t i = map->first[grp - map->from]; i < map->nr; i++) {
+		const struct sys_range *r = &map->ranges[i];
+		mbfs_blk_t from = r->start > grp_start ? r->start : grp_start;
+		mbfs_blk_t to = r->start + r->len < grp_end ? r->start + r->len : grp_end;
+
 		if (r->start >= grp_end)
-			return false;
-		from = r->start > grp_start ? r->start : grp_start;
-		to = r->start + r->len < grp_end ? r->start + r->len : grp_end;
-		if (from < to)
-			break; /* else it is the boot block, before group 0 */
+			break;
+		if (from < to) /* else it is the boot block, before group 0 */
+			bits_set(bits, (uint32_t)(from - grp_start), (uint32_t)(to - from));
 	}
-	++*iter;
-	*start = (mbfs_clu_t)(from - grp_start);
-	*len = (uint32_t)(to - from);
 	return true;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * alloc/sysmap.h - which blocks hold the file system itself: superblocks, descriptor tables and the
- * blocks reserved for them to grow, bitmaps, inode tables. Made once at mount, constant after; no
- * locks.
+ * blocks reserved for them to grow, bitmaps, inode tables. A map is constant once made; no locks.
  */
 #ifndef ALLOC_SYSMAP_H
 #define ALLOC_SYSMAP_H
@@ -19,22 +18,22 @@ mbfs_blk_t sysmap_desc_blk(const struct mbfs_geo *geo, uint32_t idx);
 uint32_t sysmap_itable_len(const struct mbfs_geo *geo);
 
 /*
- * sysmap_open - the map from all descriptors
+ * sysmap_open - the map of groups from @from on, from their descriptors
+ * @geo:     [in] copied
  * @desc:    [in] answers where a group's bitmaps and table are; already known to be inside the
  * device Errors: -EUCLEAN two of them overlap, @diag says which group's; -ENOMEM.
  */
-int sysmap_open(const struct mbfs_geo *geo, const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp),
-		void *ctx, struct mbfs_diag *diag, struct sysmap **out);
-void sysmap_close(struct sysmap *map);
+int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
+		const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp), void *ctx,
+		struct mbfs_diag *diag, struct sysmap **out);
+void sysmap_close(struct sysmap *map);	     /* NULL is fine */
+void sysmap_close_later(struct sysmap *map); /* when no RCU reader has it any more */
 
+/* The end of the device when it was made. */
+mbfs_blk_t sysmap_end(const struct sysmap *map);
 /* True if any block of the range is in the map, or outside the file system. */
 bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len);
-
-/*
- * The parts of the map inside one group, in order: start with *iter 0, until false.
- * @start, @len: [out] blocks from the group's start
- */
-bool sysmap_next(const struct sysmap *map, mbfs_grp_t grp, uint32_t *iter, mbfs_clu_t *start,
-		 uint32_t *len);
+/* Sets the bits of the blocks of one group that are in the map; false: it has not this group. */
+bool sysmap_bits(const struct sysmap *map, mbfs_grp_t grp, uint8_t *bits);
 
 #endif

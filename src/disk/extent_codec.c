@@ -22,7 +22,7 @@ void node_format(uint8_t *node, uint32_t bytes, uint32_t depth)
 
 static bool in_device(const struct mbfs_geo *geo, mbfs_blk_t start, uint32_t len)
 {
-	return start > geo->first_blk && start < geo->blk_nr && len <= geo->blk_nr - start;
+	return start > geo->first_blk && start < geo_blk_nr(geo) && len <= geo_blk_nr(geo) - start;
 }
 
 static bool leaf_ok(const struct mbfs_geo *geo, const uint8_t *node, uint32_t nr)

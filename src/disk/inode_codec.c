@@ -165,7 +165,7 @@ static void times_get(const struct mbfs_inode_disk *d, struct inode_image *out)
 
 static int image_verify(const struct mbfs_geo *geo, const struct inode_image *in)
 {
-	if (!mode_ok(in->mode) || (in->flags & FL_REFUSED) || in->xattr_blk >= geo->blk_nr)
+	if (!mode_ok(in->mode) || (in->flags & FL_REFUSED) || in->xattr_blk >= geo_blk_nr(geo))
 		return -EUCLEAN;
 	if ((in->flags & FL_EXTENTS) && !(geo->features & GEO_EXTENTS))
 		return -EUCLEAN;

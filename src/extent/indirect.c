@@ -64,7 +64,7 @@ static int indirect_locate(const struct extent_tree *t, uint64_t lblk, struct in
 
 static int ptr_check(const struct extent_tree *t, uint32_t blk)
 {
-	if (blk == 0 || (blk > t->env->geo->first_blk && blk < t->env->geo->blk_nr))
+	if (blk == 0 || (blk > t->env->geo->first_blk && blk < geo_blk_nr(t->env->geo)))
 		return 0;
 	log_err("inode %u: block pointer %u is outside the device; run e2fsck -f", t->ino, blk);
 	return -EUCLEAN;

@@ -218,7 +218,7 @@ static void req_neighbours(const struct extent_tree *t, const struct extent_path
 		if (!req->goal && l.pblk > l.lblk - lblk)
 			req->goal = l.pblk - (l.lblk - lblk);
 	}
-	if (!req->goal || req->goal >= t->env->geo->blk_nr)
+	if (!req->goal || req->goal >= geo_blk_nr(t->env->geo))
 		req->goal = t->goal;
 }
 

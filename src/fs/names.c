@@ -14,7 +14,7 @@ int fs_inode_get(struct mbfs_fs *fs, mbfs_ino_t ino, struct inode **out)
 {
 	const struct mbfs_geo *geo = &fs->super.geo;
 
-	if (ino != MBFS_ROOT_INO && (ino < geo->first_ino || ino > geo->inode_nr))
+	if (ino != MBFS_ROOT_INO && (ino < geo->first_ino || ino > geo_inode_nr(geo)))
 		return -ESTALE;
 	return inode_get(&fs->env, ino, out);
 }

@@ -54,18 +54,21 @@ uint64_t fs_overhead(const struct super *s)
 void mbfs_fs_statfs(struct mbfs_fs *fs, struct mbfs_statfs *out)
 {
 	const struct mbfs_geo *geo = &fs->super.geo;
-	uint64_t blks, dirs, half[2];
+	uint64_t blks, dirs, half[2], resv;
 
 	memset(out, 0, sizeof(*out));
 	gdt_totals(fs->gdt, &blks, &out->ffree, &dirs);
 	out->ffree += ialloc_late_nr(&fs->env);
 	memcpy(half, geo->uuid, sizeof(half));
 	out->block_bytes = geo->block_bytes;
+	rt_mutex_lock(&fs->super_lock); /* the two fit together */
 	out->blocks = geo->blk_nr - fs->overhead_blks;
+	rt_mutex_unlock(&fs->super_lock);
 	/* What waits for a write-out is had by whoever wants it: alloc_blocks(). */
 	out->bfree = mbfs_alloc_free_nr(fs->alloc) + alloc_late_nr(fs->alloc);
-	out->bavail = out->bfree > geo->resv_blk_nr ? out->bfree - geo->resv_blk_nr : 0;
-	out->files = geo->inode_nr;
+	resv = geo_resv_blk_nr(geo);
+	out->bavail = out->bfree > resv ? out->bfree - resv : 0;
+	out->files = geo_inode_nr(geo);
 	out->fsid = half[0] ^ half[1];
 	out->name_max = NAME_BYTES_MAX;
 }
@@ -77,7 +80,7 @@ mbfs_grp_t fs_bad_groups(struct mbfs_fs *fs, uint64_t *fenced_blks)
 	mbfs_grp_t nr = 0;
 
 	*fenced_blks = 0;
-	for (mbfs_grp_t grp = 0; grp < fs->super.geo.grp_nr; grp++) {
+	for (mbfs_grp_t grp = 0; grp < geo_grp_nr(&fs->super.geo); grp++) {
 		if (mbfs_alloc_group_info(fs->alloc, grp, &info) || !info.bad)
 			continue;
 		gdt_read(fs->gdt, grp, &desc);

@@ -92,8 +92,8 @@ static void put_mount(struct json *j, struct mbfs_fs *fs)
 	json_u64(j, "read_only", fs->read_only);
 	json_u64(j, "damaged", rt_u32_read(&fs->damaged));
 	json_u64(j, "block_bytes", geo->block_bytes);
-	json_u64(j, "groups", geo->grp_nr);
-	json_u64(j, "inodes", geo->inode_nr);
+	json_u64(j, "groups", geo_grp_nr(geo));
+	json_u64(j, "inodes", geo_inode_nr(geo));
 	json_u64(j, "inodes_free", inodes);
 	json_u64(j, "directories", dirs);
 	json_u64(j, "write_outs", rt_u64_read(&fs->sync_begun));

@@ -363,7 +363,7 @@ int dir_add(struct inode *dir, struct mbfs_tx *tx, const char *name, size_t len,
 	struct dir_pos pos;
 	int err;
 
-	MBFS_ASSERT(ino && ino <= dir->env->geo->inode_nr);
+	MBFS_ASSERT(ino && ino <= geo_inode_nr(dir->env->geo));
 	if (!len || len > DIRENT_NAME_MAX)
 		return -ENAMETOOLONG;
 	err = dir_locate(dir, name, len, &pos);
@@ -392,7 +392,7 @@ void dir_pos_set(struct inode *dir, struct mbfs_tx *tx, const struct dir_pos *po
 {
 	uint8_t *d = pos->buf->data + pos->at.off;
 
-	MBFS_ASSERT(ino && ino <= dir->env->geo->inode_nr);
+	MBFS_ASSERT(ino && ino <= geo_inode_nr(dir->env->geo));
 	buf_lock(pos->buf);
 	dirent_set_ino(d, ino);
 	dirent_set_type(d, dirent_type_of(dir->env->geo, d_type));

@@ -42,7 +42,8 @@ static bool record_is_sound(const struct mbfs_geo *geo, const uint8_t *block, ui
 		return false;
 	if (!dirent_ino(d))
 		return true;
-	return dirent_ino(d) <= geo->inode_nr && name_is_sound(dirent_name(d), dirent_name_len(d));
+	return dirent_ino(d) <= geo_inode_nr(geo) &&
+	       name_is_sound(dirent_name(d), dirent_name_len(d));
 }
 
 static bool tail_is_sound(const struct mbfs_geo *geo, const uint8_t *block)
@@ -78,7 +79,7 @@ int dots_verify(const struct mbfs_geo *geo, const uint8_t *block, uint32_t *dotd
 	    off < DIRENT_MIN_BYTES || off % 4 || off > geo->block_bytes - DX_ROOT_SLOTS_OFF)
 		return -EUCLEAN;
 	if (dirent_name_len(d) != 2 || memcmp(dirent_name(d), "..", 2) || !dirent_ino(d) ||
-	    dirent_ino(d) > geo->inode_nr)
+	    dirent_ino(d) > geo_inode_nr(geo))
 		return -EUCLEAN;
 	*dotdot_off = off;
 	return 0;

@@ -27,6 +27,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "inode/inode_priv.h"
+#include "reclaim/table.h"
 #include "rt/mem.h"
 
 struct ialloc_group {
@@ -38,30 +39,39 @@ struct ialloc_group {
 
 struct ialloc {
 	struct inode_env *env; /* [const] */
-	struct ialloc_group *grps;
+	struct table grps;    /* struct ialloc_group */
 	rt_u64 late_nr; /* [racy: for statfs] numbers that ialloc_free_late() has yet to free */
 };
 
 /* Its checksum is in the descriptor: see bitmap_load(). */
 static const struct buf_kind ibitmap_kind = { .name = "inode bitmap" };
 
+static void groups_init(struct ialloc *ia, mbfs_grp_t from, mbfs_grp_t to)
+{
+	for (mbfs_grp_t grp = from; grp < to; grp++) {
+		struct ialloc_group *g = table_new(&ia->grps, grp);
+
+		rt_mutex_init(&g->lock, RANK_IALLOC);
+	}
+}
+
 int ialloc_open(struct inode_env *env)
 {
 	const struct mbfs_geo *geo = env->geo;
 	struct ialloc *ia = rt_zalloc(sizeof(*ia));
+	struct ialloc_group *g;
 
 	if (!ia)
 		return -ENOMEM;
 	ia->env = env;
-	ia->grps = rt_zalloc((size_t)geo->grp_nr * sizeof(*ia->grps));
-	if (!ia->grps) {
+	if (table_open(&ia->grps, geo->grp_nr, sizeof(struct ialloc_group))) {
 		rt_free(ia);
 		return -ENOMEM;
 	}
-	for (mbfs_grp_t grp = 0; grp < geo->grp_nr; grp++)
-		rt_mutex_init(&ia->grps[grp].lock, RANK_IALLOC);
+	groups_init(ia, 0, geo->grp_nr);
 	/* Reserved inodes are never given, whatever the bitmap says. */
-	ia->grps[0].hint = geo->first_ino - 1;
+	g = table_new(&ia->grps, 0);
+	g->hint = geo->first_ino - 1;
 	env->ialloc = ia;
 	return 0;
 }
@@ -72,13 +82,26 @@ void ialloc_close(struct inode_env *env)
 
 	if (!ia)
 		return;
-	for (mbfs_grp_t grp = 0; grp < ia->env->geo->grp_nr; grp++) {
-		buf_put(ia->grps[grp].bitmap);
-		rt_mutex_destroy(&ia->grps[grp].lock);
+	for (mbfs_grp_t grp = 0; grp < table_size(&ia->grps); grp++) {
+		struct ialloc_group *g = table_new(&ia->grps, grp);
+
+		buf_put(g->bitmap);
+		rt_mutex_destroy(&g->lock);
 	}
-	rt_free(ia->grps);
+	table_close(&ia->grps);
 	rt_free(ia);
 	env->ialloc = NULL;
+}
+
+mbfs_grp_t ialloc_grp_nr(const struct inode_env *env)
+{
+	return table_nr(&env->ialloc->grps);
+}
+
+/* NULL: it is not there yet. */
+static struct ialloc_group *group_at(const struct inode_env *env, mbfs_grp_t grp)
+{
+	return table_at(&env->ialloc->grps, grp);
 }
 
 int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32_t *off_bytes)
@@ -87,7 +110,7 @@ int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32
 	struct gdesc d;
 	uint64_t off;
 
-	if (!ino || ino > geo->inode_nr)
+	if (!ino || ino > geo_inode_nr(geo))
 		return -EUCLEAN;
 	gdt_read(env->gdt, ialloc_grp(geo, ino), &d);
 	off = (uint64_t)((ino - 1) % geo->inodes_per_grp) * geo->inode_bytes;
@@ -250,10 +273,12 @@ static int take_lowest(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp
 int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,
 		     mbfs_ino_t *out)
 {
-	struct ialloc_group *g = &env->ialloc->grps[grp];
+	struct ialloc_group *g = group_at(env, grp);
 	struct gdesc d;
 	int err;
 
+	if (!g)
+		return -ENOSPC; /* is being added */
 	gdt_read(env->gdt, grp, &d);
 	if (!d.free_inodes)
 		return -ENOSPC;
@@ -276,11 +301,13 @@ int ialloc_free(struct inode_env *env, struct mbfs_tx *tx, mbfs_ino_t ino, bool 
 	uint32_t idx;
 	int err;
 
-	if (ino < geo->first_ino || ino > geo->inode_nr)
+	if (ino < geo->first_ino || ino > geo_inode_nr(geo))
 		return -EUCLEAN;
 	grp = ialloc_grp(geo, ino);
 	idx = (ino - 1) % geo->inodes_per_grp;
-	g = &env->ialloc->grps[grp];
+	g = group_at(env, grp);
+	if (!g)
+		return -EUCLEAN;
 	rt_mutex_lock(&g->lock);
 	err = bitmap_load(env, grp, g);
 	if (!err && !bit_test(g->bitmap->data, idx))
@@ -349,10 +376,12 @@ int ialloc_in_use(struct inode_env *env, mbfs_ino_t ino, bool *out)
 	struct gdesc d;
 	int err = 0;
 
-	if (!ino || ino > geo->inode_nr)
+	if (!ino || ino > geo_inode_nr(geo))
 		return -EUCLEAN;
 	*out = false;
-	g = &env->ialloc->grps[ialloc_grp(geo, ino)];
+	g = group_at(env, ialloc_grp(geo, ino));
+	if (!g)
+		return 0;
 	rt_mutex_lock(&g->lock);
 	gdt_read(env->gdt, ialloc_grp(geo, ino), &d);
 	/* A group that was never used needs no bitmap to say so. */

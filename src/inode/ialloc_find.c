@@ -47,7 +47,7 @@ static bool try_range(struct find *f, mbfs_grp_t first, mbfs_grp_t nr, mbfs_grp_
 
 static bool try_all(struct find *f, mbfs_grp_t start)
 {
-	return try_range(f, 0, f->env->geo->grp_nr, start);
+	return try_range(f, 0, ialloc_grp_nr(f->env), start);
 }
 
 /* ---- flex groups; without the feature each has one group ---- */
@@ -62,23 +62,27 @@ static mbfs_grp_t flex_grps(const struct mbfs_geo *geo)
 	return geo->log_grps_per_flex < 31 ? 1u << geo->log_grps_per_flex : 1u << 31;
 }
 
-static mbfs_grp_t flex_nr(const struct mbfs_geo *geo)
+static mbfs_grp_t flex_nr(const struct inode_env *env)
 {
-	return (mbfs_grp_t)(((uint64_t)geo->grp_nr + flex_grps(geo) - 1) >> geo->log_grps_per_flex);
+	const struct mbfs_geo *geo = env->geo;
+
+	return (mbfs_grp_t)(((uint64_t)ialloc_grp_nr(env) + flex_grps(geo) - 1) >>
+			    geo->log_grps_per_flex);
 }
 
-static void flex_bounds(const struct mbfs_geo *geo, mbfs_grp_t flex_idx, struct flex *out)
+static void flex_bounds(const struct inode_env *env, mbfs_grp_t flex_idx, struct flex *out)
 {
+	const struct mbfs_geo *geo = env->geo;
 	mbfs_grp_t left;
 
 	out->first = flex_idx << geo->log_grps_per_flex;
-	left = geo->grp_nr - out->first;
+	left = ialloc_grp_nr(env) - out->first;
 	out->nr = left < flex_grps(geo) ? left : flex_grps(geo);
 }
 
 static void flex_read(struct inode_env *env, mbfs_grp_t flex_idx, struct flex *out)
 {
-	flex_bounds(env->geo, flex_idx, out);
+	flex_bounds(env, flex_idx, out);
 	out->free_inodes = out->free_blks = out->dirs = 0;
 	for (mbfs_grp_t i = 0; i < out->nr; i++) {
 		struct gdesc d;
@@ -93,9 +97,8 @@ static void flex_read(struct inode_env *env, mbfs_grp_t flex_idx, struct flex *o
 /* The least loaded flex group with average room or more. */
 static bool find_top_dir(struct find *f)
 {
-	const struct mbfs_geo *geo = f->env->geo;
 	uint64_t free_blks, free_inodes, dirs;
-	mbfs_grp_t nr = flex_nr(geo);
+	mbfs_grp_t nr = flex_nr(f->env);
 	struct flex best = { .dirs = UINT64_MAX };
 
 	gdt_totals(f->env->gdt, &free_blks, &free_inodes, &dirs);
@@ -116,7 +119,7 @@ static bool find_top_dir(struct find *f)
 static bool find_sub_dir(struct find *f, mbfs_grp_t parent)
 {
 	const struct mbfs_geo *geo = f->env->geo;
-	mbfs_grp_t nr = flex_nr(geo), idx = parent >> geo->log_grps_per_flex;
+	mbfs_grp_t nr = flex_nr(f->env), idx = parent >> geo->log_grps_per_flex;
 
 	for (mbfs_grp_t i = 0; i < nr; i++, idx = idx + 1 == nr ? 0 : idx + 1) {
 		struct flex at;
@@ -134,18 +137,19 @@ static bool find_sub_dir(struct find *f, mbfs_grp_t parent)
 static bool find_file(struct find *f, const struct inode *parent, mbfs_grp_t parent_grp)
 {
 	const struct mbfs_geo *geo = f->env->geo;
+	const mbfs_grp_t grps = ialloc_grp_nr(f->env);
 	mbfs_grp_t grp;
 	struct flex at;
 
-	flex_bounds(geo, parent_grp >> geo->log_grps_per_flex, &at);
+	flex_bounds(f->env, parent_grp >> geo->log_grps_per_flex, &at);
 	if (try_range(f, at.first, at.nr, parent_grp))
 		return true;
 	/* Files of different directories of one full group go different ways. */
-	grp = (mbfs_grp_t)(((uint64_t)parent_grp + parent->ino) % geo->grp_nr);
-	for (uint64_t step = 1; step < geo->grp_nr; step <<= 1) {
+	grp = (mbfs_grp_t)(((uint64_t)parent_grp + parent->ino) % grps);
+	for (uint64_t step = 1; step < grps; step <<= 1) {
 		struct gdesc d;
 
-		grp = (mbfs_grp_t)((grp + step) % geo->grp_nr);
+		grp = (mbfs_grp_t)((grp + step) % grps);
 		gdt_read(f->env->gdt, grp, &d);
 		if (d.free_inodes && d.free_blks && try_one(f, grp))
 			return true;

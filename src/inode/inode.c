@@ -406,7 +406,7 @@ static int get(struct inode_env *env, mbfs_ino_t ino, bool unlinked_ok, struct i
 	struct inode *in, *fresh;
 	int err;
 
-	if (ino > env->geo->inode_nr || (ino < env->geo->first_ino && ino != MBFS_ROOT_INO))
+	if (ino > geo_inode_nr(env->geo) || (ino < env->geo->first_ino && ino != MBFS_ROOT_INO))
 		return inode_damaged(env, ino, "a reserved or impossible inode number is used",
 				     -EUCLEAN);
 	in = cache_find(c, ino);

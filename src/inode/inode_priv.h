@@ -61,6 +61,7 @@ int inode_raw_read(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw);
 
 /* ---- ialloc.c ---- */
 int ialloc_open(struct inode_env *env); /* sets env->ialloc */
+mbfs_grp_t ialloc_grp_nr(const struct inode_env *env);
 /* 0 and *out if the group had a free number; -ENOSPC; -EIO, -EBADMSG, -EUCLEAN the group is
  * unusable. */
 int ialloc_try_group(struct inode_env *env, struct mbfs_tx *tx, mbfs_grp_t grp, bool is_dir,

@@ -70,7 +70,7 @@ static mbfs_blk_t goal_of(const struct mbfs_geo *geo, mbfs_ino_t ino, mode_t mod
 	/* With large flex groups the first group is left to directories, as the kernel does. */
 	if (geo->log_grps_per_flex >= 2) {
 		grp &= ~((1u << geo->log_grps_per_flex) - 1);
-		if (S_ISREG(mode) && grp + 1 < geo->grp_nr)
+		if (S_ISREG(mode) && grp + 1 < geo_grp_nr(geo))
 			grp++;
 	}
 	return geo_grp_start(geo, grp);

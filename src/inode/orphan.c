@@ -116,7 +116,7 @@ static int orphan_peek(struct inode_env *env, mbfs_ino_t ino, uint8_t *raw, mbfs
 	bool used;
 	int err;
 
-	if (ino < env->geo->first_ino || ino > env->geo->inode_nr)
+	if (ino < env->geo->first_ino || ino > geo_inode_nr(env->geo))
 		return inode_damaged(env, ino, "it cannot be on the orphan list", -EUCLEAN);
 	err = ialloc_in_use(env, ino, &used);
 	if (!err && !used)

@@ -79,7 +79,7 @@ static int block_get(struct inode *in, struct buf **out)
 	const struct buf_owner nobody = { 0 };
 	const struct mbfs_geo *geo = in->env->geo;
 
-	if (in->xattr_blk <= geo->first_blk || in->xattr_blk >= geo->blk_nr)
+	if (in->xattr_blk <= geo->first_blk || in->xattr_blk >= geo_blk_nr(geo))
 		return damaged(in, "block number");
 	return buf_get(in->env->bufs, in->xattr_blk, &xattr_block_kind, &nobody, out);
 }

@@ -13,6 +13,11 @@
  *   rt_fence()                                  seq_cst fence
  * rt_u32 and rt_ptr (no add) likewise. Subtracting is adding the two's complement.
  *
+ *   rt_read_once(x), rt_write_once(x, v)        relaxed, on a plain integer: what one thread
+ *                                               changes now and then while others look. No
+ *                                               scheduling point: only for numbers of which the old
+ *                                               one does as well.
+ *
  * Statistics: rt_stat_add(p, n), rt_stat_read(p) on an rt_stat: a number that no decision depends
  * on while threads run. Relaxed, and no scheduling point of the explorer.
  *
@@ -40,5 +45,8 @@
 
 #include "rt/lockrank.h"
 #include <rt_backend/sync.h>
+
+#define rt_read_once(x)	    __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define rt_write_once(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 
 #endif

@@ -22,7 +22,7 @@ static void setup(void)
 	/* The first allocation loads the group. */
 	ck_assert_int_eq(mbfs_alloc_blocks(a, NULL, &req, NULL, &run), 0);
 	ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
-	g = &a->groups[0];
+	g = group_at(a, 0);
 }
 
 static void teardown(void)

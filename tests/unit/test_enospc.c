@@ -58,7 +58,7 @@ static struct mbfs_alloc *full_of_pa(const char *variant, enum mbfs_alloc_point 
  * far. */
 static bool wait_for_other(struct mbfs_alloc *a)
 {
-	struct group *g = &a->groups[0];
+	struct group *g = group_at(a, 0);
 
 	for (int i = 0; i < STEPS_MAX; i++) {
 		struct pa *pa;
@@ -153,7 +153,7 @@ START_TEST(look_without_lock_during_sweep)
 
 	first.a = second.a = full_of_pa(name, MBFS_POINT_DETACH_FREE, &f);
 	ck_assert_int_eq(rt_thread_start(ask, &first, "first", &t), 0);
-	for (int i = 0; i < STEPS_MAX && rt_u32_read(&first.a->groups[0].pa_nr) > 0; i++)
+	for (int i = 0; i < STEPS_MAX && rt_u32_read(&group_at(first.a, 0)->pa_nr) > 0; i++)
 		rt_sleep_ns(STEP_NS);
 	ask(&second);
 	rt_thread_join(t);
@@ -189,7 +189,7 @@ START_TEST(sweep_against_busy)
 	uint32_t busy = 0;
 
 	second.a = full_of_pa(name, MBFS_POINT_PA_BUSY, &f);
-	pa = TAILQ_FIRST(&second.a->groups[0].pas);
+	pa = TAILQ_FIRST(&group_at(second.a, 0)->pas);
 	ck_assert_int_eq(rt_thread_start(grow_by_one, &f, "user", &t), 0);
 	for (int i = 0; i < STEPS_MAX && busy == 0; i++) {
 		rt_sleep_ns(STEP_NS);

@@ -16,9 +16,11 @@ static bool retry(struct alloc_ctx *ac, uint32_t freed, bool busy)
 	(void)busy;
 	if (freed > 0)
 		return true;
-	for (mbfs_grp_t i = 0; i < ac->a->grp_nr && !any; i++) {
-		struct group *g = &ac->a->groups[i];
+	for (mbfs_grp_t i = 0, nr = grp_nr_of(ac->a); i < nr && !any; i++) {
+		struct group *g = group_at(ac->a, i);
 
+		if (!g)
+			break;
 		rt_spin_lock(&g->lock);
 		any = rt_u32_read(&g->free_nr) > 0;
 		rt_spin_unlock(&g->lock);

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Growing: things are made, and a longer array with the old pointers and theirs; the caller fills
+ * the things in; the array is published with a release store, which pairs with the acquire load of
+ * table_find(); then the number of things is raised; the old array is freed when all readers that
+ * may have it have left.
+ *
+ * ext4 had this wrong until Linux 5.6: it freed the old array at once. And until 2009 it raised the
+ * number of groups before their slots were filled. Who wants to show what comes of that changes
+ * table_grow() and array_make(): the order of the steps is decided nowhere else.
+ *
+ * The array is of pointers, because the things change while they are read: what somebody writes
+ * into an array of things after it was copied would be lost (7c990728b99e).
+ */
+#include "reclaim/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "rt/mem.h"
+#include "rt/percpu.h"
+
+struct table_slab {
+	struct table_slab *next;
+} __attribute__((aligned(RT_SLOT_BYTES)));
+
+/* The one that is published. The caller is alone, or grows the table: nobody else changes it. */
+static struct table_array *array_of(const struct table *t)
+{
+	return rt_ptr_read(&t->array);
+}
+
+/* An array of @nr with what the table has, and new things after. */
+static struct table_array *array_make(struct table *t, uint32_t nr)
+{
+	const struct table_array *old = array_of(t);
+	const uint32_t old_nr = old ? old->nr : 0;
+	struct table_array *a = rt_alloc(sizeof(*a) + nr * sizeof(a->at[0]));
+	struct table_slab *slab = rt_zalloc_aligned(
+		RT_SLOT_BYTES, sizeof(*slab) + (size_t)(nr - old_nr) * t->bytes);
+
+	if (!a || !slab) {
+		rt_free(a);
+		rt_free(slab);
+		return NULL;
+	}
+	a->nr = nr;
+	if (old)
+		memcpy(a->at, old->at, old_nr * sizeof(a->at[0]));
+	for (uint32_t i = old_nr; i < nr; i++)
+		a->at[i] = (char *)(slab + 1) + (i - old_nr) * t->bytes;
+	slab->next = t->slabs;
+	t->slabs = slab;
+	return a;
+}
+
+static void slab_drop(struct table *t)
+{
+	struct table_slab *slab = t->slabs;
+
+	t->slabs = slab->next;
+	rt_free(slab);
+}
+
+int table_open(struct table *t, uint32_t nr, size_t bytes)
+{
+	struct table_array *a;
+
+	*t = (struct table){ .bytes = bytes };
+	a = array_make(t, nr);
+	if (!a)
+		return -ENOMEM;
+	rt_rcu_assign(&t->array, a);
+	t->first = nr ? a->at[0] : NULL;
+	t->first_nr = t->nr = nr;
+	return 0;
+}
+
+void table_close(struct table *t)
+{
+	if (!array_of(t))
+		return;
+	table_not(t);
+	while (t->slabs)
+		slab_drop(t);
+	rt_free(array_of(t));
+	*t = (struct table){ 0 };
+}
+
+void *table_find(const struct table *t, uint32_t idx)
+{
+	const struct table_array *a;
+	void *p;
+
+	rt_rcu_read_lock();
+	a = rt_rcu_dereference(&t->array);
+	p = idx < a->nr ? a->at[idx] : NULL;
+	rt_rcu_read_unlock();
+	return p;
+}
+
+int table_ready(struct table *t, uint32_t nr)
+{
+	MBFS_ASSERT(!t->next && nr >= array_of(t)->nr);
+	if (nr == array_of(t)->nr)
+		return 0;
+	t->next = array_make(t, nr);
+	return t->next ? 0 : -ENOMEM;
+}
+
+uint32_t table_size(const struct table *t)
+{
+	const struct table_array *a = t->next ? t->next : array_of(t);
+
+	return a ? a->nr : 0;
+}
+
+void *table_new(struct table *t, uint32_t idx)
+{
+	const struct table_array *a = t->next ? t->next : array_of(t);
+
+	MBFS_ASSERT(idx < a->nr);
+	return a->at[idx];
+}
+
+static void array_free_rcu(struct rt_rcu_head *head)
+{
+	rt_free(container_of(head, struct table_array, rcu));
+}
+
+void table_grow(struct table *t)
+{
+	struct table_array *old = array_of(t);
+
+	if (!t->next)
+		return; /* as many as there were */
+	rt_rcu_assign(&t->array, t->next);
+	rt_write_once(t->nr, t->next->nr);
+	t->next = NULL;
+	rt_rcu_call(&old->rcu, array_free_rcu);
+}
+
+void table_not(struct table *t)
+{
+	if (!t->next)
+		return;
+	rt_free(t->next);
+	t->next = NULL;
+	slab_drop(t);
+}
