@@ -50,11 +50,15 @@ struct mbfs_bdev_ops {
 	 * over, and done() is not called. May be NULL: every transfer is over when the call
 	 * returns. */
 	int (*submit)(struct mbfs_bdev *dev, struct mbfs_bdev_io *io);
+	/* Sees to it that there are at least this many bytes, and says how many there are; the
+	 * caller changes size_bytes. May be NULL: the device has the size it has. */
+	int (*grow)(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes);
 	/* Releases the device and its memory; called once, with no call under way. */
 	void (*close)(struct mbfs_bdev *dev);
 };
 
-/* First member of every kind of device. Constant between open and close. */
+/* First member of every kind of device. Constant between open and close, but for size_bytes, which
+ * mbfs_bdev_grow() raises. */
 struct mbfs_bdev {
 	const struct mbfs_bdev_ops *ops;
 	uint64_t size_bytes;
@@ -164,6 +168,17 @@ MBFS_API const char *mbfs_bdev_engine(const struct mbfs_bdev *dev);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_flush(struct mbfs_bdev *dev);
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes,
 					    uint64_t len_bytes);
+/*
+ * mbfs_bdev_grow - make a device longer
+ * @want_bytes: 0: as long as what it is stored on is now
+ * An image file is extended, sparse; of a block device, and of a file that somebody else has
+ * extended, the new size is found out. It never gets shorter. One caller at a time; others may use
+ * the device meanwhile. Errors: -EROFS; -ENOSPC a block device, or one in memory, is not that long;
+ * -EFBIG, -EDQUOT ... as ftruncate(2). Nothing has changed on error.
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_bdev_grow(struct mbfs_bdev *dev, uint64_t want_bytes);
+/* How long it is now; also for threads that run beside mbfs_bdev_grow(). */
+MBFS_API uint64_t mbfs_bdev_size(const struct mbfs_bdev *dev);
 MBFS_API void mbfs_bdev_close(struct mbfs_bdev *dev);
 
 #ifdef __cplusplus

@@ -4,9 +4,13 @@
 
 #include <errno.h>
 
+#include "rt/sync.h"
+
 static bool in_range(const struct mbfs_bdev *dev, uint64_t off, uint64_t len)
 {
-	return off <= dev->size_bytes && len <= dev->size_bytes - off;
+	const uint64_t size = mbfs_bdev_size(dev);
+
+	return off <= size && len <= size - off;
 }
 
 int mbfs_bdev_read(struct mbfs_bdev *dev, uint64_t off_bytes, void *dst, size_t len_bytes)
@@ -54,6 +58,27 @@ int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_bytes
 	if (!in_range(dev, off_bytes, len_bytes))
 		return -EINVAL;
 	return dev->ops->trim ? dev->ops->trim(dev, off_bytes, len_bytes) : -EOPNOTSUPP;
+}
+
+int mbfs_bdev_grow(struct mbfs_bdev *dev, uint64_t want_bytes)
+{
+	uint64_t size = dev->size_bytes;
+	int err = 0;
+
+	if (dev->read_only)
+		return -EROFS;
+	if (dev->ops->grow)
+		err = dev->ops->grow(dev, want_bytes, &size);
+	if (err)
+		return err;
+	if (size > dev->size_bytes)
+		rt_write_once(dev->size_bytes, size);
+	return want_bytes > size ? -ENOSPC : 0;
+}
+
+uint64_t mbfs_bdev_size(const struct mbfs_bdev *dev)
+{
+	return rt_read_once(dev->size_bytes);
 }
 
 void mbfs_bdev_close(struct mbfs_bdev *dev)

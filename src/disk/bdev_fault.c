@@ -216,6 +216,15 @@ static int fault_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_by
 	return cut ? 0 : mbfs_bdev_trim(f->inner, off_bytes, len_bytes);
 }
 
+static int fault_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes)
+{
+	struct mbfs_bdev *inner = fault_of(dev)->inner;
+	int err = mbfs_bdev_grow(inner, want_bytes);
+
+	*size_bytes = mbfs_bdev_size(inner);
+	return err;
+}
+
 static void fault_close(struct mbfs_bdev *dev)
 {
 	struct bdev_fault *f = fault_of(dev);
@@ -237,6 +246,7 @@ static const struct mbfs_bdev_ops fault_ops = {
 	.flush = fault_flush,
 	.trim = fault_trim,
 	.submit = fault_submit,
+	.grow = fault_grow,
 	.close = fault_close,
 };
 

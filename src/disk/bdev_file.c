@@ -139,6 +139,44 @@ static int file_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_byt
 	return 0;
 }
 
+static int size_of(int fd, const struct stat *st, uint64_t *size)
+{
+	if (S_ISBLK(st->st_mode))
+		return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
+	if (!S_ISREG(st->st_mode))
+		return -ENOTBLK;
+	*size = (uint64_t)st->st_size;
+	return 0;
+}
+
+static int file_size(const struct bdev_file *f, uint64_t *size)
+{
+	struct stat st;
+
+	return fstat(f->fd, &st) ? -errno : size_of(f->fd, &st, size);
+}
+
+static int file_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes)
+{
+	const struct bdev_file *f = file_of(dev);
+	uint64_t size, want = f->off_bytes + want_bytes;
+	int err = file_size(f, &size);
+
+	if (err)
+		return err;
+	if (size < f->off_bytes)
+		return -EIO; /* it has been cut off under us */
+	if (size < want && !f->is_blk) {
+		if (want < want_bytes || want > INT64_MAX)
+			return -EFBIG;
+		if (ftruncate(f->fd, (off_t)want))
+			return -errno;
+		size = want;
+	}
+	*size_bytes = size - f->off_bytes;
+	return 0;
+}
+
 static void file_close(struct mbfs_bdev *dev)
 {
 	struct bdev_file *f = file_of(dev);
@@ -155,6 +193,7 @@ static const struct mbfs_bdev_ops file_ops = {
 	.flush = file_flush,
 	.trim = file_trim,
 	.submit = file_submit,
+	.grow = file_grow,
 	.close = file_close,
 };
 
@@ -201,16 +240,6 @@ static bool loop_attached(const struct stat *st, char *loop)
 	}
 	closedir(dir);
 	return found;
-}
-
-static int size_of(int fd, const struct stat *st, uint64_t *size)
-{
-	if (S_ISBLK(st->st_mode))
-		return ioctl(fd, BLKGETSIZE64, size) ? -errno : 0;
-	if (!S_ISREG(st->st_mode))
-		return -ENOTBLK;
-	*size = (uint64_t)st->st_size;
-	return 0;
 }
 
 static int image_lock(int fd, const char *path, const struct stat *st, unsigned flags,

@@ -102,6 +102,15 @@ static int pool_trim(struct mbfs_bdev *dev, uint64_t off_bytes, uint64_t len_byt
 	return mbfs_bdev_trim(pool_of(dev)->inner, off_bytes, len_bytes);
 }
 
+static int pool_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes)
+{
+	struct mbfs_bdev *inner = pool_of(dev)->inner;
+	int err = mbfs_bdev_grow(inner, want_bytes);
+
+	*size_bytes = mbfs_bdev_size(inner);
+	return err;
+}
+
 static void pool_close(struct mbfs_bdev *dev)
 {
 	struct bdev_pool *p = pool_of(dev);
@@ -120,6 +129,7 @@ static const struct mbfs_bdev_ops pool_ops = {
 	.flush = pool_flush,
 	.trim = pool_trim,
 	.submit = pool_submit,
+	.grow = pool_grow,
 	.close = pool_close,
 };
 

@@ -232,6 +232,15 @@ static void ring_close(struct ring *r)
 	io_uring_queue_exit(&r->uring);
 }
 
+static int uring_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes)
+{
+	struct mbfs_bdev *inner = &uring_of(dev)->file->dev;
+	int err = mbfs_bdev_grow(inner, want_bytes);
+
+	*size_bytes = mbfs_bdev_size(inner);
+	return err;
+}
+
 static void uring_close(struct mbfs_bdev *dev)
 {
 	struct bdev_uring *u = uring_of(dev);
@@ -248,6 +257,7 @@ static const struct mbfs_bdev_ops uring_ops = {
 	.flush = uring_flush,
 	.trim = uring_trim,
 	.submit = uring_submit,
+	.grow = uring_grow,
 	.close = uring_close,
 };
 

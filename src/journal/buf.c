@@ -266,6 +266,11 @@ void buf_make_dirty_locked(struct buf_cache *c, struct buf *b)
 }
 
 /* ---- getting ---- */
+static mbfs_blk_t blk_nr_of(const struct buf_cache *c)
+{
+	return rt_read_once(c->blk_nr);
+}
+
 static int read_and_verify(struct buf_cache *c, struct buf *b)
 {
 	const struct buf_kind *kind = b->kind; /* nobody else can change it: not up to date yet */
@@ -364,7 +369,7 @@ int buf_get(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
 
 	MBFS_ASSERT(kind);
 	rt_rank_assert_below(RANK_GROUP);
-	for (unsigned i = 0; i < KIND_TRIES && blk < c->blk_nr; i++) {
+	for (unsigned i = 0; i < KIND_TRIES && blk < blk_nr_of(c); i++) {
 		err = find_or_add(c, blk, kind, owner, &b);
 		if (err)
 			return err;
@@ -382,7 +387,7 @@ int buf_get(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
 			break;
 	}
 	buf_log_error(c, blk, kind,
-		      blk >= c->blk_nr ? "past the device's end" : "in use as something else",
+		      blk >= blk_nr_of(c) ? "past the device's end" : "in use as something else",
 		      -EUCLEAN);
 	return -EUCLEAN;
 }
@@ -415,7 +420,7 @@ int buf_get_new(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind
 
 	MBFS_ASSERT(kind);
 	rt_rank_assert_below(RANK_GROUP);
-	if (blk >= c->blk_nr) {
+	if (blk >= blk_nr_of(c)) {
 		buf_log_error(c, blk, kind, "past the device's end", -EUCLEAN);
 		return -EUCLEAN;
 	}
@@ -504,6 +509,11 @@ err_cache:
 	rt_spin_destroy(&c->lock);
 	rt_free(c);
 	return err;
+}
+
+void buf_cache_grow(struct buf_cache *c)
+{
+	rt_write_once(c->blk_nr, mbfs_bdev_size(c->dev) / c->block_bytes);
 }
 
 void buf_cache_close(struct buf_cache *c)

@@ -74,6 +74,8 @@ struct buf {
  */
 int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_ctx,
 		   uint64_t max_bytes, struct buf_cache **out);
+/* The device has grown: there are more blocks. */
+void buf_cache_grow(struct buf_cache *c);
 /* Drops everything; dirty buffers are lost (write them first). No reference is left. */
 void buf_cache_close(struct buf_cache *c);
 

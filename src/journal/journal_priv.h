@@ -29,7 +29,7 @@ enum { BUF_LOGGED_NR = 64 };
 struct buf_cache {
 	struct mbfs_bdev *dev; /* [const] */
 	uint32_t block_bytes;  /* [const] */
-	mbfs_blk_t blk_nr;     /* [const] whole blocks of the device */
+	mbfs_blk_t blk_nr;     /* [racy: a bound, it rises] whole blocks of the device */
 	const void *geo_ctx;   /* [const] */
 	uint8_t *zeros;        /* [const] one block */
 	uint64_t max_nr;       /* [const] buffers to be kept */
