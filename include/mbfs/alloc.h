@@ -17,8 +17,8 @@ extern "C" {
 struct mbfs_alloc;	/* the allocator of one file system */
 struct mbfs_alloc_file; /* what it remembers of one file: its preallocations */
 
-/* Shape of the space, constant: groups of blks_per_grp blocks from first_blk on; one cluster = one
- * block for now (bigalloc later). */
+/* Shape of the space, constant but for mbfs_alloc_grow(): groups of blks_per_grp blocks from
+ * first_blk on; one cluster = one block for now (bigalloc later). */
 struct mbfs_alloc_shape {
 	mbfs_blk_t blk_nr;     /* counted from block 0 */
 	uint32_t first_blk;    /* 0 or 1 */
@@ -101,6 +101,9 @@ struct mbfs_alloc_store_ops {
 			      uint32_t len, bool used);
 	/* The disk bitmap of a loaded group as it now is, for checks. May be NULL. */
 	void (*bitmap_copy)(void *ctx, mbfs_grp_t grp, uint8_t *bits);
+	/* There will be @blk_nr blocks: grp_info() is asked of the new groups. -ENOMEM. Called with
+	 * what there was if it came to nothing. May be NULL: the store knows them already. */
+	int (*grow)(void *ctx, mbfs_blk_t blk_nr);
 	/* True if any block of [start, start + len) is metadata that no file may get or free. */
 	bool (*is_system)(void *ctx, mbfs_blk_t start, uint32_t len);
 };
@@ -165,6 +168,16 @@ MBFS_API MBFS_MUST_CHECK int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_alloc_free(struct mbfs_alloc *a, struct mbfs_tx *tx,
 					     const struct mbfs_run *run);
+
+/*
+ * mbfs_alloc_grow - there are more blocks from now on, at the end
+ * @blk_nr, @resv_blk_nr: [in] as in struct mbfs_alloc_shape; blk_nr is not less than it was
+ * Others allocate and free meanwhile; a request that finds nothing free waits for it and looks once
+ * more. One call at a time. Errors: -EINVAL; -ENOMEM; the store's, for the last group: nothing has
+ * changed.
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_alloc_grow(struct mbfs_alloc *a, mbfs_blk_t blk_nr,
+					     uint64_t resv_blk_nr, struct mbfs_diag *diag);
 
 /*
  * mbfs_alloc_free_hook - be told of every run that mbfs_alloc_free() has given back

@@ -39,6 +39,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alloc/alloc.h"
 #include "base/bits.h"
 #include "base/check.h"
 #include "rt/mem.h"
@@ -198,43 +199,60 @@ static void count_enospc(struct alloc_ctx *ac)
 		stat_add(a, ac->cpu, STAT_FALSE_ENOSPC, 1);
 }
 
-int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
-		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
+/* One claim, and what comes of it. */
+static int alloc_once(struct alloc_ctx *ac, struct mbfs_run *got)
 {
-	struct alloc_ctx ac = { .a = a, .file = f, .req = req, .tx = tx, .cpu = rt_cpu(&a->cpus) };
+	const struct mbfs_alloc_req *req = ac->req;
+	struct mbfs_alloc *a = ac->a;
 	uint64_t start_ns = 0;
 	int err;
 
-	MBFS_ASSERT(req->len > 0 && (uint64_t)req->lblk + req->len <= 1ull << 32);
-	rt_rank_assert_below(RANK_LG);
-	stat_add(a, ac.cpu, STAT_REQS, 1);
 	if ((req->flags & MBFS_ALLOC_CONTIG) && req->len > a->shape.blks_per_grp)
 		err = -ENOSPC;
 	else
-		err = (ac.len = claim_most(&ac)) > 0 ? 0 : -ENOSPC;
+		err = (ac->len = claim_most(ac)) > 0 ? 0 : -ENOSPC;
 	if (err) {
-		stat_add(a, ac.cpu, STAT_CLAIM_FAILED, 1);
-		count_enospc(&ac);
+		stat_add(a, ac->cpu, STAT_CLAIM_FAILED, 1);
 		return err;
 	}
 	if (rt_u32_read(&a->claim.mode) != 0 || a->tune.widen_us[MBFS_POINT_CLAIM_SCAN])
 		start_ns =
 			rt_now_ns(); /* far from full nothing is slow, and the clock is not free */
-	err = alloc_claimed(&ac);
-	rt_counter_add(&a->claim.claimed, ac.cpu, -(uint64_t)ac.len);
+	err = alloc_claimed(ac);
+	rt_counter_add(&a->claim.claimed, ac->cpu, -(uint64_t)ac->len);
 	if (err) {
-		if (err == -ENOSPC)
-			count_enospc(&ac);
-		claim_give(a, ac.cpu, ac.len);
+		claim_give(a, ac->cpu, ac->len);
 	} else {
-		MBFS_ASSERT(ac.got.len > 0 && ac.got.len <= ac.len);
-		claim_give(a, ac.cpu, ac.len - ac.got.len);
-		stat_add(a, ac.cpu, STAT_SUCCESS, 1);
-		stat_add(a, ac.cpu, STAT_BLOCKS, ac.got.len);
-		*got = ac.got;
+		MBFS_ASSERT(ac->got.len > 0 && ac->got.len <= ac->len);
+		claim_give(a, ac->cpu, ac->len - ac->got.len);
+		stat_add(a, ac->cpu, STAT_SUCCESS, 1);
+		stat_add(a, ac->cpu, STAT_BLOCKS, ac->got.len);
+		*got = ac->got;
 	}
-	if (start_ns && ac.waited)
-		count_slow(&ac, rt_now_ns() - start_ns);
+	if (start_ns && ac->waited)
+		count_slow(ac, rt_now_ns() - start_ns);
+	return err;
+}
+
+int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
+{
+	const uint32_t seen = alloc_grow_seen(a);
+	const unsigned cpu = rt_cpu(&a->cpus);
+	struct alloc_ctx ac;
+	bool again = false;
+	int err;
+
+	MBFS_ASSERT(req->len > 0 && (uint64_t)req->lblk + req->len <= 1ull << 32);
+	rt_rank_assert_below(RANK_LG);
+	stat_add(a, cpu, STAT_REQS, 1);
+	do { /* again, once, if space has been added meanwhile */
+		ac = (struct alloc_ctx){ .a = a, .file = f, .req = req, .tx = tx, .cpu = cpu };
+		err = alloc_once(&ac, got);
+	} while (err == -ENOSPC && !again && !(req->flags & MBFS_ALLOC_GOAL_ONLY) &&
+		 (again = alloc_grew(a, seen)));
+	if (err == -ENOSPC)
+		count_enospc(&ac);
 	return err;
 }
 
@@ -380,6 +398,7 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 	a->order_nr = order_floor(shape->block_bytes) + 2;
 	rt_cpus_init(&a->cpus, tune->cpus);
 	rt_event_init(&a->arrive);
+	rt_event_init(&a->grow.ended);
 	a->stream_nr = stream_nr(a);
 	err = per_cpu_open(a);
 	if (!err)

@@ -13,6 +13,16 @@
 
 struct gdt;
 
+/* ---- where things are: sysmap.c; pure functions of the superblock ---- */
+/* Does the group start with a superblock, the first one or a copy? */
+bool sysmap_has_super(const struct mbfs_geo *geo, mbfs_grp_t grp);
+/* The block of the descriptor table's part @idx (idx-th block of the table). */
+mbfs_blk_t sysmap_desc_blk(const struct mbfs_geo *geo, uint32_t idx);
+/* Blocks that a group starts with: superblock, descriptors, reserve. */
+uint64_t sysmap_head_len(const struct mbfs_geo *geo, mbfs_grp_t grp);
+/* Length of every group's inode table, in blocks. */
+uint32_t sysmap_itable_len(const struct mbfs_geo *geo);
+
 /* One group descriptor, decoded. */
 struct gdesc {
 	mbfs_blk_t block_bitmap, inode_bitmap, inode_table;
@@ -61,6 +71,26 @@ bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bi
  */
 void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx);
 
+/*
+ * Growing, by one thread at a time; the essay is in gdt_grow.c.
+ * gdt_grow_ready - new groups up to @size->grp_nr are made
+ * @dev:     [in] already as long as @size says; bitmaps are written to it, past the old end
+ * @size:    [in] the superblock as it will be
+ * @done_nr: [out] rises by one for each group; others may look with rt_read_once()
+ * Errors: -ENOMEM, -EIO. Nothing has changed then. Context: does I/O.
+ */
+MBFS_MUST_CHECK int gdt_grow_ready(struct gdt *gdt, struct mbfs_bdev *dev,
+				   const struct mbfs_geo *size, uint64_t *done_nr,
+				   struct mbfs_diag *diag);
+/* The descriptors go into buffers. Errors: -ENOMEM; call gdt_grow_not(). */
+MBFS_MUST_CHECK int gdt_grow_write(struct gdt *gdt, struct mbfs_tx *tx,
+				   const struct mbfs_geo *size);
+/* The new groups count; or it was in vain, from gdt_grow_ready() on. */
+void gdt_grow(struct gdt *gdt, const struct mbfs_geo *size);
+void gdt_grow_not(struct gdt *gdt, struct mbfs_tx *tx, const struct mbfs_geo *size);
+/* A block of the table, for its backups. @out: block_bytes */
+void gdt_blk_copy(struct gdt *gdt, uint32_t idx, uint8_t *out);
+
 /* Totals over all groups, for the superblock and statfs. */
 void gdt_totals(struct gdt *gdt, uint64_t *free_blks, uint64_t *free_inodes, uint64_t *used_dirs);
 
@@ -94,6 +124,27 @@ uint64_t alloc_late_nr(struct mbfs_alloc *a);
 MBFS_MUST_CHECK int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
 				 const struct mbfs_alloc_req *req, struct mbfs_tx *tx,
 				 struct mbfs_run *got);
+
+/*
+ * Growing, in steps: what mbfs_alloc_grow() does in one. One thread, and only one growth at a time.
+ * begin ... end: a request that finds nothing free waits for the end and looks once more.
+ */
+void alloc_grow_begin(struct mbfs_alloc *a);
+void alloc_grow_end(struct mbfs_alloc *a);
+/*
+ * alloc_grow_ready - everything that can fail; the store has the new groups already
+ * Errors: -ENOMEM; those of the store for the last group, if that becomes longer. Nothing has
+ * changed then. Context: does I/O.
+ */
+MBFS_MUST_CHECK int alloc_grow_ready(struct mbfs_alloc *a, mbfs_blk_t blk_nr,
+				     struct mbfs_diag *diag);
+/* After it: all can use the new blocks; or it was in vain. */
+void alloc_grow(struct mbfs_alloc *a, struct mbfs_tx *tx, uint64_t resv_blk_nr);
+void alloc_grow_not(struct mbfs_alloc *a);
+/* For who finds no space, of whatever kind: seen = alloc_grow_seen(); look; nothing, but
+ * alloc_grew(): look once more. The second may wait for the end of a growth; hold no spinlock. */
+uint32_t alloc_grow_seen(const struct mbfs_alloc *a);
+bool alloc_grew(struct mbfs_alloc *a, uint32_t seen);
 
 /*
  * A look at a world that stands still (explorer): no lock is taken, nothing is changed. Bitmaps are

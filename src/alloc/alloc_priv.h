@@ -153,6 +153,15 @@ struct stat_slot {
 	rt_stat v[STAT_NR];
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
+/* See grow.c. But for seq and ended the one who grows it has it to himself. */
+struct alloc_growth {
+	uint32_t seq; /* [racy: a hint] odd: under way */
+	struct rt_event ended;
+	mbfs_blk_t blk_nr;
+	uint64_t free_nr;  /* in the new groups */
+	uint32_t last_len; /* of the last old group */
+};
+
 struct mbfs_alloc {
 	struct mbfs_alloc_shape shape;	/* [const]; blk_nr rises [racy: a bound] */
 	struct mbfs_alloc_tune tune;	/* [const] */
@@ -173,6 +182,7 @@ struct mbfs_alloc {
 	struct rt_event arrive;		/* claim-wait: blocks or a PA have become available */
 	rt_u32 waiters_nr;		/* [atomic] threads that will look at arrive */
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
+	struct alloc_growth grow;
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
 	rt_u64 late_nr; /* [racy: for statfs] freed, to be given back: free_late.c */
@@ -286,6 +296,8 @@ int buddy_check(struct mbfs_alloc *a, struct group *g, struct mbfs_diag *diag);
 
 /* group.c */
 int groups_open(struct mbfs_alloc *a);
+/* Of a device of @blk_nr blocks; what is free in it is added to *free_nr. It is in no index yet. */
+int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, mbfs_blk_t blk_nr, uint64_t *free_nr);
 void groups_close(struct mbfs_alloc *a);
 /* Load if needed. Errors: the store's; the group is fenced off then. No spinlock held. */
 int group_load(struct mbfs_alloc *a, struct group *g);
@@ -312,6 +324,10 @@ void pa_container_add(struct alloc_ctx *ac); /* into the tree or list of its own
 void pa_container_del(struct pa *pa);	     /* out of it, and free by RCU; no lock held */
 void lg_move_locked(struct locality_group *lg, struct pa *pa, int8_t to); /* -1: out of all lists */
 void pa_owner_wait(struct mbfs_alloc_file *f);
+
+/* free.c: blocks of one group, that are in use. Errors: group_load()'s; -EUCLEAN not in use. */
+int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu, struct group *g,
+		  mbfs_clu_t start, uint32_t len);
 
 /* discard.c: take apart PAs of one group until @need blocks are free; *busy: some were in use. */
 uint32_t discard_group(struct alloc_ctx *ac, struct group *g, uint32_t need, bool *busy);

@@ -178,6 +178,14 @@ void claim_lose(struct mbfs_alloc *a, uint64_t n)
 	rt_u64_add_return(&a->claim.central, -n);
 }
 
+void claim_grow(struct mbfs_alloc *a, uint64_t n, uint64_t resv)
+{
+	marks_set(a, resv);
+	/* Into central in any mode: a shard would keep it from other CPUs. */
+	if (claim_above(&a->claim, rt_u64_add_return(&a->claim.central, n)))
+		leave_exact(&a->claim);
+}
+
 uint64_t claim_free(struct mbfs_alloc *a)
 {
 	int64_t nr = (int64_t)(rt_u64_read(&a->claim.central) + rt_counter_sum(&a->claim.shards));

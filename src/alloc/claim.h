@@ -24,6 +24,8 @@ void claim_close(struct mbfs_alloc *a);
 bool claim_take(struct mbfs_alloc *a, unsigned cpu, uint64_t n, bool root);
 /* Blocks are free to everybody again. */
 void claim_give(struct mbfs_alloc *a, unsigned cpu, uint64_t n);
+/* More of the device, and how much of it all is left to root from now on. */
+void claim_grow(struct mbfs_alloc *a, uint64_t n, uint64_t resv);
 void claim_lose(struct mbfs_alloc *a, uint64_t n); /* fenced: they are nobody's any more */
 uint64_t claim_free(struct mbfs_alloc *a);         /* unclaimed, as good as can be told */
 

@@ -18,8 +18,8 @@ static int free_twice(const struct mbfs_alloc *a, const struct group *g, mbfs_cl
 	return -EUCLEAN;
 }
 
-static int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu, struct group *g,
-			 mbfs_clu_t start, uint32_t len)
+int free_in_group(struct mbfs_alloc *a, struct mbfs_tx *tx, unsigned cpu, struct group *g,
+		  mbfs_clu_t start, uint32_t len)
 {
 	int err = group_load(a, g);
 	bool ok;

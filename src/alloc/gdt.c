@@ -81,8 +81,8 @@ static void desc_decode(const struct gdt *gdt, const uint8_t *raw, struct gdt_gr
 }
 
 /* Only what changes at run time; the rest of the descriptor stays as it was. */
-static void desc_encode(const struct gdt *gdt, mbfs_grp_t grp, const struct gdt_group *g,
-			uint8_t *raw)
+void gdt_desc_encode(const struct gdt *gdt, mbfs_grp_t grp, const struct gdt_group *g,
+		     uint8_t *raw)
 {
 	struct mbfs_gdesc_disk dd = { 0 };
 	const struct gdesc *d = &g->d;
@@ -344,7 +344,7 @@ struct buf *gdt_block_bitmap(struct gdt *gdt, mbfs_grp_t grp)
 }
 
 /* Short descriptors have room for half of it. */
-static uint32_t bitmap_csum(const struct mbfs_geo *geo, const uint8_t *bits, uint32_t nr)
+uint32_t gdt_bitmap_csum(const struct mbfs_geo *geo, const uint8_t *bits, uint32_t nr)
 {
 	uint32_t csum = csum_bitmap(geo, bits, nr / 8);
 
@@ -361,7 +361,7 @@ bool gdt_inode_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bi
 	rt_spin_lock(&g->lock);
 	stored = g->inode_csum;
 	rt_spin_unlock(&g->lock);
-	return bitmap_csum(gdt->geo, bits, gdt->geo->inodes_per_grp) == stored;
+	return gdt_bitmap_csum(gdt->geo, bits, gdt->geo->inodes_per_grp) == stored;
 }
 
 bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bits)
@@ -374,7 +374,7 @@ bool gdt_block_bitmap_csum_ok(struct gdt *gdt, mbfs_grp_t grp, const uint8_t *bi
 	rt_spin_lock(&g->lock);
 	stored = g->block_csum;
 	rt_spin_unlock(&g->lock);
-	return bitmap_csum(gdt->geo, bits, gdt->geo->blks_per_grp) == stored;
+	return gdt_bitmap_csum(gdt->geo, bits, gdt->geo->blks_per_grp) == stored;
 }
 
 /* ---- sealing ---- */
@@ -383,7 +383,7 @@ static uint32_t pinned_csum(const struct mbfs_geo *geo, struct buf *b, uint32_t 
 	uint32_t csum;
 
 	buf_lock(b);
-	csum = bitmap_csum(geo, b->data, nr);
+	csum = gdt_bitmap_csum(geo, b->data, nr);
 	buf_unlock(b);
 	return csum;
 }
@@ -413,7 +413,7 @@ static void seal_group(struct gdt *gdt, struct mbfs_tx *tx, mbfs_grp_t grp)
 	rt_spin_unlock(&g->lock);
 	raw = desc_raw(gdt, grp, &b);
 	buf_lock(b);
-	desc_encode(gdt, grp, &now, raw);
+	gdt_desc_encode(gdt, grp, &now, raw);
 	tx_dirty(tx, b);
 	buf_unlock(b);
 }

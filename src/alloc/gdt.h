@@ -37,6 +37,7 @@ struct gdt {
 	struct rt_mutex seal;   /* RANK_GDT_SEAL */
 	struct sysmap *sysmap;  /* [const] of the groups at mount */
 	rt_ptr grown;           /* [rcu] struct sysmap * of the others; NULL: none */
+	struct sysmap *next_map; /* [who grows it] */
 };
 
 extern const struct buf_kind gdt_desc_kind;
@@ -57,6 +58,14 @@ static inline struct gdt_group *gdt_group_of(struct gdt *gdt, mbfs_grp_t grp)
 void gdt_blk_init(struct gdt *gdt, struct gdt_blk *b);
 void gdt_blk_destroy(struct gdt *gdt, struct gdt_blk *b); /* its buffers are let go */
 const struct gdesc *gdt_desc_of(void *gdt, mbfs_grp_t grp); /* for sysmap_open() */
+
+void gdt_desc_encode(const struct gdt *gdt, mbfs_grp_t grp, const struct gdt_group *g,
+		     uint8_t *raw);
+uint32_t gdt_bitmap_csum(const struct mbfs_geo *geo, const uint8_t *bits, uint32_t nr);
+
+/* place.c: fills in where the metadata of groups [from, geo->grp_nr) goes. */
+void place_groups(const struct mbfs_geo *geo, mbfs_grp_t from,
+		  struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp), void *ctx);
 
 /* Sets the bits of the group's blocks that are the file system's own. */
 void gdt_system_bits(struct gdt *gdt, mbfs_grp_t grp, uint8_t *bits);

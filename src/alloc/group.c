@@ -122,11 +122,10 @@ int group_load(struct mbfs_alloc *a, struct group *g)
 }
 
 /* What is known before loading: the descriptor's count. */
-static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
+int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, mbfs_blk_t blk_nr, uint64_t *free_nr)
 {
 	struct group *g = table_new(&a->groups, idx);
-	mbfs_blk_t left =
-		a->shape.blk_nr - (mbfs_blk_t)idx * a->shape.blks_per_grp - a->shape.first_blk;
+	mbfs_blk_t left = blk_nr - (mbfs_blk_t)idx * a->shape.blks_per_grp - a->shape.first_blk;
 	uint32_t nr = 0;
 	bool bad = false;
 	int err;
@@ -150,7 +149,6 @@ static int group_init(struct mbfs_alloc *a, mbfs_grp_t idx, uint64_t *free_nr)
 	rt_u32_set(&g->fragments, nr > 0);
 	if (nr > 0)
 		g->largest = order_capped(a, nr);
-	group_index_update(a, g);
 	*free_nr += nr;
 	return 0;
 }
@@ -168,7 +166,9 @@ int groups_open(struct mbfs_alloc *a)
 	if (!err)
 		err = index_open(&a->by_frag, nr, a->order_nr);
 	for (mbfs_grp_t i = 0; !err && i < nr; i++)
-		err = group_init(a, i, &free_nr);
+		err = group_init(a, i, s->blk_nr, &free_nr);
+	for (mbfs_grp_t i = 0; !err && i < nr; i++)
+		group_index_update(a, table_at(&a->groups, i));
 	return err ? err : claim_open(a, free_nr);
 }
 

@@ -59,7 +59,8 @@ static int grp_info(void *ctx, mbfs_grp_t grp, uint32_t *free_nr, bool *bad)
 	struct gdesc d;
 
 	gdt_read(s->gdt, grp, &d);
-	*bad = d.free_blks > geo_grp_len(s->geo, grp);
+	/* Of groups that are being added the size is not known here yet; they are ours. */
+	*bad = grp < geo_grp_nr(s->geo) && d.free_blks > geo_grp_len(s->geo, grp);
 	*free_nr = *bad ? 0 : d.free_blks;
 	return 0;
 }

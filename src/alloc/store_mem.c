@@ -10,16 +10,28 @@
 #include "base/check.h"
 #include "rt/mem.h"
 
-struct store_mem {
-	struct mbfs_alloc_shape shape; /* [const] */
-	mbfs_grp_t grp_nr;	       /* [const] */
-	uint8_t *bits[]; /* [group lock of the allocator] NULL: all free, not loaded */
+struct mem_group {
+	uint8_t *bits; /* [group lock of the allocator] NULL: all free, not loaded */
 };
+
+struct store_mem {
+	struct mbfs_alloc_shape shape; /* [const]; blk_nr rises [racy: a bound] */
+	struct table grps;	       /* struct mem_group */
+};
+
+static struct mem_group *group_of(const struct store_mem *s, mbfs_grp_t grp)
+{
+	struct mem_group *g = table_at(&s->grps, grp);
+
+	MBFS_ASSERT(g);
+	return g;
+}
 
 static uint32_t group_len(const struct store_mem *s, mbfs_grp_t grp)
 {
 	mbfs_blk_t left =
-		s->shape.blk_nr - s->shape.first_blk - (mbfs_blk_t)grp * s->shape.blks_per_grp;
+		rt_read_once(s->shape.blk_nr) - s->shape.first_blk -
+		(mbfs_blk_t)grp * s->shape.blks_per_grp;
 
 	return left < s->shape.blks_per_grp ? (uint32_t)left : s->shape.blks_per_grp;
 }
@@ -35,28 +47,29 @@ static int mem_bitmap_load(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 {
 	struct store_mem *s = ctx;
 	size_t bytes = div_up(s->shape.blks_per_grp, 64) * 8;
+	struct mem_group *g = group_of(s, grp);
 	uint32_t len = group_len(s, grp);
 
-	s->bits[grp] = rt_zalloc(bytes);
-	if (!s->bits[grp])
+	g->bits = rt_zalloc(bytes);
+	if (!g->bits)
 		return -ENOMEM;
-	bits_set(s->bits[grp], len, (uint32_t)(bytes * 8) - len);
-	memcpy(bits, s->bits[grp], bytes);
+	bits_set(g->bits, len, (uint32_t)(bytes * 8) - len);
+	memcpy(bits, g->bits, bytes);
 	return 0;
 }
 
 static void mem_bitmap_update(void *ctx, struct mbfs_tx *tx, mbfs_grp_t grp, mbfs_clu_t start,
 			      uint32_t len, bool used)
 {
-	struct store_mem *s = ctx;
+	uint8_t *bits = group_of(ctx, grp)->bits;
 
 	(void)tx;
 	if (used) {
-		MBFS_ASSERT_SLOW(bits_all_clear(s->bits[grp], start, len));
-		bits_set(s->bits[grp], start, len);
+		MBFS_ASSERT_SLOW(bits_all_clear(bits, start, len));
+		bits_set(bits, start, len);
 	} else {
-		MBFS_ASSERT_SLOW(bits_all_set(s->bits[grp], start, len));
-		bits_clear(s->bits[grp], start, len);
+		MBFS_ASSERT_SLOW(bits_all_set(bits, start, len));
+		bits_clear(bits, start, len);
 	}
 }
 
@@ -64,15 +77,31 @@ static void mem_bitmap_copy(void *ctx, mbfs_grp_t grp, uint8_t *bits)
 {
 	const struct store_mem *s = ctx;
 
-	memcpy(bits, s->bits[grp], div_up(s->shape.blks_per_grp, 64) * 8);
+	memcpy(bits, group_of(s, grp)->bits, div_up(s->shape.blks_per_grp, 64) * 8);
+}
+
+static int mem_grow(void *ctx, mbfs_blk_t blk_nr)
+{
+	struct store_mem *s = ctx;
+	uint64_t grps = div_up(blk_nr - s->shape.first_blk, s->shape.blks_per_grp);
+	int err;
+
+	rt_write_once(s->shape.blk_nr, blk_nr);
+	if (grps <= table_nr(&s->grps))
+		return 0;
+	err = table_ready(&s->grps, (uint32_t)grps);
+	if (!err)
+		table_grow(&s->grps);
+	return err;
 }
 
 static void mem_close(void *ctx)
 {
 	struct store_mem *s = ctx;
 
-	for (mbfs_grp_t i = 0; i < s->grp_nr; i++)
-		rt_free(s->bits[i]);
+	for (mbfs_grp_t i = 0; i < table_size(&s->grps); i++)
+		rt_free(((struct mem_group *)table_new(&s->grps, i))->bits);
+	table_close(&s->grps);
 	rt_free(s);
 }
 
@@ -81,6 +110,7 @@ static const struct mbfs_alloc_store_ops mem_ops = {
 	.bitmap_load = mem_bitmap_load,
 	.bitmap_update = mem_bitmap_update,
 	.bitmap_copy = mem_bitmap_copy,
+	.grow = mem_grow,
 };
 
 int mbfs_alloc_open_mem(const struct mbfs_alloc_shape *shape, const struct mbfs_alloc_tune *tune,
@@ -95,11 +125,12 @@ int mbfs_alloc_open_mem(const struct mbfs_alloc_shape *shape, const struct mbfs_
 	if (grp_nr > UINT32_MAX)
 		return diag_set(diag, -EINVAL, "%llu groups are more than 2^32",
 				(unsigned long long)grp_nr);
-	s = rt_zalloc(sizeof(*s) + grp_nr * sizeof(s->bits[0]));
-	if (!s)
+	s = rt_zalloc(sizeof(*s));
+	if (!s || table_open(&s->grps, (uint32_t)grp_nr, sizeof(struct mem_group))) {
+		rt_free(s);
 		return diag_set(diag, -ENOMEM, "out of memory");
+	}
 	s->shape = *shape;
-	s->grp_nr = (mbfs_grp_t)grp_nr;
 	err = mbfs_alloc_open(shape, tune, &mem_ops, s, diag, out);
 	if (err)
 		mem_close(s);

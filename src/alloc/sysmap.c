@@ -86,7 +86,7 @@ uint32_t sysmap_itable_len(const struct mbfs_geo *geo)
 }
 
 /* Blocks that a group starts with: superblock, descriptors, reserve. */
-static uint64_t head_len(const struct mbfs_geo *geo, mbfs_grp_t grp)
+uint64_t sysmap_head_len(const struct mbfs_geo *geo, mbfs_grp_t grp)
 {
 	bool super = sysmap_has_super(geo, grp);
 	uint32_t per = desc_per_blk(geo), in_meta = grp % per;
@@ -123,7 +123,7 @@ static int ranges_collect(struct sysmap *map, const struct gdesc *(*desc)(void *
 		range_add(map, 0, 0, geo->first_blk);
 	for (mbfs_grp_t grp = map->from; grp < geo->grp_nr; grp++) {
 		const struct gdesc *d = desc(ctx, grp);
-		uint64_t head = head_len(geo, grp);
+		uint64_t head = sysmap_head_len(geo, grp);
 
 		if (head > geo_grp_len(geo, grp))
 			return diag_set(
@@ -145,6 +145,8 @@ static int ranges_merge(struct sysmap *map, struct mbfs_diag *diag)
 	struct sys_range *r = map->ranges;
 	uint32_t kept = 0;
 
+	if (map->nr == 0)
+		return 0; /* no group has come, only blocks of the last one */
 	qsort(r, map->nr, sizeof(*r), cmp_start);
 	for (uint32_t i = 1; i < map->nr; i++) {
 		mbfs_blk_t end = r[kept].start + r[kept].len;
@@ -161,7 +163,7 @@ static int ranges_merge(struct sysmap *map, struct mbfs_diag *diag)
 			r[++kept] = r[i];
 		}
 	}
-	map->nr = kept + 1; /* each group has bitmaps: never empty */
+	map->nr = kept + 1;
 	return 0;
 }
 
@@ -192,7 +194,7 @@ int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
 	map->geo = *geo;
 	map->from = from;
 	map->ranges = rt_alloc(((uint64_t)grps * RANGES_PER_GRP + 1) * sizeof(*map->ranges));
-	map->first = rt_alloc(grps * sizeof(*map->first));
+	map->first = rt_alloc(((uint64_t)grps + 1) * sizeof(*map->first));
 	if (!map->ranges || !map->first)
 		goto err_map;
 	err = ranges_collect(map, desc, ctx, diag);
@@ -200,7 +202,7 @@ int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
 		err = ranges_merge(map, diag);
 	if (err)
 		goto err_map;
-	exact = rt_alloc(map->nr * sizeof(*exact));
+	exact = map->nr ? rt_alloc(map->nr * sizeof(*exact)) : NULL;
 	if (exact) { /* the loose one would do as well */
 		memcpy(exact, map->ranges, map->nr * sizeof(*exact));
 		rt_free(map->ranges);
@@ -233,6 +235,11 @@ void sysmap_close_later(struct sysmap *map)
 {
 	if (map)
 		rt_rcu_call(&map->rcu, close_rcu);
+}
+
+mbfs_grp_t sysmap_grp_nr(const struct sysmap *map)
+{
+	return map->geo.grp_nr;
 }
 
 mbfs_blk_t sysmap_end(const struct sysmap *map)

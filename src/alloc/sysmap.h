@@ -10,13 +10,6 @@
 
 struct sysmap;
 
-/* Does the group start with a superblock, the first one or a copy? */
-bool sysmap_has_super(const struct mbfs_geo *geo, mbfs_grp_t grp);
-/* The block of the descriptor table's part @idx (idx-th block of the table). */
-mbfs_blk_t sysmap_desc_blk(const struct mbfs_geo *geo, uint32_t idx);
-/* Length of every group's inode table, in blocks. */
-uint32_t sysmap_itable_len(const struct mbfs_geo *geo);
-
 /*
  * sysmap_open - the map of groups from @from on, from their descriptors
  * @geo:     [in] copied
@@ -29,7 +22,8 @@ int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
 void sysmap_close(struct sysmap *map);	     /* NULL is fine */
 void sysmap_close_later(struct sysmap *map); /* when no RCU reader has it any more */
 
-/* The end of the device when it was made. */
+/* The end of the device, and of the groups, when it was made. */
+mbfs_grp_t sysmap_grp_nr(const struct sysmap *map);
 mbfs_blk_t sysmap_end(const struct sysmap *map);
 /* True if any block of the range is in the map, or outside the file system. */
 bool sysmap_hit(const struct sysmap *map, mbfs_blk_t start, uint32_t len);
