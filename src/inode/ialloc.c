@@ -76,6 +76,33 @@ int ialloc_open(struct inode_env *env)
 	return 0;
 }
 
+int ialloc_grow_ready(struct inode_env *env, mbfs_grp_t grp_nr)
+{
+	struct ialloc *ia = env->ialloc;
+	int err = table_ready(&ia->grps, grp_nr);
+
+	if (!err)
+		groups_init(ia, table_nr(&ia->grps), grp_nr);
+	return err;
+}
+
+void ialloc_grow(struct inode_env *env)
+{
+	table_grow(&env->ialloc->grps);
+}
+
+void ialloc_grow_not(struct inode_env *env)
+{
+	struct ialloc *ia = env->ialloc;
+
+	for (mbfs_grp_t grp = table_nr(&ia->grps); grp < table_size(&ia->grps); grp++) {
+		struct ialloc_group *g = table_new(&ia->grps, grp);
+
+		rt_mutex_destroy(&g->lock);
+	}
+	table_not(&ia->grps);
+}
+
 void ialloc_close(struct inode_env *env)
 {
 	struct ialloc *ia = env->ialloc;

@@ -179,6 +179,7 @@ static int find(struct inode_env *env, struct mbfs_tx *tx, const struct inode *p
 int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *parent, mode_t mode,
 	       mbfs_ino_t *out)
 {
+	uint32_t size_seen = alloc_grow_seen(env->alloc);
 	int err = -ENOSPC;
 
 	for (int i = 0; i < TRIES_MAX; i++) {
@@ -188,5 +189,8 @@ int ialloc_new(struct inode_env *env, struct mbfs_tx *tx, const struct inode *pa
 		if (err != -ENOSPC || !tx_late_release(tx, seen))
 			break;
 	}
+	/* Inodes come with space that is added. */
+	if (err == -ENOSPC && alloc_grew(env->alloc, size_seen))
+		err = find(env, tx, parent, mode, out);
 	return err;
 }

@@ -200,6 +200,18 @@ void orphan_del_linked(struct inode *in, struct mbfs_tx *tx);
 int orphan_cleanup(struct inode_env *env);
 /* Where the table block of an inode is, and the offset inside it. -EUCLEAN number out of range. */
 int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32_t *off_bytes);
+/* New groups have numbers to give: room for them, -ENOMEM; then all see them, or it was in vain.
+ * One thread at a time; the descriptors are there before. */
+MBFS_MUST_CHECK int ialloc_grow_ready(struct inode_env *env, mbfs_grp_t grp_nr);
+void ialloc_grow(struct inode_env *env);
+void ialloc_grow_not(struct inode_env *env);
+
+/* ---- resize_ino.c: inode 7 ---- */
+/* Is it as the superblock says? -EUCLEAN, -EBADMSG, -EIO, -ENOMEM; @diag says what to do. Then:
+ * make it what it has to be with @size. -EIO, -ENOMEM: nothing has changed. */
+MBFS_MUST_CHECK int resize_ino_check(struct inode_env *env, struct mbfs_diag *diag);
+MBFS_MUST_CHECK int resize_ino_put(struct inode_env *env, struct mbfs_tx *tx,
+				   const struct mbfs_geo *size);
 extern const struct buf_kind itable_kind;
 
 /* ---- dir.c ---- caller holds dir->rw (shared for find and read, exclusive for the others) */
