@@ -113,6 +113,24 @@ MBFS_API void mbfs_fs_statfs(struct mbfs_fs *fs, struct mbfs_statfs *out);
 
 /* The equations, at quiescence. -EUCLEAN with what does not add up. */
 MBFS_API MBFS_MUST_CHECK int mbfs_fs_check(struct mbfs_fs *fs, struct mbfs_diag *diag);
+/*
+ * mbfs_fs_resize - the file system becomes larger, while it is mounted and in use
+ * @want_bytes: its size; 0: as large as the device is now. A last group that would be hardly longer
+ *              than its own metadata is left out. A device that is shorter is extended.
+ * @diag: one line on error; on success empty, or what could not be done besides
+ * Errors: -EINVAL it would shrink; -EFBIG no more blocks are kept for the group descriptors;
+ * -EOPNOTSUPP sparse_super2; -EUCLEAN it has errors; -EROFS; -EBUSY it grows already; -ENOSPC and
+ * the like the device refuses; -EIO, -ENOMEM. It has its old size then. Others may call everything
+ * but unmount meanwhile; who finds no space waits for it and looks once more.
+ */
+MBFS_API MBFS_MUST_CHECK int mbfs_fs_resize(struct mbfs_fs *fs, uint64_t want_bytes,
+					    struct mbfs_diag *diag);
+struct mbfs_resize_state {
+	uint64_t size_bytes, device_bytes;
+	uint64_t done, total; /* steps of the latest growth, for a bar */
+};
+MBFS_API void mbfs_fs_resize_state(struct mbfs_fs *fs, struct mbfs_resize_state *out);
+
 /* Statistics as one JSON object without newlines; free with mbfs_fs_string_free(). NULL: no memory.
  */
 MBFS_API char *mbfs_fs_stats_json(struct mbfs_fs *fs);

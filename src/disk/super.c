@@ -362,6 +362,52 @@ void super_set_write_time(struct super *s, int64_t now_sec)
 	disk_of(s)->wtime_hi = (uint8_t)((uint64_t)now_sec >> 32);
 }
 
+void super_set_size(struct super *s, const struct mbfs_geo *size, uint64_t own_blks)
+{
+	struct mbfs_super_disk *d = disk_of(s);
+	uint32_t own = le32_get(d->overhead_clusters);
+
+	d->inodes_count = le32_of(size->inode_nr);
+	d->blocks_count_lo = le32_of((uint32_t)size->blk_nr);
+	d->r_blocks_count_lo = le32_of((uint32_t)size->resv_blk_nr);
+	if (s->geo.features & GEO_64BIT) {
+		d->blocks_count_hi = le32_of((uint32_t)(size->blk_nr >> 32));
+		d->r_blocks_count_hi = le32_of((uint32_t)(size->resv_blk_nr >> 32));
+	}
+	d->reserved_gdt_blocks = le16_of((uint16_t)size->resv_gdt_blks);
+	/* 0: nobody has counted them; more than fit: nobody shall take it for the number. */
+	if (own && own_blks <= UINT32_MAX - own)
+		d->overhead_clusters = le32_of(own + (uint32_t)own_blks);
+	else
+		d->overhead_clusters = le32_of(0);
+}
+
+void super_unset_size(struct super *s, const struct super *before)
+{
+	struct mbfs_super_disk *d = disk_of(s);
+	const struct mbfs_super_disk *b = (const struct mbfs_super_disk *)before->raw;
+
+	d->inodes_count = b->inodes_count;
+	d->blocks_count_lo = b->blocks_count_lo;
+	d->blocks_count_hi = b->blocks_count_hi;
+	d->r_blocks_count_lo = b->r_blocks_count_lo;
+	d->r_blocks_count_hi = b->r_blocks_count_hi;
+	d->reserved_gdt_blocks = b->reserved_gdt_blocks;
+	d->overhead_clusters = b->overhead_clusters;
+	d->free_blocks_count_lo = b->free_blocks_count_lo;
+	d->free_blocks_count_hi = b->free_blocks_count_hi;
+	d->free_inodes_count = b->free_inodes_count;
+}
+
+void super_backup(struct super *s, mbfs_grp_t grp)
+{
+	struct mbfs_super_disk *d = disk_of(s);
+
+	d->block_group_nr = le16_of((uint16_t)grp);
+	d->state = le16_of((uint16_t)(le16_get(d->state) & ~MBFS_STATE_VALID));
+	csum_super_set(s->raw);
+}
+
 int super_write(struct mbfs_bdev *dev, struct super *s)
 {
 	MBFS_ASSERT(le16_get(disk_of(s)->magic) == MBFS_SUPER_MAGIC);

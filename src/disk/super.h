@@ -50,6 +50,13 @@ void super_set_large_file(struct super *s);
 void super_count_mount(struct super *s, int64_t now_sec); /* mount time and count */
 void super_set_write_time(struct super *s, int64_t now_sec);
 
+/* All that a growth changes but the counts of what is free. @own_blks: of the new blocks those that
+ * can never hold data. The geo stays: see geo_set_size(). */
+void super_set_size(struct super *s, const struct mbfs_geo *size, uint64_t own_blks);
+void super_unset_size(struct super *s, const struct super *before); /* and the counts */
+/* Make of it the copy that group @grp has. */
+void super_backup(struct super *s, mbfs_grp_t grp);
+
 /* Seals the checksum and writes the primary superblock. Errors: -EIO. */
 int super_write(struct mbfs_bdev *dev, struct super *s);
 

@@ -31,6 +31,12 @@ struct fs_trim {
 	bool failed;                 /* [sync_lock] the device does not take it */
 };
 
+/* One growth at a time; done of total is for who watches. */
+struct fs_resize {
+	struct rt_mutex lock;  /* RANK_FS_RESIZE */
+	uint64_t done, total;  /* [racy: to be shown] */
+};
+
 struct mbfs_fs {
 	struct mbfs_bdev *dev;       /* [const] the caller's */
 	struct mbfs_mount_opts opts; /* [const] */
@@ -59,6 +65,7 @@ struct mbfs_fs {
 	int sync_err;              /* [sync_lock] how the last one ended */
 
 	struct fs_trim trim;
+	struct fs_resize resize;
 
 	struct rt_mutex rename_lock; /* RANK_RENAME */
 
@@ -126,6 +133,16 @@ void fs_trim_begin(struct mbfs_fs *fs, struct fs_trim_list *before);
 void fs_trim_end(struct mbfs_fs *fs, struct fs_trim_list *before, int err);
 /* At unmount, after the write-out of everything: trims all. Errors: those of tx_writeout(). */
 int fs_trim_rest(struct mbfs_fs *fs);
+
+/* ---- resize.c ---- */
+enum { RESIZE_CREDITS = 4096 };
+void fs_resize_open(struct mbfs_fs *fs);
+void fs_resize_close(struct mbfs_fs *fs);
+/* resize_plan.c: what becomes of it with @blk_nr blocks, or less; or why not. Holds the lock. */
+int resize_plan(struct mbfs_fs *fs, mbfs_blk_t blk_nr, struct mbfs_geo *size,
+		struct mbfs_diag *diag);
+/* resize_backup.c: all copies of superblock and descriptors; *done_nr rises by one a group. */
+int resize_backups(struct mbfs_fs *fs, uint64_t *done_nr);
 
 /* ---- files.c ---- */
 void fs_files_release_all(struct mbfs_fs *fs);

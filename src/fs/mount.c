@@ -60,11 +60,13 @@ static void locks_init(struct mbfs_fs *fs)
 	rt_mutex_init(&fs->writer_lock, RANK_FS_WRITER);
 	rt_cond_init(&fs->writer_cond);
 	LIST_INIT(&fs->files);
+	fs_resize_open(fs);
 }
 
 static void fs_free(struct mbfs_fs *fs)
 {
 	fs_trim_close(fs);
+	fs_resize_close(fs);
 	rt_cond_destroy(&fs->writer_cond);
 	rt_mutex_destroy(&fs->writer_lock);
 	rt_mutex_destroy(&fs->files_lock);

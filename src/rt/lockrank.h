@@ -10,6 +10,7 @@ enum lock_rank {
 	RANK_NONE = 0,         /* not checked: locks private to a test */
 	RANK_FS_WRITER = 1,    /* fs: stopping the write-out thread */
 	RANK_FS_FILES = 2,     /* fs: list of open files */
+	RANK_FS_RESIZE = 3,    /* fs: one growth of the file system at a time */
 	RANK_FS_STATE = 4,     /* fs: mount/unmount/sync/remount state */
 	RANK_RENAME = 6,       /* fs: one cross-directory rename at a time */
 	RANK_INODE = 10,       /* inode: names, size, data writes; parent before child (_nested) */
