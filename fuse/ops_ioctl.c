@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <mbfs/ioctl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 _Static_assert((int)MBFS_IOC_EXTENT_UNWRITTEN == (int)MBFS_EXTENT_UNWRITTEN &&
 		       (int)MBFS_IOC_EXTENT_LAST == (int)MBFS_EXTENT_LAST &&
@@ -106,6 +108,70 @@ static void ioctl_fallocate(fuse_req_t req, fuse_ino_t ino, struct mbfs_file *f,
 	rt_wq_queue(d->moves, &m->work);
 }
 
+/* ---- growing ---- it may take seconds, on this thread; others serve who works meanwhile */
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, __u64)
+
+static bool may_resize(fuse_req_t req)
+{
+	const uid_t uid = fuse_req_ctx(req)->uid;
+
+	return uid == 0 || uid == geteuid();
+}
+
+static void ioctl_resize(fuse_req_t req, const void *in_buf)
+{
+	struct mbfs_resize_state state;
+	struct mbfs_ioc_resize io;
+	struct mbfs_diag diag;
+	struct daemon *d = daemon_of(req);
+
+	if (!may_resize(req)) {
+		reply_err(req, -EPERM);
+		return;
+	}
+	memcpy(&io, in_buf, sizeof(io));
+	io.error = (uint32_t)-mbfs_fs_resize(d->fs, io.size_bytes, &diag);
+	mbfs_fs_resize_state(d->fs, &state);
+	io.size_bytes = state.size_bytes;
+	memset(io.text, 0, sizeof(io.text));
+	memcpy(io.text, diag.text, strnlen(diag.text, sizeof(io.text) - 1));
+	fuse_reply_ioctl(req, 0, &io, sizeof(io));
+}
+
+/* resize2fs(8). It shows no reason but the error's name: that goes to the log. */
+static void ioctl_resize_blks(fuse_req_t req, const void *in_buf)
+{
+	struct daemon *d = daemon_of(req);
+	struct mbfs_statfs st;
+	struct mbfs_diag diag = { "" };
+	uint64_t blks;
+	int err = may_resize(req) ? 0 : -EPERM;
+
+	memcpy(&blks, in_buf, sizeof(blks));
+	mbfs_fs_statfs(d->fs, &st);
+	if (!err && (!blks || blks > UINT64_MAX / st.block_bytes))
+		err = -EINVAL;
+	if (!err)
+		err = mbfs_fs_resize(d->fs, blks * st.block_bytes, &diag);
+	if (diag.text[0])
+		fprintf(stderr, "mbfs: resize: %s\n", diag.text);
+	if (err)
+		reply_err(req, err);
+	else
+		fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
+static void ioctl_resize_state(fuse_req_t req)
+{
+	struct mbfs_resize_state state;
+	struct mbfs_ioc_resize_state io;
+
+	mbfs_fs_resize_state(daemon_of(req)->fs, &state);
+	io = (struct mbfs_ioc_resize_state){ state.size_bytes, state.device_bytes, state.done,
+					     state.total };
+	fuse_reply_ioctl(req, 0, &io, sizeof(io));
+}
+
 /* The kernel has copied as much in and out as the command says. Tools believe a 0: everything
  * unknown is refused. */
 void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
@@ -117,6 +183,12 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
 		ioctl_fiemap(req, file_of(fi), in_buf);
 	else if (cmd == MBFS_IOC_FALLOCATE && in_bytes == _IOC_SIZE(cmd))
 		ioctl_fallocate(req, ino, file_of(fi), in_buf);
+	else if (cmd == MBFS_IOC_RESIZE && in_bytes == _IOC_SIZE(cmd) && out_bytes == in_bytes)
+		ioctl_resize(req, in_buf);
+	else if (cmd == MBFS_IOC_RESIZE_STATE && out_bytes == _IOC_SIZE(cmd))
+		ioctl_resize_state(req);
+	else if (cmd == EXT4_IOC_RESIZE_FS && in_bytes == _IOC_SIZE(cmd))
+		ioctl_resize_blks(req, in_buf);
 	else
 		reply_err(req, -ENOTTY);
 }

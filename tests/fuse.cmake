@@ -22,6 +22,7 @@ foreach(script
 	parallel
 	refuse
 	requests
+	resize
 	signals
 	stress
 	testcase1

@@ -2,7 +2,8 @@
 /*
  * What a file or directory of an mbfs mount answers to ioctl(2), beyond what FUSE forwards: where
  * its blocks are (FS_IOC_FIEMAP ends in the kernel), and the modes of fallocate(2) that the kernel
- * keeps to itself. mbfs-stat has them as commands. Elsewhere they are ENOTTY.
+ * keeps to itself: mbfs-stat has them as commands; and growing, which is mbfs-resize's. Elsewhere
+ * they are ENOTTY.
  */
 #ifndef MBFS_IOCTL_H
 #define MBFS_IOCTL_H
@@ -60,5 +61,29 @@ struct mbfs_ioc_fallocate {
 	__u32 reserved;
 };
 #define MBFS_IOC_FALLOCATE _IOW(MBFS_IOC_TYPE, 2, struct mbfs_ioc_fallocate)
+
+
+/*
+ * MBFS_IOC_RESIZE - the file system grows, see mbfs_fs_resize(); root's, and his who mounted it
+ * size_bytes: [in] 0: as long as the image is; [out] what it has now
+ * error:      [out] 0, or an errno, with the reason in text; text may also be a warning
+ * Errors: ENOTTY not of mbfs; EPERM. resize2fs(8)'s EXT4_IOC_RESIZE_FS does the same.
+ */
+struct mbfs_ioc_resize {
+	__u64 size_bytes;
+	__u32 error;
+	__u32 reserved;
+	char text[512];
+};
+#define MBFS_IOC_RESIZE _IOWR(MBFS_IOC_TYPE, 3, struct mbfs_ioc_resize)
+
+/* MBFS_IOC_RESIZE_STATE - sizes now, and how far the latest growth is: done of total steps */
+struct mbfs_ioc_resize_state {
+	__u64 size_bytes;
+	__u64 device_bytes;
+	__u64 done;
+	__u64 total;
+};
+#define MBFS_IOC_RESIZE_STATE _IOR(MBFS_IOC_TYPE, 4, struct mbfs_ioc_resize_state)
 
 #endif
