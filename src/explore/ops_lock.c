@@ -169,6 +169,11 @@ void ex_lock_drop(struct ex_lock *l, bool spin, const struct ex_site *site)
 	t->spin_depth -= spin;
 }
 
+bool rt_spin_held(void)
+{
+	return ex_world->cur->spin_depth > 0;
+}
+
 /*
  * ---- reader-writer lock ---- What readers release (at &l->readers, which is l) only writers
  * learn.

@@ -26,6 +26,7 @@
  *   rt_mutex    may sleep while held; across device I/O only if LOCKING.md says so for its rank
  *   rt_spin     holder never sleeps, waits, allocates or does I/O
  *   rt_rwlock   as rt_mutex, with shared holders; not recursive
+ *   rt_spin_held()  Whether the calling thread holds an rt_spin. Exact in every build, a load.
  *
  * Waiting:
  *   rt_event    An event count. key = rt_event_key(ev); then look for work; then

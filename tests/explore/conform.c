@@ -115,10 +115,13 @@ static void lock_all(void *state)
 	l->under_rw += 2;
 	rt_mutex_lock(&l->m);
 	l->under_m++;
+	MBFS_ASSERT(!rt_spin_held());
 	rt_spin_lock(&l->s);
+	MBFS_ASSERT(rt_spin_held());
 	l->under_s++;
 	rt_rank_assert_below(RANK_CLAIM);
 	rt_spin_unlock(&l->s);
+	MBFS_ASSERT(!rt_spin_held());
 	rt_mutex_unlock(&l->m);
 	rt_write_unlock(&l->rw);
 }
@@ -138,9 +141,11 @@ static void try_all(void *state)
 	if (rt_mutex_trylock(&l->m)) {
 		MBFS_ASSERT(rt_u32_add_return(&l->inside, 1) == 1);
 		if (rt_spin_trylock(&l->s)) {
+			MBFS_ASSERT(rt_spin_held());
 			rt_u32_add(&l->tried, 1);
 			rt_spin_unlock(&l->s);
 		}
+		MBFS_ASSERT(!rt_spin_held());
 		rt_u32_add(&l->inside, (uint32_t)-1);
 		rt_mutex_unlock(&l->m);
 	}

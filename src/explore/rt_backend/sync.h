@@ -97,6 +97,8 @@ void ex_lock_take(struct ex_lock *l, bool spin, bool nested, const struct ex_sit
 bool ex_lock_try(struct ex_lock *l, bool spin, const struct ex_site *site);
 void ex_lock_drop(struct ex_lock *l, bool spin, const struct ex_site *site);
 
+bool rt_spin_held(void);
+
 #define rt_mutex_init(m, rank)  ex_lock_init(&(m)->l, rank, EX_SITE(#m))
 #define rt_spin_init(m, rank)   ex_lock_init(&(m)->l, rank, EX_SITE(#m))
 #define rt_mutex_destroy(m)     ex_lock_destroy(&(m)->l, EX_SITE(#m))

@@ -13,6 +13,8 @@
 
 enum { SPINS = 100 }; /* as glibc's adaptive mutex */
 
+_Thread_local unsigned rt_spin_held_nr;
+
 /*
  * Mutexes that spin a little before they sleep: what is done under most is shorter than the switch
  * to another thread, and under the few that span I/O a hundred turns are lost in it.
