@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
+mbfs_test(test_kvfree unit unit/test_kvfree.c)
 mbfs_test(test_mempool unit unit/test_mempool.c)
 mbfs_test(test_pending unit unit/test_pending.c)
 mbfs_test(model_mempool model model/model_mempool.c)

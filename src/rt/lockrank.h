@@ -43,6 +43,7 @@ enum lock_rank {
 	RANK_IO_RANGE = 81,     /* extent: a shard of an io_tree's locks; several: ascending */
 	RANK_IO_STATE = 82,     /* extent: states of one io_tree's bytes; a leaf */
 	RANK_MEMPOOL = 83,      /* reclaim: the reserves of one domain's pools, and who waits */
+	RANK_KVFREE = 84,       /* reclaim: what waits for readers on one virtual CPU; a leaf */
 	RANK_PENDING = 85,      /* reclaim: what waits for grace periods, of one virtual CPU */
 	RANK_WQ = 86,           /* rt: one workqueue, or one completion; a leaf */
 };
