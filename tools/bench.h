@@ -21,7 +21,7 @@ struct bench_args {
 	FILE *json;	    /* NULL: none */
 	unsigned times;	    /* repetitions, the median counts */
 	unsigned seconds;   /* of one measurement over a mount */
-	unsigned ms;	    /* of one measurement of range, state and mempool */
+	unsigned ms;	    /* of one measurement of range, state, mempool and kvfree */
 	const char *only;   /* cases whose name contains it; NULL: all */
 	const char *mbfsd;  /* daemon */
 	const char *dir;
@@ -56,6 +56,7 @@ int bench_onefile(const struct bench_args *a);
 int bench_write(const struct bench_args *a);
 int bench_range(const struct bench_args *a);
 int bench_state(const struct bench_args *a);
+int bench_kvfree(const struct bench_args *a);
 int bench_pool(const struct bench_args *a);
 
 #endif

@@ -22,6 +22,7 @@ struct race_pace {
 	double p50_ns, p99_ns; /* of one operation: means of batches */
 	double max_ns;         /* the longest batch; where a wait is measured: the longest wait */
 	double least;          /* what the slowest thread did, of what the fastest did: 0..1 */
+	double cpu_ns;         /* of the whole process for one operation, where measured; else 0 */
 	double share;          /* of a pool's objects, from where they were to come; else 0 */
 };
 
@@ -123,5 +124,19 @@ struct race_pool_load {
  * such a source; -EILSEQ: one thread's objects came from elsewhere; -ENOMEM. */
 int race_pool_measure(enum race_pool_way way, const struct race_pool_load *l, uint64_t run_ns,
 		      struct race_pace *out);
+
+/* ---- objects freed after a grace period: measure_kvfree.c ---- */
+
+enum race_kvfree_way {
+	RACE_KVFREE_PLAIN,    /* kvfree_rcu_mightsleep() */
+	RACE_KVFREE_HEAD,     /* kvfree_rcu() */
+	RACE_KVFREE_RT_CALL,  /* rt_rcu_call() and throttle */
+	RACE_KVFREE_CALL_RCU, /* of the library that rt is built on */
+	RACE_KVFREE_AT_ONCE,  /* no grace period */
+};
+
+/* Errors: -ENOMEM; of starting threads. */
+int race_kvfree_measure(enum race_kvfree_way way, unsigned threads, uint64_t run_ns,
+			struct race_pace *out);
 
 #endif

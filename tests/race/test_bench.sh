@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mbfs-bench refuses bad use by name and its parts run. Method: a table of bad lines; one small
-# case of alloc, rcu, range, state, mempool, write, and aio and onefile where there is /dev/fuse: each
+# case of alloc, rcu, range, state, mempool, kvfree, write, and aio and onefile where there is /dev/fuse: each
 # case and state must have its line, with operations done. How fast is not looked at.
 set -euo pipefail
 
@@ -19,7 +19,7 @@ refused()
 	fi
 }
 
-refused "alloc, rcu, range, state, mempool, write, mount, aio, onefile or all"
+refused "alloc, rcu, range, state, mempool, kvfree, write, mount, aio, onefile or all"
 refused "'run'" run
 refused "unknown option '--bogus'" alloc --bogus
 refused "--times" alloc --times 0
@@ -65,6 +65,10 @@ grep -q '"case":"bytes","states":1000,"shuffled":true,"asked_bytes":[1-9]' "$tmp
 "$BENCH" mempool --times 1 --ms 5 --json "$tmp/mempool"
 for who in alloc 'reserve()'; do lines "$tmp/mempool" "\"who\":\"$who\"" 24; done
 lines "$tmp/mempool" '"who":"malloc"' 17
+
+"$BENCH" kvfree --times 1 --ms 5 --json "$tmp/kvfree"
+for who in kvfree 'with head' rt_rcu_call call_rcu free; do lines "$tmp/kvfree" "\"who\":\"$who\"" 3; done
+! grep -F '"cpu_ns":0.000' "$tmp/kvfree"
 
 "$BENCH" write --times 1 --size 64M --json "$tmp/write"
 lines "$tmp/write" '"state":"written"' 6
