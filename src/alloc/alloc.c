@@ -338,6 +338,7 @@ static int tune_check(const struct mbfs_alloc_tune *t, struct mbfs_diag *diag)
 
 static void alloc_release(struct mbfs_alloc *a)
 {
+	kvfree_close(a->dead_pas);
 	rt_counter_destroy(&a->seq);
 	rt_counter_destroy(&a->begin);
 	rt_counter_destroy(&a->end);
@@ -402,9 +403,11 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 	a->stream_nr = stream_nr(a);
 	err = per_cpu_open(a);
 	if (!err)
+		err = pa_graveyard_open(a);
+	if (!err)
 		err = groups_open(a);
 	if (!err)
-		err = rt_rcu_worker_start(); /* frees PAs; see rt_rcu_throttle() */
+		err = rt_rcu_worker_start(); /* frees PAs that lie about */
 	if (err) {
 		alloc_release(a);
 		return diag_set(diag, err, "%s", err == -ENOMEM ? "out of memory" : strerror(-err));
@@ -420,7 +423,7 @@ void mbfs_alloc_close(struct mbfs_alloc *a)
 	for (unsigned i = 0; i < rt_cpus_nr(&a->cpus); i++)
 		for (unsigned k = 0; k < LG_LIST_NR; k++)
 			discard_lg(a, i, k, 0);
-	rt_rcu_worker_stop(); /* which waits for PAs that were freed */
+	rt_rcu_worker_stop();
 	if (a->store_close)
 		a->store_close(a->store_ctx);
 	alloc_release(a);

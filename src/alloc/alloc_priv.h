@@ -9,6 +9,7 @@
 #include "alloc/enospc/enospc.h"
 #include "alloc/index.h"
 #include "base/containers.h"
+#include "reclaim/kvfree.h"
 #include "reclaim/table.h"
 #include "rt/percpu.h"
 #include "rt/rcu.h"
@@ -110,7 +111,7 @@ enum pa_kind { PA_FILE, PA_GROUP };
  * more; who set deleted takes it apart.
  */
 struct pa {
-	struct rt_rcu_head rcu;
+	struct kvfree_head dead;
 	struct rt_spin lock;
 	struct mbfs_alloc *a;	/* [const] */
 	enum pa_kind kind;	/* [const] */
@@ -183,6 +184,7 @@ struct mbfs_alloc {
 	rt_u32 waiters_nr;		/* [atomic] threads that will look at arrive */
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
 	struct alloc_growth grow;
+	struct kvfree *dead_pas;	/* [const] */
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
 	rt_u64 late_nr; /* [racy: for statfs] freed, to be given back: free_late.c */
@@ -321,6 +323,7 @@ bool pa_use(struct alloc_ctx *ac); /* ac->got from a PA */
 void pa_from_found(struct alloc_ctx *ac);
 void pa_publish_late(struct alloc_ctx *ac);
 void pa_container_add(struct alloc_ctx *ac); /* into the tree or list of its owner; no lock held */
+int pa_graveyard_open(struct mbfs_alloc *a); /* of dead_pas; -ENOMEM */
 void pa_container_del(struct pa *pa);	     /* out of it, and free by RCU; no lock held */
 void lg_move_locked(struct locality_group *lg, struct pa *pa, int8_t to); /* -1: out of all lists */
 void pa_owner_wait(struct mbfs_alloc_file *f);

@@ -22,6 +22,9 @@
 #include "base/check.h"
 #include "rt/mem.h"
 
+/* PAs that wait for readers, on one virtual CPU; pointers in a page of 512 bytes. */
+enum { DEAD_MAX = 1024, DEAD_PAGE_NR = 60 };
+
 static int pa_cmp(struct pa *a, struct pa *b)
 {
 	return a->lblk < b->lblk ? -1 : a->lblk > b->lblk;
@@ -57,9 +60,21 @@ void pa_unmake(struct pa *pa)
 	rt_free(pa);
 }
 
-static void pa_release(struct rt_rcu_head *head)
+static void pas_unmake(void *ctx, void *const *objs, unsigned nr)
 {
-	pa_unmake(container_of(head, struct pa, rcu));
+	(void)ctx;
+	for (unsigned i = 0; i < nr; i++)
+		pa_unmake(objs[i]);
+}
+
+int pa_graveyard_open(struct mbfs_alloc *a)
+{
+	struct kvfree_config cfg = { .cpus = &a->cpus,
+				     .free = pas_unmake,
+				     .page_nr = DEAD_PAGE_NR,
+				     .high_water = DEAD_MAX };
+
+	return kvfree_open(&cfg, &a->dead_pas);
 }
 
 /* ---- use ---- */
@@ -387,8 +402,7 @@ void pa_container_del(struct pa *pa)
 		if (rt_u32_add_return(&f->pa_nr, (uint32_t)-1) == 0)
 			rt_event_signal(&a->arrive);
 	}
-	rt_rcu_call(&pa->rcu, pa_release);
-	rt_rcu_throttle();
+	kvfree_rcu(a->dead_pas, pa, &pa->dead);
 }
 
 void pa_owner_wait(struct mbfs_alloc_file *f)
