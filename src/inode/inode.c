@@ -45,6 +45,8 @@
 #include "rt/mem.h"
 
 enum { BUCKETS_MIN = 256, BUCKETS_MAX = 1 << 16 };
+/* Inodes that wait for readers, on one virtual CPU: about half a megabyte. */
+enum { DEAD_MAX = 256, DEAD_PAGE_NR = 62 };
 
 /* ---- memory ---- */
 
@@ -89,9 +91,11 @@ static void inode_free(struct inode *in)
 	rt_free(in);
 }
 
-static void inode_free_rcu(struct rt_rcu_head *head)
+static void inodes_free(void *ctx, void *const *objs, unsigned nr)
 {
-	inode_free(container_of(head, struct inode, rcu));
+	(void)ctx;
+	for (unsigned i = 0; i < nr; i++)
+		inode_free(objs[i]);
 }
 
 /* ---- references ---- */
@@ -198,7 +202,7 @@ static void inode_drop(struct inode *in)
 	endio_file_retire(&in->endio);
 	if (in->tree.file)
 		mbfs_alloc_file_close(in->tree.file);
-	rt_rcu_call(&in->rcu, inode_free_rcu);
+	kvfree_rcu(in->env->cache->dead, in, &in->dead);
 }
 
 /* Take the oldest of the LRU while there are too many. */
@@ -507,6 +511,9 @@ void inode_unpin(struct inode_env *env, mbfs_ino_t ino, uint64_t n)
 int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_cache **out)
 {
 	struct inode_cache *c = rt_zalloc(sizeof(*c));
+	struct kvfree_config dead = { .free = inodes_free,
+				      .page_nr = DEAD_PAGE_NR,
+				      .high_water = DEAD_MAX };
 	unsigned long buckets = BUCKETS_MIN;
 	int err;
 
@@ -525,12 +532,19 @@ int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_ca
 	err = rt_hash_init(&c->table, buckets);
 	if (err)
 		goto err_cache;
-	err = ialloc_open(env);
+	rt_cpus_init(&c->cpus, 0);
+	dead.cpus = &c->cpus;
+	err = kvfree_open(&dead, &c->dead);
 	if (err)
 		goto err_hash;
+	err = ialloc_open(env);
+	if (err)
+		goto err_dead;
 	*out = c;
 	return 0;
 
+err_dead:
+	kvfree_close(c->dead);
 err_hash:
 	rt_hash_destroy(&c->table);
 err_cache:
@@ -614,7 +628,7 @@ void inode_cache_close(struct inode_cache *c)
 		lists_del_locked(c, in);
 		inode_drop(in);
 	}
-	rt_rcu_barrier();
+	kvfree_close(c->dead);
 	rt_hash_destroy(&c->table);
 	rt_mutex_destroy(&c->orphan_lock);
 	rt_spin_destroy(&c->lock);

@@ -19,6 +19,7 @@
 #include <errno.h>
 
 #include "extent/extent.h"
+#include "reclaim/kvfree.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
@@ -84,7 +85,7 @@ enum inode_flag { /* on-disk i_flags that mbfs looks at */
  */
 struct inode {
 	struct rt_hash_node node;
-	struct rt_rcu_head rcu;
+	struct kvfree_head dead;
 	struct inode_env *env; /* [const] */
 	mbfs_ino_t ino;        /* [const] */
 	rt_u32 ref;            /* [atomic] */

@@ -38,6 +38,8 @@ struct inode_cache {
 	struct inode_list lru;    /* [lock] without references, but maybe got one since */
 	uint32_t lru_nr, lru_max; /* [lock] [const] */
 	struct rt_rand rand;      /* [lock] for generations */
+	struct rt_cpus cpus;      /* [const] */
+	struct kvfree *dead;      /* [const] inodes that readers may still see */
 	struct rt_mutex orphan_lock;
 	struct inode_list orphans;      /* [orphan_lock] as on disk, the head first */
 	rt_u32 logged[INODE_LOGGED_NR]; /* [atomic] numbers of damaged inodes, each reported once */
