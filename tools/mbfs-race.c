@@ -633,6 +633,7 @@ static int cmd_list(char **argv)
 	list_family("ways to memory for states, of extent-state-nofail", &race_state);
 	list_family("containers of objects that wait, of pending-one-seq", &race_pending);
 	list_family("barriers, of rcu-barrier-cost", &race_barrier);
+	list_family("ways to free what readers may see, of kvfree-nomem", &race_kvfree);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);

@@ -77,9 +77,7 @@ int small_device(struct small_run *r, struct mbfs_bdev **out);
 void small_device_done(struct small_run *r, struct mbfs_bdev *dev);
 
 /* ---- the tables ---- */
-extern const struct small_scenario small_enospc[], small_fs[],
-	small_endio[], small_mount[], small_mempool[],
-	small_state[],
-	small_pending[]; /* end with a NULL name */
+extern const struct small_scenario small_enospc[], small_fs[], small_endio[], small_mount[],
+	small_mempool[], small_state[], small_kvfree[], small_pending[]; /* end with a NULL name */
 
 #endif

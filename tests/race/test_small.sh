@@ -46,6 +46,7 @@ variants()
 	[ "$1" = enospc ] || all="2012-mutex-trylock 2012-v4 3.7-wait 6.16 mbfs"
 	[ "$1" != mempool ] || all="one-by-one sized ordered single-object atomic-reserve"
 	[ "$1" != pending ] || all="one-seq two-seq-late two-seq-barrier two-seq mbfs"
+	[ "$1" != kvfree ] || all="give-up at-once always-wait wait-or-give mbfs"
 	[ "$1" != state ] || all="2011-atomic 2011-mempool mbfs"
 	echo "$all"
 }
@@ -59,6 +60,7 @@ words()
 	endio-uaf | mount-uaf) echo "is gone and its work is still to run" ;;
 	pending-exit) echo "container is gone\|before their grace period" ;;
 	pending-*) echo "BUG_ON\|both lists have objects" ;;
+	kvfree-*) echo "are lost: never freed\|sees an object that was freed\|inside an RCU reader" ;;
 	state-*) echo "was not done: no memory" ;;
 	*) echo "false ENOSPC" ;;
 	esac
@@ -123,6 +125,9 @@ more 0 'pending-*' --explore dfs --bound 1 --alloc-fails 1
 more 3 'pending-*' --explore random --schedules 500 --weak
 more 3 'mempool-*' --explore random --schedules 500 --weak
 more 3 'endio-*' --explore random --schedules 500 --weak
+more 0 'kvfree-*' --explore dfs --bound 1 --alloc-fails 1
+more 0 kvfree-nomem --explore dpor --seconds 200
+more 3 'kvfree-*' --explore random --schedules 500 --weak
 more 3 'mount-*' --explore random --schedules 100 --fsck
 more 3 mount-truncate --variant 2012-v4,3.7-wait,6.16 --explore pct --schedules 100
 more 10 mount-truncate --variant 2012-mutex-trylock --explore random --schedules 100
@@ -138,6 +143,9 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'mempool-*' --seconds 0.2 >"$DIR/out" || die "atomic-reserve: $(cat "$DIR/out")"
 "$RACE" run 'pending-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
+"$RACE" run 'kvfree-*' --seconds 0.2 >"$DIR/out" || die "kvfree: $(cat "$DIR/out")"
+"$RACE" run kvfree-nomem --variant give-up --rounds 100 --json - >"$DIR/json"
+[ "$(field result)" = loses ] || die "give-up does not lose: $(cat "$DIR/json")"
 "$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run mount-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 2 --json - >"$DIR/json"
 [ "$(field result)" = stuck ] || die "2012-mutex-trylock is not stuck: $(cat "$DIR/json")"
