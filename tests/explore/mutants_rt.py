@@ -18,6 +18,7 @@ RESERVE = "src/reclaim/mempool_reserve.c"
 POOL = "src/reclaim/mempool.c"
 MAGAZINE = "src/reclaim/mempool_magazine.c"
 PENDING = "src/reclaim/pending.c"
+KVFREE = "src/reclaim/kvfree.c"
 # The programs that must fail.
 SUITES = {
     WQ: ("test_conform_explore.c", "conform.c", "conform_wq.c"),
@@ -26,6 +27,7 @@ SUITES = {
     POOL: ("test_mempool_explore.c",),
     MAGAZINE: ("test_mempool_explore.c",),
     PENDING: ("test_pending_explore.c",),
+    KVFREE: ("test_kvfree_explore.c",),
 }
 MUTANTS = [
     ("who is let in is not told", LOCK, "	rt_event_signal(l->ev);\n}", "}"),
@@ -109,6 +111,17 @@ MUTANTS = [
     ("a page comes back full", PENDING, "	s->spare_nr--;\n	page->nr = 0;", "	s->spare_nr--;"),
     ("close makes one pass", PENDING, "	while (!is_empty(p));", "	while (false);"),
     ("a second page counts as room", PENDING, "	if (page && page->nr < p->cfg.page_nr)", "	if (page && page->nr <= p->cfg.page_nr)"),
+    ("nothing changed in kvfree", KVFREE, "", ""),
+    ("what waits is taken for elapsed", KVFREE, "if (s->bins[i].batch.nr && rt_rcu_poll_state(s->bins[i].cookie))", "if (s->bins[i].batch.nr)"),
+    ("bins are not emptied before one is looked for", KVFREE, "	sweep_locked(s);\n	if (!s->open.nr)", "	if (!s->open.nr)"),
+    ("who has no memory does not wait", KVFREE, "	rt_rcu_cond_sync(cookie);\n	rt_spin_lock(&s->lock);", "	rt_spin_lock(&s->lock);"),
+    ("who is in a reader waits", KVFREE, "may_alloc && !rt_rcu_in_reader();", "may_alloc;"),
+    ("who holds a spinlock waits and allocates", KVFREE, "may_alloc = !rt_spin_held();", "may_alloc = true;"),
+    ("nobody comes for what lies about", KVFREE, "	if (left)\n		arm(k);", ""),
+    ("the monitor looks, then says that it is gone", KVFREE,
+     "	rt_u32_set_release(&k->armed, 0); /* pairs with arm(): its head is done with */\n	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)\n		left |= slot_visit(k, &k->slots[cpu]);",
+     "	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)\n		left |= slot_visit(k, &k->slots[cpu]);\n	rt_u32_set_release(&k->armed, 0);"),
+    ("closing does not wait for the monitor", KVFREE, "		rt_rcu_barrier();\n	while (rt_u32_read(&k->armed));", "		;\n	while (false);"),
 ]
 
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * kvfree under the explorer. Goal: whatever the schedule, no reader sees a freed object, none is
- * freed twice, none is left, and no cookie finds both bins taken. Method: small scenarios: a
- * reader, updaters who replace what it reads, in each context; memory is there or not as the row
- * says, or both (a choice at each try). A freed object is a use after free for the explorer, one
- * that is left a leak, a close that waits for ever a deadlock.
+ * freed twice, none lies about or is left, and no cookie finds both bins taken. Method: small
+ * scenarios: a reader, updaters who replace what it reads, in each context; memory is there or not
+ * as the row says, or both (a choice at each try). A freed object is a use after free for the
+ * explorer, one that is left a leak, a close that waits for ever a deadlock.
  */
 #include "support/t.h"
 
@@ -106,6 +106,8 @@ static void check(void *state)
 	struct bed *b = state;
 	struct kvfree_stats st;
 
+	/* All but the one in its place: nothing lies about. */
+	explore_check(rt_u32_read(&b->freed) == rt_u32_read(&b->made) - 1);
 	kvfree_rcu(b->k, rt_ptr_read(&b->place),
 		   &((struct obj *)rt_ptr_read(&b->place))->head);
 	kvfree_stats(b->k, &st);
