@@ -108,8 +108,7 @@ struct inode {
 	/* written with RANK_ORPHAN and fields held, read with either */
 	mbfs_ino_t orphan_next; /* i_dtime on disk, while on the list */
 	bool on_orphan_list;
-	/* What is read, written or changed now, and what state its bytes are in; file_change.c has
-	 * who may be where. */
+	/* who reads, writes or changes what (file_change.c), and what state its bytes are in */
 	struct io_tree io;
 	struct endio_file endio; /* own lock */
 	rt_u32 io_errs;          /* [atomic] failed writes of data: the next fsync reports them */

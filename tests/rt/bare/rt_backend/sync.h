@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * rt/sync.h spelt out: each call is the pthread or C11 call that one would write without rt. For
- * no_cost.py, which compares what the compiler makes of both. That a thread counts the spinlocks it
- * holds is no cost of rt: who must know exactly whether he may sleep has to count (reclaim/kvfree.c).
+ * no_cost.py, which compares what the compiler makes of both. That a thread counts the spinlocks
+ * it holds is no cost of rt: to know exactly whether one may sleep takes it (kvfree.c).
  */
 #ifndef BARE_SYNC_H
 #define BARE_SYNC_H
