@@ -55,7 +55,7 @@ if(Python3_Interpreter_FOUND)
 	add_test(NAME explore/mutants_rt COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/mutants_rt.py
 		 ${CMAKE_C_COMPILER} ${CMAKE_BINARY_DIR}/mutants/build/src/explore/libmbfs-explore.a
 		 ${CHECK_LINK_LIBRARIES} ${ISAL_LINK_LIBRARIES})
-	set_tests_properties(explore/mutants_rt PROPERTIES LABELS explore TIMEOUT 300 SKIP_RETURN_CODE 77
+	set_tests_properties(explore/mutants_rt PROPERTIES LABELS explore TIMEOUT 600 SKIP_RETURN_CODE 77
 			     FIXTURES_REQUIRED mutants)
 	set_tests_properties(explore/mutants PROPERTIES FIXTURES_SETUP mutants)
 endif()

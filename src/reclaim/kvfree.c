@@ -563,9 +563,13 @@ void kvfree_close(struct kvfree *k)
 	if (!k)
 		return;
 	kvfree_flush(k);
-	do /* what a monitor has taken is freed, and none comes any more */
-		rt_rcu_barrier();
-	while (rt_u32_read(&k->armed));
+	/*
+	 * A monitor that was about during the flush may have seen objects, and queued another. That
+	 * one finds nothing and queues none. armed says nothing of one that runs.
+	 */
+	rt_rcu_barrier();
+	rt_rcu_barrier();
+	MBFS_ASSERT(!rt_u32_read(&k->armed));
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)
 		slot_close(k, &k->slots[cpu]);
 	rt_free(k->slots);

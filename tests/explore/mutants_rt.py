@@ -121,7 +121,8 @@ MUTANTS = [
     ("the monitor looks, then says that it is gone", KVFREE,
      "	rt_u32_set_release(&k->armed, 0); /* pairs with arm(): its head is done with */\n	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)\n		left |= slot_visit(k, &k->slots[cpu]);",
      "	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)\n		left |= slot_visit(k, &k->slots[cpu]);\n	rt_u32_set_release(&k->armed, 0);"),
-    ("closing does not wait for the monitor", KVFREE, "		rt_rcu_barrier();\n	while (rt_u32_read(&k->armed));", "		;\n	while (false);"),
+    ("closing does not wait for the monitor", KVFREE, "	rt_rcu_barrier();\n	rt_rcu_barrier();\n", ""),
+    ("closing does not wait for the last monitor", KVFREE, "	rt_rcu_barrier();\n	rt_rcu_barrier();\n", "	rt_rcu_barrier();\n"),
 ]
 
 

@@ -37,6 +37,7 @@ struct bed {
 	rt_ptr place;
 	struct rt_spin lock;
 	rt_u32 made, freed;
+	unsigned of_others; /* of made: not b->k's */
 	bool running; /* the set-up is over */
 };
 
@@ -84,19 +85,27 @@ static struct obj *make(struct bed *b)
 	return o;
 }
 
-static void setup(void *state)
+static struct kvfree *start(struct bed *b)
 {
-	struct bed *b = state;
 	struct kvfree_config cfg = { .cpus = &b->cpus,
 				     .free = objs_free,
 				     .ctx = b,
 				     .page_nr = plan()->page_nr,
 				     .high_water = plan()->high_water,
 				     .backing = &backing };
+	struct kvfree *k;
+
+	explore_check(kvfree_open(&cfg, &k) == 0);
+	return k;
+}
+
+static void setup(void *state)
+{
+	struct bed *b = state;
 
 	rt_cpus_init(&b->cpus, plan()->cpus);
 	rt_spin_init(&b->lock, RANK_PA);
-	explore_check(kvfree_open(&cfg, &b->k) == 0);
+	b->k = start(b);
 	rt_rcu_assign(&b->place, make(b));
 	b->running = true;
 }
@@ -111,7 +120,7 @@ static void check(void *state)
 	kvfree_rcu(b->k, rt_ptr_read(&b->place),
 		   &((struct obj *)rt_ptr_read(&b->place))->head);
 	kvfree_stats(b->k, &st);
-	explore_check(st.queued == rt_u32_read(&b->made));
+	explore_check(st.queued == rt_u32_read(&b->made) - b->of_others);
 	kvfree_close(b->k);
 	explore_check(rt_u32_read(&b->freed) == rt_u32_read(&b->made));
 	rt_spin_destroy(&b->lock);
@@ -202,6 +211,21 @@ static void flush(void *state)
 	kvfree_flush(b->k);
 }
 
+/* One that is closed while its monitor may still be about. */
+static void life(void *state)
+{
+	struct bed *b = state;
+	struct kvfree *k = start(b);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct obj *o = make(b);
+
+		kvfree_rcu(k, o, &o->head);
+		b->of_others++;
+	}
+	kvfree_close(k);
+}
+
 static const struct plan plans[] = {
 	{ "a head, pages", 2, 4, 1, ALWAYS, 2, { look, update_head }, -1 },
 	{ "a head, no memory", 2, 4, 1, NONE, 2, { look, update_head }, -1 },
@@ -214,6 +238,7 @@ static const struct plan plans[] = {
 	{ "one CPU, pages of one", 1, 4, 1, MAYBE, 3, { look, update_head, update_head }, 1 },
 	{ "flush", 2, 4, 1, ALWAYS, 3, { look, update_head_twice, flush }, 1 },
 	{ "bins", 1, 8, 1, ALWAYS, 3, { look, update_head_twice, update_head_twice }, 0 },
+	{ "close", 4, 8, 2, ALWAYS, 1, { life }, 3 },
 };
 
 static struct explore_result res;
