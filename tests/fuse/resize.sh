@@ -3,11 +3,12 @@
 # Goal: a mounted image grows, whoever asks and whatever goes on, into what resize2fs makes of it when it is not
 # mounted. Method: growths by mbfs-resize and by the stock resize2fs over block sizes and features, each checked by
 # e2fsck, some beside an offline resize2fs (resize_layout.py); refusals; writers at ENOSPC while it grows; kill -9 at
-# moments spread over a growth; the kernel's ext4 writes to the result.
+# moments spread over a growth; the kernel's ext4 writes to the result. MBFS_LONG=1: to 16 TiB where a file can be that
+# long, and more moments.
 . "$(dirname "$0")/lib.sh"
 need resize2fs dumpe2fs python3 truncate
 
-OFF=$T/offline
+OFF=$T/offline steps=0
 
 dump()
 {
@@ -23,24 +24,26 @@ grow()
 	check_image
 }
 
-# layouts FROM MKFS_ARGS SIZE... - grows both ways from size to size, and compares
+# layouts FROM MKFS_ARGS SIZE... - grows both ways from size to size; what comes of it is compared at the end
 layouts()
 {
-	local from=$1 args=$2 to
+	local from=$1 args=$2 to step
 
 	shift 2
 	# shellcheck disable=SC2086
 	make_image "$from" $args
 	for to; do
-		dump "$IMG" "$T/before"
+		steps=$((steps + 1))
+		step=$T/step.$steps
+		echo "$args from $from to $to" >"$step.what"
+		dump "$IMG" "$step.before"
 		cp --sparse=always "$IMG" "$OFF"
 		grow "$to"
 		truncate -s "$to" "$OFF"
 		resize2fs -f "$OFF" >"$T/offline.out" 2>&1 || fail "resize2fs: $(cat "$T/offline.out")"
-		dump "$IMG" "$T/online"
-		dump "$OFF" "$T/off"
-		python3 "$MBFS_SOURCE/tests/fuse/resize_layout.py" "$T/online" "$T/off" "$T/before" >"$T/diff" ||
-			fail "$args to $to: $(cat "$T/diff")"
+		dump "$IMG" "$step.online"
+		dump "$OFF" "$step.offline"
+		from=$to
 	done
 	rm -f "$OFF"
 }
@@ -77,9 +80,12 @@ layouts 64M "-O meta_bg,^resize_inode -b 1024" 1G
 layouts 512M "-G 64" 1G 10G
 layouts 1G "-N 2000000" 2G
 layouts 100M "-O ^has_journal -I 128" 200M 2G
-large 1G "-E resize=4294967295" 1T
-large 64M "-b 65536 -O meta_bg,^resize_inode" 100G 16T
+seq -f "$T/step.%.0f" $steps | xargs python3 "$MBFS_SOURCE/tests/fuse/resize_layout.py" || fail "unlike resize2fs"
+large 1G "-E resize=4294967295" 100G
+large 64M "-b 65536 -O meta_bg,^resize_inode" 100G
 if [ -n "${MBFS_LONG:-}" ]; then
+	large 1G "-E resize=4294967295" 1T
+	large 64M "-b 65536 -O meta_bg,^resize_inode" 1T 16T
 	large 1G "-b 4096 -O meta_bg,^resize_inode" 64G 1T 16T
 	large 64M "-b 1024 -E resize=30000000" 20G
 fi
@@ -94,7 +100,7 @@ truncate -s 2G "$IMG"
 mbfs-resize --json "$MNT" >"$T/json" || fail "without a size"
 grep -q '"size_bytes":2147483648,"errno":0' "$T/json" || fail "$(cat "$T/json")"
 fallocate -l 1500M "$MNT/big"
-make_tree "$MNT/tree"
+make_tree "$MNT/tree" 40
 manifest "$MNT/tree" >"$T/tree"
 unmount_image
 check_image
@@ -126,10 +132,10 @@ check_image
 
 # Whatever carries the transfers out; and a block device, which has the size it has.
 for how in io=uring io=threads direct; do
-	make_image 128M -b 4096
+	make_image 64M -b 4096
 	mount_image $how
 	mbfs-resize --quiet "$MNT" 1G >/dev/null || fail "$how"
-	head -c 300M /dev/zero | tr '\0' x >"$MNT/x" || fail "$how: no room"
+	dd if=/dev/zero of="$MNT/x" bs=1M count=80 status=none || fail "$how: no room"
 	unmount_image
 	check_image
 done
@@ -151,7 +157,7 @@ fi
 make_image 256M -b 4096
 mount_image
 mbfs-resize --quiet "$MNT" 3G >/dev/null || fail "3G"
-make_tree "$MNT/tree"
+make_tree "$MNT/tree" 40
 manifest "$MNT/tree" >"$T/tree"
 unmount_image
 check_image
@@ -160,7 +166,7 @@ if (kernel_mount) >/dev/null 2>&1; then
 	kernel_mount
 	manifest "$KMNT/tree" | cmp - "$T/tree" || fail "the kernel sees another tree"
 	fallocate -l 2G "$KMNT/big"
-	make_tree "$KMNT/tree2"
+	make_tree "$KMNT/tree2" 40
 	umount "$KMNT"
 	check_image
 fi
@@ -174,7 +180,7 @@ for w in 1 2 3 4 5 6 7 8; do
 		while [ ! -e "$T/stop" ]; do
 			n=$((n + 1))
 			fallocate -l $((RANDOM % 3000 + 1))K "$MNT/w$w.$n" 2>/dev/null || rm -f "$MNT/w$w".*[13579]
-			echo $w >"$MNT/s$w.$n" 2>/dev/null || true
+			{ echo $w >"$MNT/s$w.$n"; } 2>/dev/null || true
 		done
 	) &
 	writers="${writers:-} $!"
@@ -195,12 +201,14 @@ check_image
 # kill -9 at moments spread over a growth: e2fsck makes it whole, with the old size or the new one.
 make_image 128M -b 4096 -E resize=16777216
 mount_image
-make_tree "$MNT/tree"
+make_tree "$MNT/tree" 40
 manifest "$MNT/tree" >"$T/tree"
 unmount_image
 cp --sparse=always "$IMG" "$T/kept"
 old=0 new=0
-for ms in 0 1 2 3 4 5 6 8 10 12 15 20 25 30 40 60 80; do
+moments="0 4 10 20 40 80"
+[ -z "${MBFS_LONG:-}" ] || moments=$(seq 0 99)
+for ms in $moments; do
 	cp --sparse=always "$T/kept" "$IMG"
 	mbfs -f "$IMG" "$MNT" 2>/dev/null &
 	daemon=$!

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Goal: a file system that grew while mounted is what an offline resize2fs makes of the same image.
 
-resize_layout.py ONLINE OFFLINE BEFORE: three outputs of dumpe2fs. Equal have to be the counts of the superblock, and of
+resize_layout.py PREFIX...: of each growth three outputs of dumpe2fs, PREFIX.online, .offline, .before, and what it was
+in PREFIX.what. Equal have to be the counts of the superblock, and of
 each group its blocks, flags, backups, free counts, and where its bitmaps and table are. But resize2fs puts the
 metadata of groups that are added to a flex group into the old groups of it, which online are in use: there it is in
 the new ones, and free counts and flags of those groups follow. Old groups keep their flags online.
@@ -45,9 +46,9 @@ def flex_size(path):
     return 1
 
 
-def main():
-    online, offline, before = read(sys.argv[1]), read(sys.argv[2]), read(sys.argv[3])[1]
-    old, flex = len(before), flex_size(sys.argv[1])
+def compare(prefix):
+    online, offline, before = read(prefix + ".online"), read(prefix + ".offline"), read(prefix + ".before")[1]
+    old, flex = len(before), flex_size(prefix + ".online")
     whole = -(-old // flex) * flex  # the first group that is not in a flex group with old ones
     shared = range(old, whole)
     bad = ["%s: %s, offline %s" % (key, online[0].get(key), offline[0].get(key)) for key in SUPER
@@ -65,10 +66,16 @@ def main():
                 moved += 1
                 continue
             bad.append("group %d: %s: %s, offline %s" % (grp, key, a.get(key), b.get(key)))
+    print("%s: %d groups, %d new, %d differences, %d explained" % (open(prefix + ".what", encoding="utf-8").read().strip(),
+                                                                   len(online[1]), len(online[1]) - old, len(bad), moved))
     for line in bad[:20]:
-        print(line)
-    print("%d groups, %d new, %d differences, %d explained" % (len(online[1]), len(online[1]) - old, len(bad), moved))
-    sys.exit(1 if bad else 0)
+        print("\t" + line)
+    return not bad
+
+
+def main():
+    same = [compare(prefix) for prefix in sys.argv[1:]]
+    sys.exit(0 if same and all(same) else 1)
 
 
 main()
