@@ -9,7 +9,7 @@ function(mbfs_explore_test name)
 	target_link_libraries(${name} PRIVATE mbfs-explore PkgConfig::CHECK)
 	add_test(NAME explore/${name} COMMAND ${name})
 	set_tests_properties(explore/${name} PROPERTIES LABELS explore TIMEOUT 600
-			     ENVIRONMENT "CK_DEFAULT_TIMEOUT=240;TSAN_OPTIONS=halt_on_error=1 detect_deadlocks=0")
+			     ENVIRONMENT "CK_DEFAULT_TIMEOUT=240;TSAN_OPTIONS=halt_on_error=1 detect_deadlocks=0 atexit_sleep_ms=0")
 endfunction()
 
 mbfs_explore_test(test_searches explore/test_searches.c explore/scenarios.c)
@@ -35,7 +35,7 @@ if(Python3_Interpreter_FOUND)
 	add_test(NAME explore/pictures COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/explore/test_pictures.py
 		 ${CMAKE_BINARY_DIR}/bin $<TARGET_FILE:test_pictures>)
 	set_tests_properties(explore/pictures PROPERTIES LABELS explore TIMEOUT 300
-			     ENVIRONMENT "TSAN_OPTIONS=detect_deadlocks=0")
+			     ENVIRONMENT "TSAN_OPTIONS=detect_deadlocks=0 atexit_sleep_ms=0")
 endif()
 mbfs_test(test_conform_native explore explore/test_conform_native.c explore/conform.c explore/conform_wq.c)
 add_test(NAME explore/nm COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/explore/nm.sh $<TARGET_FILE:mbfs-explore>)
