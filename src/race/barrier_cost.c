@@ -106,12 +106,6 @@ static const struct race_backend backend = { .start = start, .end = end };
 
 /* ---- the parent ---- */
 
-static size_t room_bytes(const struct race_config *cfg)
-{
-	(void)cfg;
-	return sizeof(struct room);
-}
-
 static void collect(const struct race_config *cfg, const void *ctx, struct race_result *res)
 {
 	const struct room *r = ctx;
@@ -120,14 +114,6 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 	res->barriers = (struct race_barriers){ .runs = rt_u64_read(&r->b.runs),
 						.not_run = rt_u64_read(&r->not_run),
 						.cpu_ns = r->cpu_ns };
-}
-
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 32;
-	cfg->cpus = 2;
-	cfg->run_ms = 2000;
-	cfg->grace_ms = 20000;
 }
 
 static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
@@ -208,17 +194,26 @@ static void markdown_row(FILE *out, const struct race_config *cfg, const struct 
 		race_human_ns(ns[3], (uint64_t)per(b->cpu_ns, res->sum.attempts)));
 }
 
-const struct race_kind barrier_kind = {
-	.room_bytes = room_bytes,
-	.collect = collect,
-	.defaults = defaults,
-	.plan_check = plan_check,
-	.worker = worker,
-	.library = &backend,
-	.held = held,
+static const struct race_report barrier_report = {
 	.table_head = table_head,
 	.table_row = table_row,
 	.json = json,
 	.markdown_head = markdown_head,
 	.markdown_row = markdown_row,
+};
+
+const struct race_kind barrier_kind = {
+	.room_bytes = sizeof(struct room),
+	.collect = collect,
+	.defaults = {
+		.threads = 32,
+		.cpus = 2,
+		.run_ms = 2000,
+		.grace_ms = 20000,
+	},
+	.plan_check = plan_check,
+	.worker = worker,
+	.library = &backend,
+	.held = held,
+	.report = &barrier_report,
 };

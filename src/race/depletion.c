@@ -205,12 +205,6 @@ static const struct race_backend backend = { .start = start, .end = end, .tick =
 
 /* ---- the parent ---- */
 
-static size_t room_bytes(const struct race_config *cfg)
-{
-	(void)cfg;
-	return sizeof(struct depletion_room);
-}
-
 static void collect(const struct race_config *cfg, const void *ctx, struct race_result *res)
 {
 	const struct depletion_room *room = ctx;
@@ -227,14 +221,6 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 	out->reclaim_ns = at ? at - begun : RACE_NEVER;
 	at = rt_u64_read(&room->background_ns);
 	out->background_ns = at ? at - begun : RACE_NEVER;
-}
-
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 32;
-	cfg->cpus = 8;
-	cfg->run_ms = 1000;
-	cfg->grace_ms = 10000; /* a wait may be for retry_ns */
 }
 
 static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
@@ -254,18 +240,19 @@ static bool held(const struct race_result *res)
 
 const struct race_kind depletion_kind = {
 	.takes = RACE_TAKES_RESERVE | RACE_TAKES_PRESSURE,
-	.room_bytes = room_bytes,
+	.room_bytes = sizeof(struct depletion_room),
 	.collect = collect,
-	.defaults = defaults,
+	.defaults = {
+		.threads = 32,
+		.cpus = 8,
+		.run_ms = 1000,
+		.grace_ms = 10000, /* a wait may be for retry_ns */
+	},
 	.plan_check = plan_check,
 	.worker = worker,
 	.library = &backend,
 	.held = held,
-	.table_head = depletion_table_head,
-	.table_row = depletion_table_row,
-	.json = depletion_json,
-	.markdown_head = depletion_markdown_head,
-	.markdown_row = depletion_markdown_row,
+	.report = &depletion_report,
 };
 
 /* ---- variants ---- */

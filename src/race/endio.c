@@ -484,16 +484,6 @@ static void endio_worker(struct race_worker *w)
 
 /* ---- the kind ---- */
 
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 5;
-	cfg->cpus = 8;
-	cfg->run_ms = 5000;
-	cfg->grace_ms = 5000;
-	cfg->block_bytes = 4096;
-	cfg->size_bytes = 64 << 20;
-}
-
 static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
 {
 	(void)usable;
@@ -519,16 +509,19 @@ static bool held(const struct race_result *res)
 
 const struct race_kind endio_kind = {
 	.image = true,
-	.defaults = defaults,
+	.defaults = {
+		.threads = 5,
+		.cpus = 8,
+		.run_ms = 5000,
+		.grace_ms = 5000,
+		.block_bytes = 4096,
+		.size_bytes = 64 << 20,
+	},
 	.plan_check = plan_check,
 	.worker = endio_worker,
 	.library = &site_library_backend,
 	.mount = &site_mount_backend,
 	.daemon_options = daemon_options,
 	.held = held,
-	.table_head = endio_table_head,
-	.table_row = endio_table_row,
-	.json = endio_json,
-	.markdown_head = endio_markdown_head,
-	.markdown_row = endio_markdown_row,
+	.report = &endio_report,
 };

@@ -226,16 +226,6 @@ static void enospc_worker(struct race_worker *w)
 		churn_loop(w);
 }
 
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 80;
-	cfg->cpus = 8;
-	cfg->run_ms = 10000;
-	cfg->grace_ms = 30000;
-	cfg->block_bytes = 65536;
-	cfg->size_bytes = 240ull << 20;
-}
-
 /* As many requests at once as there are writers, and room for the kernel's own. */
 static void daemon_options(const struct race_config *cfg, char *buf, size_t bytes)
 {
@@ -256,16 +246,19 @@ static bool held(const struct race_result *res)
 }
 
 const struct race_kind enospc_kind = {
-	.defaults = defaults,
+	.defaults = {
+		.threads = 80,
+		.cpus = 8,
+		.run_ms = 10000,
+		.grace_ms = 30000,
+		.block_bytes = 65536,
+		.size_bytes = 240ull << 20,
+	},
 	.plan_check = enospc_plan_check,
 	.worker = enospc_worker,
 	.library = &race_library_backend,
 	.mount = &race_mount_backend,
 	.daemon_options = daemon_options,
 	.held = held,
-	.table_head = enospc_table_head,
-	.table_row = enospc_table_row,
-	.json = enospc_json,
-	.markdown_head = enospc_markdown_head,
-	.markdown_row = enospc_markdown_row,
+	.report = &enospc_report,
 };

@@ -95,11 +95,6 @@ static const struct race_backend backend = { .start = start, .end = end, .tick =
 
 /* ---- the parent ---- */
 
-static size_t room_bytes(const struct race_config *cfg)
-{
-	return sizeof(struct mempool_room) + cfg->threads * sizeof(struct pools_hand);
-}
-
 static unsigned pool_nr(const struct race_config *cfg)
 {
 	return pools_nr(cfg->variant.name, needs(cfg));
@@ -232,14 +227,6 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 	res->pools.reserve = reserve_of(cfg);
 }
 
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 8;
-	cfg->cpus = 8;
-	cfg->run_ms = 2000;
-	cfg->grace_ms = 5000;
-}
-
 static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
 {
 	(void)usable;
@@ -256,18 +243,20 @@ static bool held(const struct race_result *res)
 
 const struct race_kind mempool_kind = {
 	.takes = RACE_TAKES_RESERVE,
-	.room_bytes = room_bytes,
+	.room_bytes = sizeof(struct mempool_room),
+	.room_bytes_each = sizeof(struct pools_hand),
 	.deadlocked = deadlocked,
 	.who = who,
 	.collect = collect,
-	.defaults = defaults,
+	.defaults = {
+		.threads = 8,
+		.cpus = 8,
+		.run_ms = 2000,
+		.grace_ms = 5000,
+	},
 	.plan_check = plan_check,
 	.worker = worker,
 	.library = &backend,
 	.held = held,
-	.table_head = mempool_table_head,
-	.table_row = mempool_table_row,
-	.json = mempool_json,
-	.markdown_head = mempool_markdown_head,
-	.markdown_row = mempool_markdown_row,
+	.report = &mempool_report,
 };

@@ -240,9 +240,7 @@ static void leader(struct race_worker *w)
 	err = container_open(r);
 	if (err)
 		race_broke(w, "a container", err);
-	rt_u64_add(&w->sh->rounds, 1);
-	if (race_stopped(w) || (w->cfg->rounds && rt_u64_read(&w->sh->rounds) >= w->cfg->rounds))
-		rt_u32_set(&w->sh->quit, 1);
+	race_round_over(w);
 }
 
 /* Until all of the flood has been processed. */
@@ -280,12 +278,6 @@ static const struct race_backend backend = { .start = start, .end = end };
 
 /* ---- the parent ---- */
 
-static size_t room_bytes(const struct race_config *cfg)
-{
-	(void)cfg;
-	return sizeof(struct room);
-}
-
 static void collect(const struct race_config *cfg, const void *ctx, struct race_result *res)
 {
 	const struct room *r = ctx;
@@ -294,20 +286,6 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 	res->pending = r->seen;
 	res->pending.lock_ns = race_hist_at(&r->lock, 500);
 	res->pending.lock_max_ns = r->lock.max_ns;
-}
-
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 4;
-	cfg->cpus = 2;
-	cfg->run_ms = 2000;
-	cfg->grace_ms = 20000;
-}
-
-static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
-{
-	(void)cfg, (void)usable, (void)diag;
-	return 0;
 }
 
 static bool held(const struct race_result *res)
@@ -319,16 +297,16 @@ static bool held(const struct race_result *res)
 }
 
 const struct race_kind pending_kind = {
-	.room_bytes = room_bytes,
+	.room_bytes = sizeof(struct room),
 	.collect = collect,
-	.defaults = defaults,
-	.plan_check = plan_check,
+	.defaults = {
+		.threads = 4,
+		.cpus = 2,
+		.run_ms = 2000,
+		.grace_ms = 20000,
+	},
 	.worker = worker,
 	.library = &backend,
 	.held = held,
-	.table_head = pending_table_head,
-	.table_row = pending_table_row,
-	.json = pending_json,
-	.markdown_head = pending_markdown_head,
-	.markdown_row = pending_markdown_row,
+	.report = &pending_report,
 };

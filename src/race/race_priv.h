@@ -96,23 +96,35 @@ struct race_worker {
 
 enum { RACE_TAKES_RESERVE = 1, RACE_TAKES_PRESSURE = 2 };
 
+/* What a run has counted, in each of the forms. */
+struct race_report {
+	void (*table_head)(FILE *out);
+	void (*table_row)(FILE *out, const struct race_config *cfg, const struct race_result *res);
+	/* What it counted, as members of a JSON object that ends with a comma. */
+	void (*json)(FILE *out, const struct race_config *cfg, const struct race_result *res);
+	void (*markdown_head)(FILE *out);
+	void (*markdown_row)(FILE *out, const struct race_config *cfg,
+			     const struct race_result *res);
+};
+
 /* What scenarios of one kind share. */
 struct race_kind {
 	bool image; /* the library needs an image, too */
 	unsigned takes; /* RACE_TAKES_* */
 	/*
-	 * Of kinds that need neither allocator nor image: bytes of a zeroed room that is the
-	 * backend's ctx, and that the parent sees too. NULL: the backend has another ctx.
+	 * Of kinds that need neither allocator nor image: bytes of a zeroed room, and more for each
+	 * writer, that is the backend's ctx, and that the parent sees too. 0: the backend has
+	 * another ctx.
 	 */
-	size_t (*room_bytes)(const struct race_config *cfg);
+	size_t room_bytes, room_bytes_each;
 	/* Nobody moves: is it for ever, each waiting for what another holds? May be NULL. */
 	bool (*deadlocked)(const struct race_config *cfg, const void *room);
 	/* Who holds what, who waits for what: "; " between lines. May be NULL. */
 	void (*who)(const struct race_config *cfg, const void *room, char *buf, size_t bytes);
 	/* The run is over. */
 	void (*collect)(const struct race_config *cfg, const void *room, struct race_result *res);
-	void (*defaults)(struct race_config *cfg);
-	/* -EINVAL when the numbers do not suit the scenario. */
+	struct race_config defaults; /* its numbers */
+	/* -EINVAL when the numbers do not suit the scenario. NULL: they all do. */
 	int (*plan_check)(const struct race_config *cfg, uint64_t usable_blks,
 			  struct mbfs_diag *diag);
 	/* The life of one writer. */
@@ -121,13 +133,7 @@ struct race_kind {
 	/* The daemon's -o, as far as it depends on the variant. */
 	void (*daemon_options)(const struct race_config *cfg, char *buf, size_t bytes);
 	bool (*held)(const struct race_result *res);
-	void (*table_head)(FILE *out);
-	void (*table_row)(FILE *out, const struct race_config *cfg, const struct race_result *res);
-	/* What it counted, as members of a JSON object that ends with a comma. */
-	void (*json)(FILE *out, const struct race_config *cfg, const struct race_result *res);
-	void (*markdown_head)(FILE *out);
-	void (*markdown_row)(FILE *out, const struct race_config *cfg,
-			     const struct race_result *res);
+	const struct race_report *report;
 };
 
 /* ---- report.c, for the kinds ---- */
@@ -149,11 +155,7 @@ const char *endio_doing_name(uint32_t doing);
 /* Reads the object "endio" of a mount's statistics; false: there is none. */
 bool endio_stats_parse(const char *json, struct race_endio_stats *out);
 /* report_endio.c */
-void endio_table_head(FILE *out);
-void endio_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void endio_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void endio_markdown_head(FILE *out);
-void endio_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+extern const struct race_report endio_report;
 
 /* ---- mempool.c, depletion.c ---- */
 extern const struct race_kind mempool_kind, depletion_kind;
@@ -161,17 +163,8 @@ extern const struct race_workload mempool_workloads[], depletion_workloads[];
 /* report_mempool.c */
 struct mempool;
 void race_pools_add(struct race_pools *sum, const struct mempool *pool);
-void mempool_table_head(FILE *out);
-void mempool_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void mempool_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void mempool_markdown_head(FILE *out);
-void mempool_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void depletion_table_head(FILE *out);
-void depletion_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void depletion_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void depletion_markdown_head(FILE *out);
-void depletion_markdown_row(FILE *out, const struct race_config *cfg,
-			    const struct race_result *res);
+extern const struct race_report mempool_report;
+extern const struct race_report depletion_report;
 
 /* ---- barrier_cost.c ---- */
 extern const struct race_kind barrier_kind;
@@ -181,31 +174,19 @@ extern const struct race_workload barrier_workloads[];
 extern const struct race_kind pending_kind;
 extern const struct race_workload pending_workloads[];
 /* report_pending.c */
-void pending_table_head(FILE *out);
-void pending_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void pending_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void pending_markdown_head(FILE *out);
-void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+extern const struct race_report pending_report;
 
 /* ---- state_nofail.c ---- */
 extern const struct race_kind state_kind;
 extern const struct race_workload state_workloads[];
 /* report_state.c */
-void state_table_head(FILE *out);
-void state_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void state_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void state_markdown_head(FILE *out);
-void state_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+extern const struct race_report state_report;
 
 /* ---- enospc.c ---- */
 extern const struct race_kind enospc_kind;
 extern const struct race_workload enospc_workloads[];
 /* report_enospc.c */
-void enospc_table_head(FILE *out);
-void enospc_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void enospc_json(FILE *out, const struct race_config *cfg, const struct race_result *res);
-void enospc_markdown_head(FILE *out);
-void enospc_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res);
+extern const struct race_report enospc_report;
 /* -EINVAL when the size is too small for so many writers. */
 int enospc_plan_check(const struct race_config *cfg, uint64_t usable_blks, struct mbfs_diag *diag);
 /* Blocks of one file of writer @idx; of all writers together at most 80 % of @usable. */
@@ -223,6 +204,8 @@ void race_broke(struct race_worker *w, const char *what, int err);
  * sh->quit; then all go on. Returns false when sh->quit is set.
  */
 bool race_gate_pass(struct race_worker *w, void (*leader)(struct race_worker *w));
+/* Where leaders end a round: the last one, if the run is stopped or has had enough of them. */
+void race_round_over(struct race_worker *w);
 /* Account one call that took @ns and answered @err (0 or -ENOSPC). */
 void race_count_call(struct race_worker *w, uint64_t ns, int err);
 

@@ -75,7 +75,7 @@ const char *race_check_word(const struct race_config *cfg, const struct race_res
 
 void race_table_head(FILE *out, const struct race_scenario *s)
 {
-	s->kind->table_head(out);
+	s->kind->report->table_head(out);
 	fflush(out);
 }
 
@@ -95,7 +95,7 @@ static void print_lines(FILE *out, const char *lines)
 
 void race_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
-	cfg->scenario->kind->table_row(out, cfg, res);
+	cfg->scenario->kind->report->table_row(out, cfg, res);
 	if (res->note[0])
 		fprintf(out, "  ^ %s\n", res->note);
 	print_lines(out, res->who);
@@ -160,7 +160,7 @@ void race_json_line(FILE *out, const struct race_config *cfg, const struct race_
 	putc('{', out);
 	json_config(out, cfg);
 	fprintf(out, "\"seconds\":%.3f,", (double)res->elapsed_ns / 1e9);
-	cfg->scenario->kind->json(out, cfg, res);
+	cfg->scenario->kind->report->json(out, cfg, res);
 	json_bool(out, "livelock", res->livelock);
 	json_bool(out, "deadlock", res->deadlock);
 	json_bool(out, "interrupted", res->interrupted);
@@ -176,12 +176,12 @@ void race_json_line(FILE *out, const struct race_config *cfg, const struct race_
 
 void race_markdown_head(FILE *out, const struct race_scenario *s)
 {
-	s->kind->markdown_head(out);
+	s->kind->report->markdown_head(out);
 	fflush(out);
 }
 
 void race_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
-	cfg->scenario->kind->markdown_row(out, cfg, res);
+	cfg->scenario->kind->report->markdown_row(out, cfg, res);
 	fflush(out);
 }

@@ -32,7 +32,7 @@ bool endio_stats_parse(const char *json, struct race_endio_stats *out)
 	return true;
 }
 
-void endio_table_head(FILE *out)
+static void table_head(FILE *out)
 {
 	fprintf(out,
 		"%-18s %-9s %-8s %7s %8s %8s %7s %7s %10s %6s %8s %8s %8s %8s %9s %9s %9s %s\n",
@@ -41,7 +41,7 @@ void endio_table_head(FILE *out)
 		"max", "image");
 }
 
-void endio_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_endio_stats *s = &res->endio;
 	char nr[10][16], ns[3][16];
@@ -64,7 +64,7 @@ void endio_table_row(FILE *out, const struct race_config *cfg, const struct race
 		race_human_ns(ns[2], res->sum.lat.max_ns), race_check_word(cfg, res));
 }
 
-void endio_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	(void)cfg;
 	race_json_u64(out, "attempts", res->sum.attempts);
@@ -83,7 +83,7 @@ void endio_json(FILE *out, const struct race_config *cfg, const struct race_resu
 								fields[i].off));
 }
 
-void endio_markdown_head(FILE *out)
+static void markdown_head(FILE *out)
 {
 	fputs("| variant | workload | result | writers | writes | writes/s | rounds | stale blocks "
 	      "of "
@@ -92,7 +92,7 @@ void endio_markdown_head(FILE *out)
 	      out);
 }
 
-void endio_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_endio_stats *s = &res->endio;
 	char nr[2][16];
@@ -106,3 +106,11 @@ void endio_markdown_row(FILE *out, const struct race_config *cfg, const struct r
 		res->rounds, res->sum.stale, race_human_nr(nr[1], (double)res->sum.looks),
 		s->after_free, s->in_flight_max, s->queued, s->requeued, s->merged, s->flush_waits);
 }
+
+const struct race_report endio_report = {
+	.table_head = table_head,
+	.table_row = table_row,
+	.json = json,
+	.markdown_head = markdown_head,
+	.markdown_row = markdown_row,
+};

@@ -116,14 +116,14 @@ static uint64_t slow_at(const struct mbfs_alloc_stats *s, unsigned per_mille)
 	return s->slow_max_ns;
 }
 
-void enospc_table_head(FILE *out)
+static void table_head(FILE *out)
 {
 	fprintf(out, "%-11s %-10s %-8s %7s %5s %9s %8s %8s %8s %8s %8s %8s %9s %9s %9s %s\n",
 		"variant", "workload", "result", "writers", "cpus", "attempts", "ENOSPC", "false",
 		"retries", "sweeps", "barriers", "calls/s", "p50", "p99", "max", "image");
 }
 
-void enospc_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	char nr[7][16], ns[3][16];
 	const struct mbfs_alloc_stats *s = &res->stats;
@@ -175,7 +175,7 @@ static void json_stats(FILE *out, const struct race_result *res)
 	race_json_u64(out, "slow_max_ns", s->slow_max_ns);
 }
 
-void enospc_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	(void)cfg;
 	race_json_u64(out, "attempts", res->sum.attempts);
@@ -193,7 +193,7 @@ void enospc_json(FILE *out, const struct race_config *cfg, const struct race_res
 	fprintf(out, "\"counts_differ\":%s,", res->counts_differ ? "true" : "false");
 }
 
-void enospc_markdown_head(FILE *out)
+static void markdown_head(FILE *out)
 {
 	fputs("| variant | writers | virtual CPUs | calls | false ENOSPC | rate | files lost "
 	      "| passes | sweeps | barriers (mean) | waits | slow calls | slow p50 | p99 | max |\n"
@@ -201,7 +201,7 @@ void enospc_markdown_head(FILE *out)
 	      out);
 }
 
-void enospc_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct mbfs_alloc_stats *s = &res->stats;
 	char nr[6][16], ns[4][16], rate[32];
@@ -223,3 +223,11 @@ void enospc_markdown_row(FILE *out, const struct race_config *cfg, const struct 
 		race_human_ns(ns[1], slow_at(s, 500)), race_human_ns(ns[2], slow_at(s, 990)),
 		race_human_ns(ns[3], s->slow_max_ns));
 }
+
+const struct race_report enospc_report = {
+	.table_head = table_head,
+	.table_row = table_row,
+	.json = json,
+	.markdown_head = markdown_head,
+	.markdown_row = markdown_row,
+};

@@ -59,13 +59,14 @@ static const char *rate(char *buf, const struct race_result *res)
 	return res->livelock ? "-" : race_human_nr(buf, race_per_second(res->sum.attempts, res));
 }
 
-void mempool_table_head(FILE *out)
+static void mempool_table_head(FILE *out)
 {
 	fprintf(out, "%-15s %-8s %-8s %7s %7s %8s %8s %8s %9s %9s %9s\n", "variant", "workload",
 		"result", "writers", "reserve", "ops", "ops/s", "waits", "take p50", "p99", "max");
 }
 
-void mempool_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void mempool_table_row(FILE *out, const struct race_config *cfg,
+			      const struct race_result *res)
 {
 	char nr[3][16], ns[3][16];
 
@@ -79,20 +80,21 @@ void mempool_table_row(FILE *out, const struct race_config *cfg, const struct ra
 		race_human_ns(ns[2], res->sum.lat.max_ns));
 }
 
-void mempool_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void mempool_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	(void)cfg;
 	json_pools(out, res);
 }
 
-void mempool_markdown_head(FILE *out)
+static void mempool_markdown_head(FILE *out)
 {
 	fputs("| variant | workload | writers | reserve | result | operations | operations/s | "
 	      "take p50 | p99 | max |\n|---|---|---|---|---|---|---|---|---|---|\n",
 	      out);
 }
 
-void mempool_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void mempool_markdown_row(FILE *out, const struct race_config *cfg,
+				 const struct race_result *res)
 {
 	char nr[2][16], ns[3][16];
 
@@ -112,14 +114,23 @@ static const char *when(char *buf, uint64_t ns)
 	return ns == RACE_NEVER ? "never" : race_human_ns(buf, ns);
 }
 
-void depletion_table_head(FILE *out)
+const struct race_report mempool_report = {
+	.table_head = mempool_table_head,
+	.table_row = mempool_table_row,
+	.json = mempool_json,
+	.markdown_head = mempool_markdown_head,
+	.markdown_row = mempool_markdown_row,
+};
+
+static void depletion_table_head(FILE *out)
 {
 	fprintf(out, "%-14s %8s %-8s %7s %7s %8s %9s %8s %9s %9s %9s %8s %9s %9s\n", "variant",
 		"pressure", "result", "writers", "reserve", "ops/s", "reserve %", "waits", "p50",
 		"p99", "max", "reclaims", "empty at", "reclaim");
 }
 
-void depletion_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void depletion_table_row(FILE *out, const struct race_config *cfg,
+				const struct race_result *res)
 {
 	const struct race_pools *p = &res->pools;
 	char nr[3][16], ns[5][16];
@@ -143,7 +154,7 @@ static void json_when(FILE *out, const char *key, uint64_t ns)
 		race_json_u64(out, key, ns);
 }
 
-void depletion_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void depletion_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pools *p = &res->pools;
 
@@ -157,7 +168,7 @@ void depletion_json(FILE *out, const struct race_config *cfg, const struct race_
 	json_when(out, "background_ns", p->background_ns);
 }
 
-void depletion_markdown_head(FILE *out)
+static void depletion_markdown_head(FILE *out)
 {
 	fputs("| variant | pressure | writers | result | operations/s | from the reserve | waits | "
 	      "alloc p50 | p99 | max | reclaims | in the background | reserve first empty | first "
@@ -165,8 +176,8 @@ void depletion_markdown_head(FILE *out)
 	      out);
 }
 
-void depletion_markdown_row(FILE *out, const struct race_config *cfg,
-			    const struct race_result *res)
+static void depletion_markdown_row(FILE *out, const struct race_config *cfg,
+				   const struct race_result *res)
 {
 	const struct race_pools *p = &res->pools;
 	char nr[4][16], ns[5][16];
@@ -184,3 +195,11 @@ void depletion_markdown_row(FILE *out, const struct race_config *cfg,
 		race_human_nr(nr[3], (double)p->background), when(ns[3], p->empty_ns),
 		when(ns[4], p->reclaim_ns));
 }
+
+const struct race_report depletion_report = {
+	.table_head = depletion_table_head,
+	.table_row = depletion_table_row,
+	.json = depletion_json,
+	.markdown_head = depletion_markdown_head,
+	.markdown_row = depletion_markdown_row,
+};

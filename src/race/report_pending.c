@@ -8,7 +8,7 @@ static const char *some_ns(char *buf, uint64_t ns)
 	return ns ? race_human_ns(buf, ns) : "-";
 }
 
-void pending_table_head(FILE *out)
+static void table_head(FILE *out)
 {
 	fprintf(out, "%-15s %-8s %-8s %7s %6s %8s %9s %7s %7s %6s %7s %6s %9s %9s %9s %9s %9s\n",
 		"variant", "workload", "result", "writers", "rounds", "objects", "past end",
@@ -16,7 +16,7 @@ void pending_table_head(FILE *out)
 		"lock max");
 }
 
-void pending_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pending_tally *t = &res->pending;
 	char nr[8][16], ns[5][16];
@@ -34,7 +34,7 @@ void pending_table_row(FILE *out, const struct race_config *cfg, const struct ra
 		some_ns(ns[4], t->lock_max_ns));
 }
 
-void pending_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pending_tally *t = &res->pending;
 
@@ -56,7 +56,7 @@ void pending_json(FILE *out, const struct race_config *cfg, const struct race_re
 	race_json_u64(out, "lock_max_ns", t->lock_max_ns);
 }
 
-void pending_markdown_head(FILE *out)
+static void markdown_head(FILE *out)
 {
 	fputs("| variant | workload | writers | result | objects | past the end | BUG_ON | no list "
 	      "| early | lost | late callbacks | add p50 | p99 | max | longest lock of a round, "
@@ -65,7 +65,7 @@ void pending_markdown_head(FILE *out)
 	      out);
 }
 
-void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	const struct race_pending_tally *t = &res->pending;
 	char nr[7][16], ns[5][16];
@@ -83,3 +83,11 @@ void pending_markdown_row(FILE *out, const struct race_config *cfg, const struct
 		race_human_ns(ns[2], res->sum.lat.max_ns), some_ns(ns[3], t->lock_ns),
 		some_ns(ns[4], t->lock_max_ns));
 }
+
+const struct race_report pending_report = {
+	.table_head = table_head,
+	.table_row = table_row,
+	.json = json,
+	.markdown_head = markdown_head,
+	.markdown_row = markdown_row,
+};

@@ -4,14 +4,14 @@
 
 #include <inttypes.h>
 
-void state_table_head(FILE *out)
+static void table_head(FILE *out)
 {
 	fprintf(out, "%-13s %-10s %-8s %7s %7s %8s %8s %7s %9s %7s %8s %9s %9s %9s %9s\n",
 		"variant", "workload", "result", "writers", "reserve", "ops", "not done", "rounds",
 		"compared", "unlike", "waits", "ops/s", "batch p50", "p99", "max");
 }
 
-void state_table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void table_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	char nr[7][16], ns[3][16];
 
@@ -29,16 +29,16 @@ void state_table_row(FILE *out, const struct race_config *cfg, const struct race
 		race_human_ns(ns[2], res->sum.lat.max_ns));
 }
 
-void state_json(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void json(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
-	mempool_json(out, cfg, res);
+	mempool_report.json(out, cfg, res);
 	race_json_u64(out, "failed", res->states.failed);
 	race_json_u64(out, "compared", res->states.compared);
 	race_json_u64(out, "differ", res->states.differ);
 	race_json_u64(out, "rounds", res->rounds);
 }
 
-void state_markdown_head(FILE *out)
+static void markdown_head(FILE *out)
 {
 	fputs("| variant | workload | writers | reserve | result | operations | operations/s | not "
 	      "done | unlike the twin, of pieces compared | waits | batch p50 | p99 | max |\n"
@@ -46,7 +46,7 @@ void state_markdown_head(FILE *out)
 	      out);
 }
 
-void state_markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
+static void markdown_row(FILE *out, const struct race_config *cfg, const struct race_result *res)
 {
 	char nr[4][16], ns[3][16];
 
@@ -63,3 +63,11 @@ void state_markdown_row(FILE *out, const struct race_config *cfg, const struct r
 		race_human_ns(ns[1], race_hist_at(&res->sum.lat, 990)),
 		race_human_ns(ns[2], res->sum.lat.max_ns));
 }
+
+const struct race_report state_report = {
+	.table_head = table_head,
+	.table_row = table_row,
+	.json = json,
+	.markdown_head = markdown_head,
+	.markdown_row = markdown_row,
+};

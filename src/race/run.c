@@ -90,6 +90,14 @@ bool race_gate_pass(struct race_worker *w, void (*leader)(struct race_worker *w)
 	return rt_u32_read(&w->sh->quit) == 0;
 }
 
+void race_round_over(struct race_worker *w)
+{
+	uint64_t rounds = rt_u64_add_return(&w->sh->rounds, 1);
+
+	if (race_stopped(w) || (w->cfg->rounds && rounds >= w->cfg->rounds))
+		rt_u32_set(&w->sh->quit, 1);
+}
+
 /* ---- a process of writers ---- */
 
 static void writer_main(void *arg)
@@ -398,7 +406,8 @@ static void result_collect(struct run *r, struct race_result *res)
 static int run_with_children(struct run *r, const sigset_t *set, struct race_result *res,
 			     struct mbfs_diag *diag)
 {
-	int err = r->cfg->scenario->kind->plan_check(r->cfg, r->sh->usable_blks, diag);
+	const struct race_kind *kind = r->cfg->scenario->kind;
+	int err = kind->plan_check ? kind->plan_check(r->cfg, r->sh->usable_blks, diag) : 0;
 
 	if (err)
 		return err;
@@ -438,7 +447,7 @@ static int run_in_room(struct run *r, const sigset_t *set, struct race_result *r
 		       struct mbfs_diag *diag)
 {
 	const struct race_kind *kind = r->cfg->scenario->kind;
-	size_t bytes = kind->room_bytes(r->cfg);
+	size_t bytes = kind->room_bytes + r->cfg->threads * kind->room_bytes_each;
 	int err;
 
 	if (r->cfg->mount)

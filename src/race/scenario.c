@@ -53,8 +53,9 @@ const struct race_workload *race_workload_find(const struct race_scenario *s, co
 
 void race_config_default(const struct race_scenario *s, struct race_config *cfg)
 {
-	*cfg = (struct race_config){ .scenario = s, .workload = s->workloads };
-	s->kind->defaults(cfg);
+	*cfg = s->kind->defaults;
+	cfg->scenario = s;
+	cfg->workload = s->workloads;
 	if (!race_variant_find(s->family, s->family->ours, &cfg->variant))
 		MBFS_ASSERT(false);
 }

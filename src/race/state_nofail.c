@@ -392,9 +392,7 @@ static void leader(struct race_worker *w)
 	if (st.in_use != 0)
 		race_broke(w, "places are neither in the tree nor in the pool", -EUCLEAN);
 	memset(r->twin, 0, r->units * sizeof(r->twin[0]));
-	rt_u64_add(&w->sh->rounds, 1);
-	if (race_stopped(w) || (w->cfg->rounds && rt_u64_read(&w->sh->rounds) >= w->cfg->rounds))
-		rt_u32_set(&w->sh->quit, 1);
+	race_round_over(w);
 }
 
 static void worker(struct race_worker *w)
@@ -415,11 +413,6 @@ static void worker(struct race_worker *w)
 }
 
 /* ---- the parent ---- */
-
-static size_t room_bytes(const struct race_config *cfg)
-{
-	return sizeof(struct room) + cfg->threads * sizeof(struct hands);
-}
 
 /*
  * All places are in the tree or in the hands of those who wait for one; the others wait for these,
@@ -478,14 +471,6 @@ static void collect(const struct race_config *cfg, const void *ctx, struct race_
 	}
 }
 
-static void defaults(struct race_config *cfg)
-{
-	cfg->threads = 8;
-	cfg->cpus = 8;
-	cfg->run_ms = 2000;
-	cfg->grace_ms = 5000;
-}
-
 static int plan_check(const struct race_config *cfg, uint64_t usable, struct mbfs_diag *diag)
 {
 	(void)usable;
@@ -504,18 +489,20 @@ static bool held(const struct race_result *res)
 
 const struct race_kind state_kind = {
 	.takes = RACE_TAKES_RESERVE,
-	.room_bytes = room_bytes,
+	.room_bytes = sizeof(struct room),
+	.room_bytes_each = sizeof(struct hands),
 	.deadlocked = deadlocked,
 	.who = who,
 	.collect = collect,
-	.defaults = defaults,
+	.defaults = {
+		.threads = 8,
+		.cpus = 8,
+		.run_ms = 2000,
+		.grace_ms = 5000,
+	},
 	.plan_check = plan_check,
 	.worker = worker,
 	.library = &backend,
 	.held = held,
-	.table_head = state_table_head,
-	.table_row = state_table_row,
-	.json = state_json,
-	.markdown_head = state_markdown_head,
-	.markdown_row = state_markdown_row,
+	.report = &state_report,
 };
