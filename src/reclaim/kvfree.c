@@ -80,7 +80,7 @@ struct kvfree_slot {
 	struct batch elapsed;
 	struct page_list spare;
 	unsigned spare_nr;
-	uint64_t queued, in_heads, in_ones;
+	uint64_t queued, in_heads, in_ones, spared;
 	rt_stat freed, inline_waits, refused, floods, pages, page_fails;
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
@@ -227,6 +227,7 @@ static void recycle(struct kvfree *k, struct kvfree_slot *s, struct page_list *p
 		if (p->max == k->page_nr) {
 			STAILQ_INSERT_TAIL(&s->spare, p, link);
 			s->spare_nr++;
+			s->spared++;
 		} else {
 			STAILQ_INSERT_TAIL(&keep, p, link);
 		}
@@ -484,6 +485,7 @@ void kvfree_stats(const struct kvfree *k, struct kvfree_stats *out)
 		out->queued += s->queued;
 		out->in_heads += s->in_heads;
 		out->in_ones += s->in_ones;
+		out->spared += s->spared;
 		if (s->waiting_max > out->waiting_max)
 			out->waiting_max = s->waiting_max;
 		rt_spin_unlock(&s->lock);

@@ -70,6 +70,7 @@ struct kvfree_stats {
 	uint64_t refused;           /* calls that were told to keep the object */
 	uint64_t floods;            /* calls that waited for readers at the high-water mark */
 	uint64_t pages, page_fails; /* got from memory; asked for in vain (heads too) */
+	uint64_t spared;            /* pages that were emptied, and kept to be filled again */
 	unsigned waiting_max;       /* the most that ever waited on one virtual CPU */
 };
 
