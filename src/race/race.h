@@ -128,6 +128,15 @@ struct race_pending_tally {
 	uint64_t lock_ns, lock_max_ns;
 };
 
+/* What became of the objects of kvfree-nomem, and where they were kept, as in reclaim/kvfree.h. */
+struct race_kvfree_tally {
+	uint64_t freed;
+	uint64_t lost, twice; /* never freed; freed again */
+	uint64_t read_freed;  /* looks of readers at objects that were freed */
+	uint64_t in_pages, spared, in_heads, in_ones, inline_waits, refused, floods;
+	uint64_t waiting_max; /* the most objects that were given and not freed */
+};
+
 /* Of rcu-barrier-cost. */
 struct race_barriers {
 	uint64_t runs;	  /* of the barrier that is behind them */
@@ -140,6 +149,7 @@ struct race_result {
 	struct race_pools pools; /* of mempool-*, extent-state-nofail */
 	struct race_state_tally states; /* of extent-state-nofail */
 	struct race_pending_tally pending; /* of pending-one-seq */
+	struct race_kvfree_tally kvfree;   /* of kvfree-nomem */
 	struct race_barriers barriers;	   /* of rcu-barrier-cost */
 	struct race_endio_stats endio; /* of endio, if have_stats */
 	uint64_t rounds, rounds_lost; /* of the fill workloads: all writers together, once */

@@ -176,6 +176,12 @@ extern const struct race_workload pending_workloads[];
 /* report_pending.c */
 extern const struct race_report pending_report;
 
+/* ---- kvfree_nomem.c ---- */
+extern const struct race_kind kvfree_kind;
+extern const struct race_workload kvfree_workloads[];
+/* report_kvfree.c */
+extern const struct race_report kvfree_report;
+
 /* ---- state_nofail.c ---- */
 extern const struct race_kind state_kind;
 extern const struct race_workload state_workloads[];

@@ -144,7 +144,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 "$RACE" run 'mempool-*' --seconds 0.2 >"$DIR/out" || die "atomic-reserve: $(cat "$DIR/out")"
 "$RACE" run 'pending-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'kvfree-*' --seconds 0.2 >"$DIR/out" || die "kvfree: $(cat "$DIR/out")"
-"$RACE" run kvfree-nomem --variant give-up --rounds 100 --json - >"$DIR/json"
+"$RACE" run kvfree-nomem-3 --variant give-up --rounds 100 --json - >"$DIR/json"
 [ "$(field result)" = loses ] || die "give-up does not lose: $(cat "$DIR/json")"
 "$RACE" run 'mount-*' --seconds 0.5 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run mount-truncate --variant 2012-mutex-trylock --rounds 100000 --grace 2 --json - >"$DIR/json"
