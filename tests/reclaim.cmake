@@ -8,3 +8,13 @@ mbfs_test(stress_kvfree stress stress/stress_kvfree.c)
 mbfs_test(stress_mempool stress stress/stress_mempool.c)
 mbfs_test(stress_pending stress stress/stress_pending.c)
 mbfs_test(test_table unit unit/test_table.c)
+
+# The same stress without the wait for readers: TSan has to say so.
+foreach(module kvfree pending)
+	add_executable(stress_${module}_nowait stress/stress_${module}.c stress/nowait_${module}.c)
+	target_include_directories(stress_${module}_nowait PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/src/rt/native
+				   ${CMAKE_SOURCE_DIR}/tests)
+	target_link_libraries(stress_${module}_nowait PRIVATE t_support)
+endforeach()
+mbfs_script_test(kvfree_nowait stress stress/nowait.sh "${MBFS_SANITIZE}" $<TARGET_FILE:stress_kvfree_nowait>)
+mbfs_script_test(pending_nowait stress stress/nowait.sh "${MBFS_SANITIZE}" $<TARGET_FILE:stress_pending_nowait>)
