@@ -125,7 +125,8 @@ static int mount_and_serve(struct daemon *d, struct fuse_session *se)
 	d->session = se;
 	/* One at a time is enough: who moves bytes waits for the kernel's pages. */
 	err = rt_wq_create("moves", 1, &d->moves);
-	code = err ? fail(EXIT_SYSTEM, "no thread: %s", strerror(-err)) : serve(d, se);
+	code = err ? fail(EXIT_SYSTEM, "no thread could be started: %s", strerror(-err))
+		   : serve(d, se);
 	/* What other threads still answer goes through the session, and from the file system. */
 	flights_settle(&d->flights);
 	if (!err)

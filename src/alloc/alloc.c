@@ -410,7 +410,9 @@ int mbfs_alloc_open(const struct mbfs_alloc_shape *shape, const struct mbfs_allo
 		err = rt_rcu_worker_start(); /* frees PAs that lie about */
 	if (err) {
 		alloc_release(a);
-		return diag_set(diag, err, "%s", err == -ENOMEM ? "out of memory" : strerror(-err));
+		return diag_set(diag, err, "%s%s",
+				err == -EAGAIN ? "no thread could be started: " : "",
+				err == -ENOMEM ? "out of memory" : strerror(-err));
 	}
 	*out = a;
 	return 0;
