@@ -6,6 +6,7 @@ foreach(script
 	basic
 	bigdir
 	blockmap
+	daemon
 	direct
 	discard
 	enospc
@@ -41,3 +42,11 @@ add_executable(t_intr fuse/intr.c)
 add_executable(t_fsx fuse/fsx.c fuse/fsx_draw.c fuse/fsx_io.c fuse/fsx_race.c fuse/fsx_twin.c)
 target_include_directories(t_fsx PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include)
 target_link_libraries(t_fsx PRIVATE Threads::Threads)
+
+# Loaded into mbfs by daemon.sh, before sanitizers are.
+add_library(t_fork MODULE fuse/fork.c)
+set_target_properties(t_fork PROPERTIES C_EXTENSIONS ON)
+if(NOT MBFS_SANITIZE STREQUAL "")
+	target_compile_options(t_fork PRIVATE -fno-sanitize=all)
+	target_link_options(t_fork PRIVATE -fno-sanitize=all)
+endif()
