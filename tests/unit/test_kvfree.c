@@ -269,6 +269,156 @@ START_TEST(leftovers_are_freed)
 }
 END_TEST
 
+/* Goal: a page that was emptied is filled again under an rt_spin, where memory is not asked.
+ * Method: a flush leaves one; a page full of objects without heads, and one more. */
+START_TEST(spare_pages_are_at_hand)
+{
+	struct kvfree *k = open_with(1000);
+	struct rt_spin lock;
+	struct obj *o;
+	unsigned nr = 0;
+
+	ck_assert_int_eq(kvfree_rcu_mightsleep(k, make(nr++)), 0);
+	kvfree_flush(k);
+	ck_assert_uint_eq(stats(k).spared, 1);
+	ck_assert_uint_eq(asked, 1);
+	rt_spin_init(&lock, RANK_PA);
+	rt_spin_lock(&lock);
+	while (nr < 1 + PAGE_NR)
+		ck_assert_int_eq(kvfree_rcu_mightsleep(k, make(nr++)), 0);
+	o = make(nr++);
+	ck_assert_int_eq(kvfree_rcu_mightsleep(k, o), -EAGAIN);
+	rt_spin_unlock(&lock);
+	ck_assert_uint_eq(asked, 1);
+	ck_assert_int_eq(kvfree_rcu_mightsleep(k, o), 0); /* later it is taken */
+	ck_assert_uint_eq(asked, 2);
+	rt_spin_destroy(&lock);
+	end(k, nr);
+}
+END_TEST
+
+/* Goal: floods of who may not sleep are freed without another call. Method: the thread of rt/rcu;
+ * twice the mark under an rt_spin; wait. */
+START_TEST(the_thread_is_woken_by_floods)
+{
+	struct kvfree *k = open_with(0);
+	struct kvfree_stats st = { 0 };
+	struct rt_spin lock;
+
+	ck_assert_int_eq(rt_rcu_worker_start(), 0);
+	rt_spin_init(&lock, RANK_PA);
+	rt_spin_lock(&lock);
+	for (unsigned i = 0; i < 2 * HIGH_WATER; i++) {
+		struct obj *o = make(i);
+
+		kvfree_rcu(k, o, &o->head);
+	}
+	rt_spin_unlock(&lock);
+	for (unsigned ms = 0; ms < 10000 && st.freed < 2 * HIGH_WATER; ms++) {
+		rt_sleep_ns(1000000);
+		kvfree_stats(k, &st);
+	}
+	ck_assert_uint_eq(st.freed, 2 * HIGH_WATER);
+	ck_assert_uint_eq(st.floods, 0);
+	rt_spin_destroy(&lock);
+	end(k, 2 * HIGH_WATER);
+	rt_rcu_worker_stop();
+}
+END_TEST
+
+struct in_callback {
+	struct rt_rcu_head rcu;
+	struct kvfree *k;
+};
+
+static void give_two(struct rt_rcu_head *head)
+{
+	struct in_callback *c = container_of(head, struct in_callback, rcu);
+	struct obj *o = make(0);
+
+	kvfree_rcu(c->k, o, &o->head);
+	ck_assert_int_eq(kvfree_rcu_mightsleep(c->k, make(1)), 0);
+}
+
+/* Goal: callbacks of RCU may give objects. Method: one that does, with memory and without. */
+START_TEST(from_callbacks)
+{
+	struct kvfree *k = open_with(_i ? 1000 : 0);
+	struct in_callback c = { .k = k };
+
+	rt_rcu_call(&c.rcu, give_two);
+	rt_rcu_barrier();
+	kvfree_flush(k);
+	ck_assert_uint_eq(freed, 2);
+	ck_assert_uint_eq(stats(k).inline_waits, !_i);
+	end(k, 2);
+}
+END_TEST
+
+/* Goal: the statistics add up: each object was kept in one place or waited for, each try for memory
+ * was had or was in vain. Method: fewer and fewer grants; all contexts. */
+START_TEST(statistics_add_up)
+{
+	struct kvfree *k = open_with(_i);
+	struct kvfree_stats st;
+	unsigned nr = 0, kept = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		struct obj *o = make(nr++);
+		bool in_reader = i % 3 == 0;
+
+		if (in_reader)
+			rt_rcu_read_lock();
+		if (i % 2 == 0)
+			kvfree_rcu(k, o, &o->head);
+		else if (kvfree_rcu_mightsleep(k, o) != 0)
+			kept++;
+		else
+			o = NULL;
+		if (in_reader)
+			rt_rcu_read_unlock();
+		if (i % 2 && o)
+			ck_assert_int_eq(kvfree_rcu_mightsleep(k, o), 0);
+	}
+	kvfree_flush(k);
+	st = stats(k);
+	ck_assert_uint_eq(st.queued, nr);
+	ck_assert_uint_eq(st.freed, nr);
+	ck_assert_uint_eq(st.refused, kept);
+	ck_assert_uint_eq(st.pages + st.page_fails, asked);
+	ck_assert_uint_le(st.in_heads + st.in_ones + st.inline_waits, nr);
+	ck_assert_uint_le(st.waiting_max, HIGH_WATER + 1); /* a reader, who cannot wait */
+	if (!_i) {
+		ck_assert_uint_gt(kept, 0);
+		ck_assert_uint_eq(st.in_heads + st.inline_waits, nr);
+	}
+	end(k, nr);
+}
+END_TEST
+
+/* Goal: numbers that are left out are the header's. Method: the mark alone, then neither; objects
+ * until somebody has to wait. */
+START_TEST(numbers_of_its_own)
+{
+	const unsigned mark = _i ? 3 : KVFREE_HIGH_WATER;
+	struct kvfree_config cfg = { .cpus = &cpus, .high_water = _i ? mark : 0 };
+	struct kvfree_stats st = { 0 };
+	struct kvfree *k;
+
+	rt_cpus_init(&cpus, 1);
+	ck_assert_int_eq(kvfree_open(&cfg, &k), 0);
+	while (st.floods == 0) {
+		ck_assert_uint_lt(st.queued, mark);
+		ck_assert_int_eq(kvfree_rcu_mightsleep(k, rt_alloc(1)), 0);
+		kvfree_stats(k, &st);
+	}
+	ck_assert_uint_eq(st.waiting_max, mark);
+	ck_assert_uint_eq(st.freed, mark);
+	ck_assert_uint_eq(st.pages, _i ? 2 : 2 + (mark - 2) / KVFREE_PAGE_NR_MAX);
+	kvfree_close(k);
+}
+END_TEST
+
 /* Goal: numbers that make no sense are refused, and each allocation of open may fail. */
 START_TEST(opening)
 {
@@ -279,6 +429,11 @@ START_TEST(opening)
 	rt_cpus_init(&cpus, 3);
 	ck_assert_int_eq(kvfree_open(&cfg, &k), -EINVAL);
 	cfg.page_nr = 0;
+	cfg.backing = &(struct kvfree_backing){ .alloc = backing_alloc };
+	ck_assert_int_eq(kvfree_open(&cfg, &k), -EINVAL);
+	cfg.backing = &(struct kvfree_backing){ .free = backing_free };
+	ck_assert_int_eq(kvfree_open(&cfg, &k), -EINVAL);
+	cfg.backing = NULL;
 	for (;; n++) {
 		rt_mem_fail_at(n);
 		if (kvfree_open(&cfg, &k) == 0)
@@ -288,6 +443,8 @@ START_TEST(opening)
 	rt_mem_fail_at(0);
 	ck_assert_uint_eq(n, 3);
 	ck_assert_int_eq(kvfree_rcu_mightsleep(k, rt_alloc(10)), 0); /* by rt_free() */
+	kvfree_flush(k);
+	kvfree_flush(k); /* of nothing */
 	kvfree_close(k);
 	kvfree_close(NULL);
 }
@@ -312,6 +469,11 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, floods_pay, 0, 2);
 	tcase_add_test(tc, full_pages_free_what_elapsed);
 	tcase_add_test(tc, leftovers_are_freed);
+	tcase_add_test(tc, spare_pages_are_at_hand);
+	tcase_add_test(tc, the_thread_is_woken_by_floods);
+	tcase_add_loop_test(tc, from_callbacks, 0, 2);
+	tcase_add_loop_test(tc, statistics_add_up, 0, 40);
+	tcase_add_loop_test(tc, numbers_of_its_own, 0, 2);
 	tcase_add_test(tc, opening);
 	suite_add_tcase(s, tc);
 	return s;
