@@ -59,8 +59,8 @@ for row in rows:
     taken = {place for place in PLACES if row[place] > 0}
     if row["workload"] == "always":
         assert taken == {"in_heads", "inline_waits", "refused"}, row
-    elif row["workload"] == "often" and row["threads"] > 1:
-        assert taken == set(PLACES), row
+    elif row["workload"] == "often":
+        assert taken == set(PLACES) or row["freed"] < 200000, row
     else:
         assert {"in_pages", "spared"} <= taken and not taken & {"in_ones", "inline_waits"}, row
 assert rows[-1]["rounds"] == 20, rows[-1]

@@ -5,7 +5,9 @@
  * threads replace published objects and give the old ones to kvfree in every way: with a head and
  * without, inside readers, under a spinlock, alone; who is refused keeps the object and gives it
  * again later. Others read, and some sleep in there. One flushes. Row _i: memory never fails, two
- * times of three, always; with the thread of rt/rcu and without.
+ * times of three, always; with the thread of rt/rcu and without. And memory is bounded: when all
+ * who give may sleep, no more waits on a virtual CPU than the mark and one for each other thread.
+ * MBFS_STRESS_STEPS=N: so many objects of each thread; for long, 100000.
  */
 #include "support/t.h"
 
@@ -16,7 +18,15 @@
 #include "rt/rcu.h"
 #include "rt/work.h"
 
-enum { READERS = 3, UPDATERS = 3, STEPS = 20000, PLACES = 8, KEPT_MAX = 64, ALIVE = 0x11fe };
+enum {
+	READERS = 3,
+	UPDATERS = 3,
+	STEPS = 8000,
+	PLACES = 8,
+	PAGES_HIGH = 8, /* the mark, in pages */
+	KEPT_MAX = 64,
+	ALIVE = 0x11fe,
+};
 
 struct obj {
 	unsigned alive; /* plain: readers look, free() clears */
@@ -30,15 +40,18 @@ struct shared {
 	rt_u64 rolls;
 	unsigned fail_of_3; /* so many of three allocations fail */
 	bool left_out;      /* no grace period: what is to be found */
+	bool may_sleep;     /* each updater, always */
+	unsigned steps;
 	uint64_t seed;
 };
 
 static const struct row {
 	unsigned fail_of_3, cpus, page_nr;
-	bool worker;
+	bool worker, may_sleep;
 } rows[] = {
-	{ 0, 0, 0, true },  { 0, 2, 16, false }, { 2, 2, 16, true },
-	{ 2, 2, 16, false }, { 3, 2, 16, true },  { 3, 2, 16, false },
+	{ 0, 0, 0, true, false },  { 0, 2, 16, false, false }, { 2, 2, 16, true, false },
+	{ 2, 2, 16, false, false }, { 3, 2, 16, true, false },  { 3, 2, 16, false, false },
+	{ 0, 1, 16, false, true },  { 2, 2, 16, true, true },
 };
 
 static void count_free(void *ctx, void *const *objs, unsigned nr)
@@ -111,7 +124,8 @@ static void reader(void *arg)
 static void give(struct user *u, struct obj *o)
 {
 	unsigned how = (unsigned)rt_rand_below(&u->rand, 8);
-	bool in_reader = how & 1, locked = how & 2, head = how & 4;
+	bool in_reader = how & 1 && !u->sh->may_sleep, locked = how & 2 && !u->sh->may_sleep;
+	bool head = how & 4;
 	int err = 0;
 
 	if (in_reader)
@@ -145,7 +159,7 @@ static void updater(void *arg)
 {
 	struct user *u = arg;
 
-	for (unsigned i = 0; i < STEPS; i++) {
+	for (unsigned i = 0; i < u->sh->steps; i++) {
 		rt_ptr *at = &u->sh->place[rt_rand_below(&u->rand, PLACES)];
 		struct obj *old = rt_ptr_xchg(at, make());
 		void *objs[] = { old };
@@ -185,13 +199,18 @@ static void users_run(struct shared *sh, struct user *users)
 
 static struct kvfree_stats run(const struct row *row, bool left_out, struct user *users)
 {
-	struct shared sh = { .fail_of_3 = row->fail_of_3, .left_out = left_out, .seed = t_seed() };
+	const char *steps = getenv("MBFS_STRESS_STEPS");
+	struct shared sh = { .fail_of_3 = row->fail_of_3,
+			     .left_out = left_out,
+			     .may_sleep = row->may_sleep,
+			     .steps = steps ? (unsigned)atoi(steps) : STEPS,
+			     .seed = t_seed() };
 	struct rt_cpus cpus;
 	struct kvfree_config cfg = { .cpus = &cpus,
 				     .free = count_free,
 				     .ctx = &sh,
 				     .page_nr = row->page_nr,
-				     .high_water = row->page_nr * 8,
+				     .high_water = row->page_nr * PAGES_HIGH,
 				     .backing = &backing };
 	struct kvfree_stats st;
 	uint64_t made = PLACES;
@@ -231,13 +250,20 @@ START_TEST(all_at_once)
 	for (unsigned i = 0; i < UPDATERS; i++)
 		refused += users[i].refused;
 	printf("%" PRIu64 " queued, %" PRIu64 " in heads, %" PRIu64 " in ones, %" PRIu64
-	       " waited, %" PRIu64 " refused, %" PRIu64 " floods\n",
-	       st.queued, st.in_heads, st.in_ones, st.inline_waits, st.refused, st.floods);
+	       " waited, %" PRIu64 " refused, %" PRIu64 " floods, at most %u at once\n",
+	       st.queued, st.in_heads, st.in_ones, st.inline_waits, st.refused, st.floods,
+	       st.waiting_max);
 	ck_assert_uint_eq(st.refused, refused);
+	if (row->may_sleep) {
+		ck_assert_uint_eq(st.refused, 0);
+		ck_assert_uint_gt(st.floods, 0);
+		ck_assert_uint_lt(st.waiting_max, row->page_nr * PAGES_HIGH + UPDATERS);
+		return;
+	}
 	if (row->fail_of_3 == 3)
 		ck_assert(st.in_heads && st.inline_waits && st.refused && !st.pages);
 	if (row->fail_of_3 == 2)
-		ck_assert(st.in_heads && st.in_ones);
+		ck_assert(st.in_heads && st.in_ones + st.inline_waits);
 	if (row->fail_of_3 == 0)
 		ck_assert(!st.inline_waits && !st.page_fails && !st.in_ones);
 }
