@@ -292,7 +292,7 @@ START_TEST(threads_race_for_few_names)
 		ck_assert_int_eq(worker[i].bad, 0);
 	}
 	for (int i = 0; i < NAMES; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "n%d", i);
 		(void)namei_unlink(root, name);
