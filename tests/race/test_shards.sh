@@ -27,7 +27,7 @@ expect()
 # field NAME FILE - a value of its last line
 field()
 {
-	tail -n 1 "$2" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+	tail -n 1 "$2" | sed 's/.*"'"$1"'":\("\([^"]*\)"\|\([^",}]*\)\).*/\2\3/'
 }
 
 # shards N ARG... - run all shards, merge them into $DIR/merged; the status of the merge in $status
