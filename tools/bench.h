@@ -21,7 +21,7 @@ struct bench_args {
 	FILE *json;	    /* NULL: none */
 	unsigned times;	    /* repetitions, the median counts */
 	unsigned seconds;   /* of one measurement over a mount */
-	unsigned ms;	    /* of one measurement of range, state, mempool and kvfree */
+	unsigned ms;	    /* of one measurement of range, state, mempool, kvfree, growth */
 	const char *only;   /* cases whose name contains it; NULL: all */
 	const char *mbfsd;  /* daemon */
 	const char *dir;
@@ -57,6 +57,7 @@ int bench_write(const struct bench_args *a);
 int bench_range(const struct bench_args *a);
 int bench_state(const struct bench_args *a);
 int bench_kvfree(const struct bench_args *a);
+int bench_growth(const struct bench_args *a);
 int bench_pool(const struct bench_args *a);
 
 #endif

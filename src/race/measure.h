@@ -23,6 +23,7 @@ struct race_pace {
 	double max_ns;         /* the longest batch; where a wait is measured: the longest wait */
 	double least;          /* what the slowest thread did, of what the fastest did: 0..1 */
 	double cpu_ns;         /* of the whole process for one operation, where measured; else 0 */
+	double grown_per_s;    /* groups that were added, where measured; else 0 */
 	double share;          /* of a pool's objects, from where they were to come; else 0 */
 };
 
@@ -137,6 +138,18 @@ enum race_kvfree_way {
 
 /* Errors: -ENOMEM; of starting threads. */
 int race_kvfree_measure(enum race_kvfree_way way, unsigned threads, uint64_t run_ns,
+			struct race_pace *out);
+
+/* ---- allocation while groups are added: measure_growth.c ---- */
+
+enum race_growth {
+	RACE_GROWTH_NONE,
+	RACE_GROWTH_PACED, /* a group each millisecond */
+	RACE_GROWTH_FAST,  /* one after the other, without a pause */
+};
+
+/* Errors: -ENOMEM; -EILSEQ: no group was added; of starting threads; of the allocator. */
+int race_growth_measure(enum race_growth how, unsigned threads, uint64_t run_ns,
 			struct race_pace *out);
 
 #endif
