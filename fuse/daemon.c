@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,8 @@ static int with_session(struct daemon *d, bool read_only)
 
 	if (!se)
 		return fail(EXIT_SYSTEM, "libfuse could not start a session");
+	/* A limit on the length of files (ulimit -f) is an error of a write, not the end. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (fuse_set_signal_handlers(se)) {
 		code = fail(EXIT_SYSTEM, "no signal handlers could be set");
 		goto out_session;

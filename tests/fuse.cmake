@@ -24,6 +24,7 @@ foreach(script
 	refuse
 	requests
 	resize
+	resize_refused
 	signals
 	stress
 	testcase1

@@ -53,6 +53,9 @@ struct mbfs_bdev_ops {
 	/* Sees to it that there are at least this many bytes, and says how many there are; the
 	 * caller changes size_bytes. May be NULL: the device has the size it has. */
 	int (*grow)(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes);
+	/* The end goes back to where it was before the last grow(), if that has moved it; says
+	 * where it is. May be NULL: it stays. */
+	uint64_t (*grow_undo)(struct mbfs_bdev *dev);
 	/* Releases the device and its memory; called once, with no call under way. */
 	void (*close)(struct mbfs_bdev *dev);
 };
@@ -177,6 +180,12 @@ MBFS_API MBFS_MUST_CHECK int mbfs_bdev_trim(struct mbfs_bdev *dev, uint64_t off_
  * -EFBIG, -EDQUOT ... as ftruncate(2). Nothing has changed on error.
  */
 MBFS_API MBFS_MUST_CHECK int mbfs_bdev_grow(struct mbfs_bdev *dev, uint64_t want_bytes);
+/*
+ * mbfs_bdev_grow_undo - after mbfs_bdev_grow(): the image file is as short as it was before
+ * Nobody uses what was added, and it was not shown to anybody. A file that somebody else had
+ * extended, and any other device, keeps its length.
+ */
+MBFS_API void mbfs_bdev_grow_undo(struct mbfs_bdev *dev);
 /* How long it is now; also for threads that run beside mbfs_bdev_grow(). */
 MBFS_API uint64_t mbfs_bdev_size(const struct mbfs_bdev *dev);
 MBFS_API void mbfs_bdev_close(struct mbfs_bdev *dev);

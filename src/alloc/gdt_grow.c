@@ -143,7 +143,9 @@ int gdt_grow_ready(struct gdt *gdt, struct mbfs_bdev *dev, const struct mbfs_geo
 	gdt->next_map = NULL;
 	if (err == -EUCLEAN)
 		return err; /* sysmap_open() has said it */
-	return diag_set(diag, err, "bitmaps of new groups: %s", strerror(-err));
+	return diag_set(diag, err, "the bitmaps of new groups cannot be written (%s): it has its "
+			"old size", err == -EIO ? "the disk of the image fails, or is full"
+						: strerror(-err));
 }
 
 /* A descriptor from nothing. */

@@ -76,6 +76,12 @@ int mbfs_bdev_grow(struct mbfs_bdev *dev, uint64_t want_bytes)
 	return want_bytes > size ? -ENOSPC : 0;
 }
 
+void mbfs_bdev_grow_undo(struct mbfs_bdev *dev)
+{
+	if (dev->ops->grow_undo)
+		rt_write_once(dev->size_bytes, dev->ops->grow_undo(dev));
+}
+
 uint64_t mbfs_bdev_size(const struct mbfs_bdev *dev)
 {
 	return rt_read_once(dev->size_bytes);

@@ -225,6 +225,14 @@ static int fault_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size
 	return err;
 }
 
+static uint64_t fault_grow_undo(struct mbfs_bdev *dev)
+{
+	struct mbfs_bdev *inner = fault_of(dev)->inner;
+
+	mbfs_bdev_grow_undo(inner);
+	return mbfs_bdev_size(inner);
+}
+
 static void fault_close(struct mbfs_bdev *dev)
 {
 	struct bdev_fault *f = fault_of(dev);
@@ -247,6 +255,7 @@ static const struct mbfs_bdev_ops fault_ops = {
 	.trim = fault_trim,
 	.submit = fault_submit,
 	.grow = fault_grow,
+	.grow_undo = fault_grow_undo,
 	.close = fault_close,
 };
 

@@ -158,7 +158,7 @@ static int file_size(const struct bdev_file *f, uint64_t *size)
 
 static int file_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_bytes)
 {
-	const struct bdev_file *f = file_of(dev);
+	struct bdev_file *f = file_of(dev);
 	uint64_t size, want = f->off_bytes + want_bytes;
 	int err = file_size(f, &size);
 
@@ -166,15 +166,26 @@ static int file_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_
 		return err;
 	if (size < f->off_bytes)
 		return -EIO; /* it has been cut off under us */
+	f->short_bytes = 0;
 	if (size < want && !f->is_blk) {
 		if (want < want_bytes || want > INT64_MAX)
 			return -EFBIG;
 		if (ftruncate(f->fd, (off_t)want))
 			return -errno;
+		f->short_bytes = size;
 		size = want;
 	}
 	*size_bytes = size - f->off_bytes;
 	return 0;
+}
+
+static uint64_t file_grow_undo(struct mbfs_bdev *dev)
+{
+	struct bdev_file *f = file_of(dev);
+
+	if (!f->short_bytes || ftruncate(f->fd, (off_t)f->short_bytes))
+		return dev->size_bytes;
+	return f->short_bytes - f->off_bytes;
 }
 
 static void file_close(struct mbfs_bdev *dev)
@@ -194,6 +205,7 @@ static const struct mbfs_bdev_ops file_ops = {
 	.trim = file_trim,
 	.submit = file_submit,
 	.grow = file_grow,
+	.grow_undo = file_grow_undo,
 	.close = file_close,
 };
 

@@ -111,6 +111,14 @@ static int pool_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size_
 	return err;
 }
 
+static uint64_t pool_grow_undo(struct mbfs_bdev *dev)
+{
+	struct mbfs_bdev *inner = pool_of(dev)->inner;
+
+	mbfs_bdev_grow_undo(inner);
+	return mbfs_bdev_size(inner);
+}
+
 static void pool_close(struct mbfs_bdev *dev)
 {
 	struct bdev_pool *p = pool_of(dev);
@@ -130,6 +138,7 @@ static const struct mbfs_bdev_ops pool_ops = {
 	.trim = pool_trim,
 	.submit = pool_submit,
 	.grow = pool_grow,
+	.grow_undo = pool_grow_undo,
 	.close = pool_close,
 };
 

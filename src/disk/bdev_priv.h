@@ -47,6 +47,7 @@ struct bdev_file {
 	uint32_t mem_align; /* [const] of buffers for direct_fd */
 	uint64_t off_bytes; /* [const] where the file system starts */
 	bool is_blk;        /* [const] a block device, not a file */
+	uint64_t short_bytes; /* [who grows it] before the last growth; 0: that was nothing to do */
 };
 
 /*

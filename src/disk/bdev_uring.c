@@ -241,6 +241,14 @@ static int uring_grow(struct mbfs_bdev *dev, uint64_t want_bytes, uint64_t *size
 	return err;
 }
 
+static uint64_t uring_grow_undo(struct mbfs_bdev *dev)
+{
+	struct mbfs_bdev *inner = &uring_of(dev)->file->dev;
+
+	mbfs_bdev_grow_undo(inner);
+	return mbfs_bdev_size(inner);
+}
+
 static void uring_close(struct mbfs_bdev *dev)
 {
 	struct bdev_uring *u = uring_of(dev);
@@ -258,6 +266,7 @@ static const struct mbfs_bdev_ops uring_ops = {
 	.trim = uring_trim,
 	.submit = uring_submit,
 	.grow = uring_grow,
+	.grow_undo = uring_grow_undo,
 	.close = uring_close,
 };
 

@@ -13,6 +13,8 @@
  *     blocks free                                   frees them
  *   6 backups                                       e2fsck takes old ones
  *
+ * What fails before 4 is undone, an image file gets its old length.
+ *
  * In memory: all that can fail is done before 4, and undone if it fails; then descriptors, bounds,
  * inode bitmaps and groups are published, each before what leads to it: who has a block of a new
  * group got it from the allocator, the last one to know of it.
@@ -36,6 +38,7 @@ struct growth {
 	struct mbfs_fs *fs;
 	struct mbfs_geo old, size;
 	struct mbfs_diag *diag;
+	bool told; /* the image may say that it is larger */
 };
 
 void fs_resize_open(struct mbfs_fs *fs)
@@ -61,6 +64,13 @@ static int device_grow(struct growth *g)
 				strerror(-err));
 	buf_cache_grow(fs->bufs);
 	return 0;
+}
+
+/* Nothing has been put there that anybody knows of. */
+static void device_not(struct growth *g)
+{
+	mbfs_bdev_grow_undo(g->fs->dev);
+	buf_cache_grow(g->fs->bufs);
 }
 
 static int memory_ready(struct growth *g)
@@ -155,6 +165,7 @@ static int super_commit(struct growth *g)
 	super_set_free(&fs->super, blks + more,
 		       inodes + (g->size.inode_nr - g->old.inode_nr));
 	rt_mutex_unlock(&fs->super_lock);
+	g->told = true;
 	err = fs_super_write(fs);
 	if (!err)
 		err = mbfs_bdev_flush(fs->dev);
@@ -260,8 +271,11 @@ int mbfs_fs_resize(struct mbfs_fs *fs, uint64_t want_bytes, struct mbfs_diag *di
 	rt_write_once(fs->resize.total, g.size.grp_nr - g.old.grp_nr + (uint64_t)g.size.grp_nr);
 	alloc_grow_begin(fs->alloc);
 	err = device_grow(&g);
-	if (!err)
+	if (!err) {
 		err = grow(&g);
+		if (err && !g.told)
+			device_not(&g);
+	}
 	alloc_grow_end(fs->alloc);
 	if (!err && resize_backups(fs, &fs->resize.done))
 		diag_set(diag, 0,

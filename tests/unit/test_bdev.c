@@ -371,6 +371,41 @@ START_TEST(file_cut_short_is_an_error)
 }
 END_TEST
 
+/* Goal: a file becomes longer, and as short again as it was if that was in vain; what somebody
+ * else has added stays. Method: whatever carries the transfers out, behind a device for faults. */
+START_TEST(file_grows_or_not)
+{
+	static const unsigned flags[] = { 0, MBFS_BDEV_POOL, MBFS_BDEV_URING };
+	const struct mbfs_fault_plan plan = { 0 };
+	struct mbfs_bdev *file, *dev;
+	struct mbfs_diag diag;
+	struct stat st;
+
+	ck_assert_int_eq(truncate(path, 2 * MIB), 0);
+	ck_assert_int_eq(mbfs_bdev_open_file(path, MIB, flags[_i], &diag, &file), 0);
+	ck_assert_int_eq(mbfs_bdev_open_fault(file, &plan, &dev), 0);
+	mbfs_bdev_grow_undo(dev); /* nothing to undo */
+	ck_assert_uint_eq(mbfs_bdev_size(dev), MIB);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(mbfs_bdev_grow(dev, 4 * MIB), 0);
+		ck_assert_int_eq(mbfs_bdev_write(dev, 4 * MIB - 1, "x", 1), 0);
+		mbfs_bdev_grow_undo(dev);
+		ck_assert_uint_eq(mbfs_bdev_size(dev), MIB);
+		ck_assert_int_eq(mbfs_bdev_write(dev, MIB, "x", 1), -EINVAL);
+		ck_assert_int_eq(stat(path, &st), 0);
+		ck_assert_int_eq(st.st_size, 2 * MIB);
+	}
+	ck_assert_int_eq(truncate(path, 7 * MIB), 0);
+	ck_assert_int_eq(mbfs_bdev_grow(dev, 5 * MIB), 0);
+	mbfs_bdev_grow_undo(dev);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 7 * MIB);
+	ck_assert_uint_eq(mbfs_bdev_size(dev), 6 * MIB);
+	mbfs_bdev_close(dev);
+	mbfs_bdev_close(file);
+}
+END_TEST
+
 /* Goal: a trim gives space back and keeps the size. Method: fill, trim, look at st_blocks. */
 START_TEST(file_trim_punches)
 {
@@ -584,6 +619,7 @@ static void add_file_tests(Suite *s)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, file_has_the_bytes);
 	tcase_add_test(tc, file_cut_short_is_an_error);
+	tcase_add_loop_test(tc, file_grows_or_not, 0, 3);
 	tcase_add_test(tc, file_trim_punches);
 	tcase_add_test(tc, file_refuses_what_is_none);
 	tcase_add_loop_test(tc, lock_keeps_writers_alone, 0, 6);
