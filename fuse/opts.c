@@ -176,6 +176,17 @@ static int take_endio(struct options *o, const struct option_row *row, const cha
 	return refuse("option %s=%s: the variants are %s", row->name, value, names);
 }
 
+static int take_resize(struct options *o, const struct option_row *row, const char *value)
+{
+	const struct mbfs_resize_variant *v = mbfs_resize_variant_find(value);
+
+	if (!v)
+		return refuse("option %s=%s: the variants are count-first pre-5.6 mbfs", row->name,
+			      value);
+	o->fs.tune.resize = v->name;
+	return 0;
+}
+
 /* POINT:USEC */
 static int take_widen(struct options *o, const struct option_row *row, const char *value)
 {
@@ -251,6 +262,7 @@ static const struct option_row rows[] = {
 	{ "default_permissions", 0, take_ignored, 0, 0, 0 }, /* always, but with fakeroot */
 	{ "enospc", '=', take_enospc, 0, 0, 0 },
 	{ "endio", '=', take_endio, 0, 0, 0 },
+	{ "resize", '=', take_resize, 0, 0, 0 },
 	{ "rangelock", '=', take_rangelock, 0, 0, 0 },
 	{ "intr", 0, take_true, FIELD(intr), 0, 0 },
 	{ "nointr", 0, take_false, FIELD(intr), 0, 0 },

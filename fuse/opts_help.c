@@ -54,6 +54,11 @@ static const char help_endio[] =
 	"  -o endio=VARIANT       what happens between a write's data and the conversion\n"
 	"                         of its blocks (mbfs):\n";
 
+static const char help_resize[] =
+	"\n"
+	"Growing (to show races; the first two crash):\n"
+	"  -o resize=VARIANT      how arrays of groups are replaced when it grows (mbfs):\n";
+
 static const char help_rest[] =
 	"  -o rangelock=off       one lock for all bytes of a file, as ext4 has, instead\n"
 	"                         of one for each range that is read, written or changed\n"
@@ -90,6 +95,7 @@ void options_help(void)
 {
 	const struct mbfs_alloc_variant *v;
 	const struct mbfs_endio_variant *e;
+	const struct mbfs_resize_variant *r;
 	const char *name;
 
 	fputs(help, stdout);
@@ -98,6 +104,9 @@ void options_help(void)
 	fputs(help_alloc, stdout);
 	for (unsigned i = 0; (name = mbfs_alloc_point_name(i)); i++)
 		printf("      %s\n", name);
+	fputs(help_resize, stdout);
+	for (unsigned i = 0; (r = mbfs_resize_variant_at(i)); i++)
+		printf("      %-19s%s%s\n", r->name, r->summary, r->holds ? "" : " (can lose)");
 	fputs(help_endio, stdout);
 	for (unsigned i = 0; (e = mbfs_endio_variant_at(i)); i++)
 		printf("      %-19s%s%s\n", e->name, e->summary, e->holds ? "" : " (can lose)");

@@ -39,12 +39,17 @@ enum mbfs_alloc_point {
 	MBFS_POINT_DETACH_FREE,  /* detach-free: PAs detached from the group, blocks not yet back;
 				    where the group's lock is held the delay burns the CPU */
 	MBFS_POINT_DELETED_FREE, /* deleted-free: PA marked deleted, blocks not yet back */
+	MBFS_POINT_GROW_FILL,	 /* grow-fill: groups are counted, their slots not yet filled; of
+				    resize=count-first only */
+	MBFS_POINT_FIND_USE,	 /* find-use: the array of groups fetched, not yet looked into; of
+				    resize=pre-5.6 only, and it burns the CPU */
 	MBFS_POINT_NR
 };
 
 /* Defaults: mbfs_alloc_tune_default(). Units are blocks unless the name says otherwise. */
 struct mbfs_alloc_tune {
 	const char *enospc;	 /* variant by name */
+	const char *resize;	 /* likewise; NULL: mbfs */
 	unsigned cpus;		 /* virtual CPUs; 0: the real ones */
 	uint32_t group_prealloc; /* mb_group_prealloc 512 */
 	uint32_t stream_req;	 /* mb_stream_req 16 */
@@ -75,6 +80,16 @@ struct mbfs_alloc_variant {
 };
 MBFS_API const struct mbfs_alloc_variant *mbfs_alloc_variant_at(unsigned idx);
 MBFS_API const struct mbfs_alloc_variant *mbfs_alloc_variant_find(const char *name);
+
+/* How the arrays are replaced that have a place for each group, when there are more groups. In the
+ * order of history; NULL past the end. The first two are wrong and end in a crash. */
+struct mbfs_resize_variant {
+	const char *name, *kernel, *commit, *summary;
+	bool holds;
+	enum mbfs_alloc_point window; /* as above */
+};
+MBFS_API const struct mbfs_resize_variant *mbfs_resize_variant_at(unsigned idx);
+MBFS_API const struct mbfs_resize_variant *mbfs_resize_variant_find(const char *name);
 MBFS_API const char *mbfs_alloc_point_name(enum mbfs_alloc_point point); /* NULL past the end */
 MBFS_API void mbfs_alloc_tune_default(struct mbfs_alloc_tune *tune);
 

@@ -51,6 +51,8 @@ static const char *const point_names[MBFS_POINT_NR] = {
 	[MBFS_POINT_SCAN_DISCARD] = "scan-discard",
 	[MBFS_POINT_DETACH_FREE] = "detach-free",
 	[MBFS_POINT_DELETED_FREE] = "deleted-free",
+	[MBFS_POINT_GROW_FILL] = "grow-fill",
+	[MBFS_POINT_FIND_USE] = "find-use",
 };
 
 const char *mbfs_alloc_point_name(enum mbfs_alloc_point point)
@@ -324,6 +326,9 @@ static int tune_check(const struct mbfs_alloc_tune *t, struct mbfs_diag *diag)
 		return diag_set(diag, -EINVAL,
 				"enospc=%s: no such variant; mbfs-race list shows them",
 				t->enospc ? t->enospc : "");
+	if (t->resize && !mbfs_resize_variant_find(t->resize))
+		return diag_set(diag, -EINVAL,
+				"resize=%s: no such variant; mbfs-race list shows them", t->resize);
 	if (t->cpus > RT_CPUS_MAX)
 		return diag_set(diag, -EINVAL, "cpus=%u: use 0 (the real ones) to %d", t->cpus,
 				RT_CPUS_MAX);

@@ -88,6 +88,8 @@ MBFS_MUST_CHECK int gdt_grow_write(struct gdt *gdt, struct mbfs_tx *tx,
 /* The new groups count; or it was in vain, from gdt_grow_ready() on. */
 void gdt_grow(struct gdt *gdt, const struct mbfs_geo *size);
 void gdt_grow_not(struct gdt *gdt, struct mbfs_tx *tx, const struct mbfs_geo *size);
+/* Just opened: its table will grow as the tune's variant says. */
+void gdt_grow_past(struct gdt *gdt, const struct mbfs_alloc_tune *tune);
 /* A block of the table, for its backups. @out: block_bytes */
 void gdt_blk_copy(struct gdt *gdt, uint32_t idx, uint8_t *out);
 
@@ -145,6 +147,10 @@ void alloc_grow_not(struct mbfs_alloc *a);
  * alloc_grew(): look once more. The second may wait for the end of a growth; hold no spinlock. */
 uint32_t alloc_grow_seen(const struct mbfs_alloc *a);
 bool alloc_grew(struct mbfs_alloc *a, uint32_t seen);
+/* @t, just opened, has something for each group: it will grow as the tune's variant says. */
+struct table;
+void alloc_grow_past(const struct mbfs_alloc_tune *tune, struct table *t);
+const struct mbfs_alloc_tune *alloc_tune(const struct mbfs_alloc *a);
 
 /*
  * A look at a world that stands still (explorer): no lock is taken, nothing is changed. Bitmaps are

@@ -199,6 +199,11 @@ void gdt_grow(struct gdt *gdt, const struct mbfs_geo *size)
 	rt_write_once(gdt->grp_nr, size->grp_nr);
 }
 
+void gdt_grow_past(struct gdt *gdt, const struct mbfs_alloc_tune *tune)
+{
+	alloc_grow_past(tune, &gdt->blks);
+}
+
 void gdt_grow_not(struct gdt *gdt, struct mbfs_tx *tx, const struct mbfs_geo *size)
 {
 	uint32_t first, end = new_blks(gdt, size->grp_nr, &first);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alloc/alloc.h"
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -161,6 +162,8 @@ int groups_open(struct mbfs_alloc *a)
 	int err;
 
 	err = table_open(&a->groups, nr, sizeof(struct group));
+	if (!err)
+		alloc_grow_past(&a->tune, &a->groups);
 	if (!err)
 		err = index_open(&a->by_order, nr, a->order_nr);
 	if (!err)

@@ -13,6 +13,8 @@
  * an old block is left for the claim that the new one was counted for.) A reader of an index that
  * sees a group before the table shows it passes it over. The bound of the device, blk_nr, is raised
  * between the two: who gets a block may free it at once, and a goal has its group.
+ *
+ * The variants are as ext4 once was; what is wrong with them is in reclaim/table.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,6 +23,51 @@
 #include "alloc/alloc_priv.h"
 #include "base/bits.h"
 #include "base/check.h"
+
+static const struct resize_way {
+	struct mbfs_resize_variant pub;
+	enum table_way way;
+} ways[] = {
+	{ { "count-first", "2.6.30", "8df9675f8b49",
+	    "groups are counted before their slots are filled (what a CPU could see)", false,
+	    MBFS_POINT_GROW_FILL },
+	  TABLE_COUNT_FIRST },
+	{ { "pre-5.6", "5.5", "df3da4ea5a0f", "the old array is freed at once, under its readers",
+	    false, MBFS_POINT_FIND_USE },
+	  TABLE_PRE_5_6 },
+	{ { "mbfs", NULL, NULL, "filled, published, counted; the old one freed after its readers",
+	    true, MBFS_POINT_NR },
+	  TABLE_MBFS },
+};
+
+const struct mbfs_resize_variant *mbfs_resize_variant_at(unsigned idx)
+{
+	return idx < MBFS_ARRAY_SIZE(ways) ? &ways[idx].pub : NULL;
+}
+
+const struct mbfs_resize_variant *mbfs_resize_variant_find(const char *name)
+{
+	for (unsigned i = 0; i < MBFS_ARRAY_SIZE(ways); i++)
+		if (strcmp(ways[i].pub.name, name) == 0)
+			return &ways[i].pub;
+	return NULL;
+}
+
+void alloc_grow_past(const struct mbfs_alloc_tune *tune, struct table *t)
+{
+	const struct mbfs_resize_variant *v;
+
+	if (!tune->resize)
+		return;
+	v = mbfs_resize_variant_find(tune->resize);
+	table_past(t, container_of(v, const struct resize_way, pub)->way,
+		   v->holds ? 0 : tune->widen_us[v->window]);
+}
+
+const struct mbfs_alloc_tune *alloc_tune(const struct mbfs_alloc *a)
+{
+	return &a->tune;
+}
 
 void alloc_grow_begin(struct mbfs_alloc *a)
 {
@@ -138,6 +185,8 @@ void alloc_grow(struct mbfs_alloc *a, struct mbfs_tx *tx, uint64_t resv_blk_nr)
 	const mbfs_grp_t from = grp_nr_of(a);
 	struct group *last = group_at(a, from - 1);
 
+	if (a->groups.way == TABLE_COUNT_FIRST)
+		rt_write_once(a->shape.blk_nr, a->grow.blk_nr);
 	table_grow(&a->groups);
 	rt_write_once(a->shape.blk_nr, a->grow.blk_nr);
 	for (mbfs_grp_t i = from; i < grp_nr_of(a); i++) {

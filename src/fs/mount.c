@@ -212,6 +212,7 @@ static int open_rooms(struct mbfs_fs *fs, struct mbfs_diag *diag)
 	err = open_alloc(fs, diag);
 	if (err)
 		return err;
+	gdt_grow_past(fs->gdt, &fs->opts.tune);
 	return open_inodes(fs, diag);
 }
 

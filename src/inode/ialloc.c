@@ -68,6 +68,7 @@ int ialloc_open(struct inode_env *env)
 		rt_free(ia);
 		return -ENOMEM;
 	}
+	alloc_grow_past(alloc_tune(env->alloc), &ia->grps);
 	groups_init(ia, 0, geo->grp_nr);
 	/* Reserved inodes are never given, whatever the bitmap says. */
 	g = table_new(&ia->grps, 0);

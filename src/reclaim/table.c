@@ -5,9 +5,10 @@
  * table_find(); then the number of things is raised; the old array is freed when all readers that
  * may have it have left.
  *
- * ext4 had this wrong until Linux 5.6: it freed the old array at once. And until 2009 it raised the
- * number of groups before their slots were filled. Who wants to show what comes of that changes
- * table_grow() and array_make(): the order of the steps is decided nowhere else.
+ * ext4 had this wrong until Linux 5.6: it freed the old array at once (1d0c3924a92e, df3da4ea5a0f,
+ * 7c990728b99e). And until 2009 nothing kept a CPU from seeing the new number of groups before
+ * their slots (8df9675f8b49). past_grow() does it in either way, to show what comes of it; the
+ * order of the steps is decided nowhere else.
  *
  * The array is of pointers, because the things change while they are read: what somebody writes
  * into an array of things after it was copied would be lost (7c990728b99e).
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "rt/mark.h"
 #include "rt/mem.h"
 #include "rt/percpu.h"
 
@@ -35,7 +37,7 @@ static struct table_array *array_of(const struct table *t)
 static struct table_array *array_make(struct table *t, uint32_t nr)
 {
 	const struct table_array *old = array_of(t);
-	const uint32_t old_nr = old ? old->nr : 0;
+	const uint32_t old_nr = old ? old->len : 0;
 	struct table_array *a = rt_alloc(sizeof(*a) + nr * sizeof(a->at[0]));
 	struct table_slab *slab = rt_zalloc_aligned(
 		RT_SLOT_BYTES, sizeof(*slab) + (size_t)(nr - old_nr) * t->bytes);
@@ -45,7 +47,8 @@ static struct table_array *array_make(struct table *t, uint32_t nr)
 		rt_free(slab);
 		return NULL;
 	}
-	a->nr = nr;
+	a->len = nr;
+	a->nr = t->way == TABLE_PRE_5_6 && t->nap_us ? 0 : nr;
 	if (old)
 		memcpy(a->at, old->at, old_nr * sizeof(a->at[0]));
 	for (uint32_t i = old_nr; i < nr; i++)
@@ -88,6 +91,19 @@ void table_close(struct table *t)
 	*t = (struct table){ 0 };
 }
 
+/* A reader as ext4 had it, whose time between fetching the array and using it is longer. */
+static void *past_find(const struct table *t, const struct table_array *a, uint32_t idx)
+{
+	uint64_t until;
+
+	if (idx >= a->len)
+		return NULL;
+	until = rt_now_ns() + t->nap_us * 1000ull;
+	while (rt_now_ns() < until)
+		;
+	return rt_racy_read(a->at[idx]);
+}
+
 void *table_find(const struct table *t, uint32_t idx)
 {
 	const struct table_array *a;
@@ -95,15 +111,18 @@ void *table_find(const struct table *t, uint32_t idx)
 
 	rt_rcu_read_lock();
 	a = rt_rcu_dereference(&t->array);
-	p = idx < a->nr ? a->at[idx] : NULL;
+	if (__builtin_expect(idx < a->nr, 1))
+		p = rt_racy_read(a->at[idx]); /* only past_grow() races with it */
+	else
+		p = t->way == TABLE_MBFS ? NULL : past_find(t, a, idx);
 	rt_rcu_read_unlock();
 	return p;
 }
 
 int table_ready(struct table *t, uint32_t nr)
 {
-	MBFS_ASSERT(!t->next && nr >= array_of(t)->nr);
-	if (nr == array_of(t)->nr)
+	MBFS_ASSERT(!t->next && nr >= array_of(t)->len);
+	if (nr == array_of(t)->len)
 		return 0;
 	t->next = array_make(t, nr);
 	return t->next ? 0 : -ENOMEM;
@@ -113,14 +132,14 @@ uint32_t table_size(const struct table *t)
 {
 	const struct table_array *a = t->next ? t->next : array_of(t);
 
-	return a ? a->nr : 0;
+	return a ? a->len : 0;
 }
 
 void *table_new(struct table *t, uint32_t idx)
 {
 	const struct table_array *a = t->next ? t->next : array_of(t);
 
-	MBFS_ASSERT(idx < a->nr);
+	MBFS_ASSERT(idx < a->len);
 	return a->at[idx];
 }
 
@@ -129,14 +148,65 @@ static void array_free_rcu(struct rt_rcu_head *head)
 	rt_free(container_of(head, struct table_array, rcu));
 }
 
+/* ---- as it once was ---- */
+
+/* What is in memory that nobody has written to yet, and in memory that was freed, as kernels for
+ * finding bugs have it (slub_debug=P), but aligned. Neither is an address. */
+#define PAST_FRESH ((void *)0x5a5a5a5a5a5a5a40ull)
+#define PAST_FREED ((void *)0x6b6b6b6b6b6b6b40ull)
+
+void table_past(struct table *t, enum table_way way, uint32_t nap_us)
+{
+	t->way = way;
+	t->nap_us = nap_us;
+}
+
+/* The number and the array, then what is in its new slots. */
+static void count_then_fill(struct table *t, struct table_array *a, uint32_t from)
+{
+	char *things = a->at[from]; /* one after the other */
+
+	for (uint32_t i = from; i < a->len; i++)
+		a->at[i] = PAST_FRESH;
+	rt_write_once(t->nr, a->len);
+	rt_rcu_assign(&t->array, a);
+	if (t->nap_us)
+		rt_sleep_ns(t->nap_us * 1000ull);
+	for (uint32_t i = from; i < a->len; i++)
+		rt_racy_write(a->at[i], (void *)(things + (i - from) * t->bytes));
+}
+
+static void past_grow(struct table *t, struct table_array *old)
+{
+	struct table_array *a = t->next;
+
+	t->next = NULL;
+	if (t->way == TABLE_COUNT_FIRST) {
+		count_then_fill(t, a, old->len);
+		rt_rcu_call(&old->rcu, array_free_rcu);
+		return;
+	}
+	rt_rcu_assign(&t->array, a);
+	for (uint32_t i = 0; i < old->len; i++)
+		rt_write_once(old->at[i], PAST_FREED);
+	rt_free(old);
+	rt_write_once(t->nr, a->len);
+}
+
+/* ---- as it is ---- */
+
 void table_grow(struct table *t)
 {
 	struct table_array *old = array_of(t);
 
 	if (!t->next)
 		return; /* as many as there were */
+	if (__builtin_expect(t->way != TABLE_MBFS, 0)) {
+		past_grow(t, old);
+		return;
+	}
 	rt_rcu_assign(&t->array, t->next);
-	rt_write_once(t->nr, t->next->nr);
+	rt_write_once(t->nr, t->next->len);
 	t->next = NULL;
 	rt_rcu_call(&old->rcu, array_free_rcu);
 }

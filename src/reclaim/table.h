@@ -16,6 +16,9 @@
  *	p = table_new(&t, idx)     any of them, to fill in
  *	table_grow(&t)             all see them; cannot fail
  *	or table_not(&t)           they are gone
+ *
+ * table_past() makes a table grow as ext4's arrays once did: what goes wrong then is the scenario
+ * resize-writers of mbfs-race. Nothing else uses it.
  */
 #ifndef RECLAIM_TABLE_H
 #define RECLAIM_TABLE_H
@@ -31,11 +34,20 @@
  * one has come. */
 struct table_array {
 	struct rt_rcu_head rcu;
-	uint32_t nr;
+	uint32_t len; /* of at[] */
+	uint32_t nr;  /* as much of it as readers use; all, or see past_find() */
 	void *at[];
 };
 
 struct table_slab; /* the things that came in one go */
+
+/* How an array is replaced. */
+enum table_way {
+	TABLE_MBFS,	   /* filled, published, counted; the old one is freed after its readers */
+	TABLE_PRE_5_6,	   /* the same, but the old one is freed at once (ext4 until Linux 5.6) */
+	TABLE_COUNT_FIRST, /* counted before it is filled (what a CPU could see of ext4 until
+			      2.6.31) */
+};
 
 struct table {
 	rt_ptr array;		  /* [rcu] struct table_array *; NULL: not open */
@@ -45,6 +57,8 @@ struct table {
 	size_t bytes;		  /* [const] of a thing */
 	struct table_array *next; /* the rest is the grower's; not published, NULL: none is ready */
 	struct table_slab *slabs; /* the latest first; it is that of next, if there is one */
+	enum table_way way;	  /* [const] */
+	uint32_t nap_us; /* [const] how long the moment lasts in which that goes wrong */
 };
 
 /*
@@ -61,6 +75,8 @@ MBFS_MUST_CHECK int table_ready(struct table *t, uint32_t nr);
 void *table_new(struct table *t, uint32_t idx);
 void table_grow(struct table *t);
 void table_not(struct table *t);
+/* After table_open(), before anybody else knows it. @nap_us: see struct table */
+void table_past(struct table *t, enum table_way way, uint32_t nap_us);
 
 /* For who grows it, or is alone: how many table_new() knows; 0: not open. */
 uint32_t table_size(const struct table *t);
