@@ -636,6 +636,7 @@ static int cmd_list(char **argv)
 	list_family("containers of objects that wait, of pending-one-seq", &race_pending);
 	list_family("barriers, of rcu-barrier-cost", &race_barrier);
 	list_family("ways to free what readers may see, of kvfree-nomem", &race_kvfree);
+	list_family("ways to replace arrays, of resize-* (mbfs -o resize=NAME)", &race_resize);
 	printf("\ndelay points (--widen POINT=USEC)\n");
 	for (unsigned i = 0; (point = mbfs_alloc_point_name((enum mbfs_alloc_point)i)); i++)
 		printf("  %s\n", point);

@@ -10,7 +10,7 @@ const struct small_scenario *small_at(unsigned idx)
 {
 	static const struct small_scenario *const tables[] = {
 		small_enospc, small_fs, small_endio, small_mount, small_mempool, small_state,
-		small_kvfree, small_pending,
+		small_kvfree, small_pending, small_resize,
 	};
 
 	for (unsigned t = 0; t < MBFS_ARRAY_SIZE(tables); t++) {

@@ -78,6 +78,7 @@ void small_device_done(struct small_run *r, struct mbfs_bdev *dev);
 
 /* ---- the tables ---- */
 extern const struct small_scenario small_enospc[], small_fs[], small_endio[], small_mount[],
-	small_mempool[], small_state[], small_kvfree[], small_pending[]; /* end with a NULL name */
+	small_mempool[], small_state[], small_kvfree[], small_pending[],
+	small_resize[]; /* end with a NULL name */
 
 #endif

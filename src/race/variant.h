@@ -28,6 +28,7 @@ extern const struct race_family race_state;         /* state.c */
 extern const struct race_family race_pending;       /* seqs.c */
 extern const struct race_family race_barrier;       /* barrier.c */
 extern const struct race_family race_kvfree;        /* giving.c */
+extern const struct race_family race_resize;        /* small_resize.c */
 
 /* False: the family has none of that name. */
 bool race_variant_find(const struct race_family *fam, const char *name, struct race_variant *out);

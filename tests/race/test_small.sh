@@ -33,7 +33,7 @@ outcome()
 		status=$?
 	case $status:$(field verdict) in
 	0:*) echo holds ;;
-	10:livelock | 10:deadlock) field verdict ;;
+	10:livelock | 10:deadlock | 10:crash) field verdict ;;
 	10:*) echo fails ;;
 	*) die "run $1 --variant $2 --bound $3: status $status: $(cat "$DIR/json" "$DIR/err")" ;;
 	esac
@@ -47,6 +47,7 @@ variants()
 	[ "$1" != mempool ] || all="one-by-one sized ordered single-object atomic-reserve"
 	[ "$1" != pending ] || all="one-seq two-seq-late two-seq-barrier two-seq mbfs"
 	[ "$1" != kvfree ] || all="give-up at-once always-wait wait-or-give mbfs"
+	[ "$1" != resize ] || all="count-first pre-5.6 mbfs"
 	[ "$1" != state ] || all="2011-atomic 2011-mempool mbfs"
 	echo "$all"
 }
@@ -61,6 +62,7 @@ words()
 	pending-exit) echo "container is gone\|before their grace period" ;;
 	pending-*) echo "BUG_ON\|both lists have objects" ;;
 	kvfree-*) echo "are lost: never freed\|sees an object that was freed\|inside an RCU reader" ;;
+	resize-*) echo "not the group\|use after free" ;;
 	state-*) echo "was not done: no memory" ;;
 	*) echo "false ENOSPC" ;;
 	esac
@@ -76,6 +78,7 @@ if [ "${1:-}" = --print ]; then
 				[ "${scenario#mempool-}" = "$scenario" ] || most=2
 				[ "${scenario#state-}" = "$scenario" ] || most=2
 				[ "${scenario#pending-}" = "$scenario" ] || most=2
+				[ "$scenario" != resize-array-3 ] || most=2
 				for bound in 0 1 2; do
 					[ $bound -gt $most ] && continue
 					what=$(outcome "$scenario" $variant $bound)
@@ -90,6 +93,7 @@ fi
 
 schedules=0 lines=0
 while read -r scenario variant want bound; do
+	[ "$want" = crash ] && [ $MOST = 1 ] && continue # a sanitizer ends the explorer with it
 	[ "$want" = holds ] && [ "$bound" -gt $MOST ] && bound=$MOST
 	# A whole mount: ten thousand schedules of a thousand steps.
 	[ "$want" = holds ] && [ $MOST = 1 ] && [ "${scenario#mount-}" != "$scenario" ] && bound=0
@@ -125,6 +129,9 @@ more 0 'pending-*' --explore dfs --bound 1 --alloc-fails 1
 more 3 'pending-*' --explore random --schedules 500 --weak
 more 3 'mempool-*' --explore random --schedules 500 --weak
 more 3 'endio-*' --explore random --schedules 500 --weak
+more 0 'resize-*' --explore dfs --bound 1 --alloc-fails 1
+more 0 resize-array --explore dpor
+more 3 'resize-*' --explore random --schedules 500 --weak
 more 0 'kvfree-*' --explore dfs --bound 1 --alloc-fails 1
 more 0 kvfree-nomem --explore dpor --seconds 200
 more 3 'kvfree-*' --explore random --schedules 500 --weak
@@ -143,6 +150,7 @@ more 3 'fs-*' --explore pct --schedules 100 --alloc-fails 2
 "$RACE" run 'endio-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
 "$RACE" run 'mempool-*' --seconds 0.2 >"$DIR/out" || die "atomic-reserve: $(cat "$DIR/out")"
 "$RACE" run 'pending-*' --seconds 0.2 >"$DIR/out" || die "mbfs: $(cat "$DIR/out")"
+"$RACE" run 'resize-*' --seconds 0.2 >"$DIR/out" || die "resize: $(cat "$DIR/out")"
 "$RACE" run 'kvfree-*' --seconds 0.2 >"$DIR/out" || die "kvfree: $(cat "$DIR/out")"
 "$RACE" run kvfree-nomem-3 --variant give-up --rounds 100 --json - >"$DIR/json"
 [ "$(field result)" = loses ] || die "give-up does not lose: $(cat "$DIR/json")"
