@@ -73,7 +73,7 @@ static const char usage_text[] =
 	"  --workload NAME|all    workload, or several (default: the scenario's first)\n"
 	"  --threads N            writers, 1..1024 (default 80; endio: 5; mempool-abba: 8,\n"
 	"                         -depletion: 32; extent-state-nofail: 8; pending-one-seq,\n"
-	"                         kvfree-nomem: 4)\n"
+	"                         kvfree-nomem: 4; resize-writers: 9, one of which grows it)\n"
 	"  --cpus N               virtual CPUs, 1..1024 (default 8; pending-one-seq,\n"
 	"                         kvfree-nomem: 2; matrix: as many as writers, <= 64)\n"
 	"  --seconds S            length of a run (default 10; endio: 5; mempool-*: 2, 1;\n"
@@ -82,8 +82,10 @@ static const char usage_text[] =
 	"  --rounds R             stop after R rounds (files per writer in pairs and mixed)\n"
 	"  --mount                over a FUSE mount that is made and removed, with e2fsck -fn "
 	"after it\n"
-	"  --block-size BYTES     1024, 2048, 4096 or 65536 (default 65536; endio: 4096)\n"
-	"  --size BYTES           of the image, with K, M or G (default 240M; endio: 64M)\n"
+	"  --block-size BYTES     1024, 2048, 4096 or 65536 (default 65536; endio: 4096;\n"
+	"                         resize-writers: 1024)\n"
+	"  --size BYTES           of the image, with K, M or G (default 240M; endio: 64M;\n"
+	"                         resize-writers: 32M, and it grows)\n"
 	"  --widen POINT=USEC     hold threads up at a delay point; may be repeated\n"
 	"  --widen auto[=USEC]    at the point that makes the variant lose, or at all of them if "
 	"it\n"
@@ -437,7 +439,14 @@ static int run_one(struct session *s, const struct race_config *cfg)
 static void widen_for(struct race_config *cfg, uint32_t us)
 {
 	const struct mbfs_alloc_variant *v = mbfs_alloc_variant_find(cfg->variant.name);
+	const struct mbfs_resize_variant *r = mbfs_resize_variant_find(cfg->variant.name);
 
+	if (cfg->scenario->family == &race_resize) {
+		memset(cfg->widen_us, 0, sizeof(cfg->widen_us));
+		if (!r->holds)
+			cfg->widen_us[r->window] = us;
+		return;
+	}
 	for (unsigned i = 0; v && i < MBFS_POINT_NR; i++)
 		cfg->widen_us[i] = v->window == MBFS_POINT_NR || v->window == i ? us : 0;
 }

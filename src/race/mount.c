@@ -74,7 +74,8 @@ int race_mount_up(struct race_mount *m, const struct race_config *cfg, struct mb
 		err = diag_set(diag, -errno, "cannot make %s: %s", m->mnt, strerror(errno));
 		goto err_files;
 	}
-	err = race_image_make(m->image, cfg->size_bytes, cfg->block_bytes, NULL, m->log, diag);
+	err = race_image_make(m->image, cfg->size_bytes, cfg->block_bytes,
+			      cfg->scenario->kind->mkfs, m->log, diag);
 	if (err)
 		goto err_files;
 	if (!cfg->mount)
@@ -142,6 +143,36 @@ static void image_down(struct race_mount *m, bool force, struct race_result *res
 		files_remove(m);
 }
 
+/* What the daemon said last; of a sanitizer's report, what it found. */
+static void last_words(const struct race_mount *m, int status, char *buf, size_t bytes)
+{
+	char line[320];
+	FILE *log = fopen(m->log, "r");
+
+	snprintf(buf, bytes, "%s", status > 128 ? strsignal(status - 128) : "an error");
+	while (log && fgets(line, sizeof(line), log)) {
+		line[strcspn(line, "\n")] = 0;
+		if (strncmp(line, "SUMMARY: ", 9) == 0)
+			snprintf(buf, bytes, "%s", line + 9);
+	}
+	if (log)
+		fclose(log);
+}
+
+/* The daemon has ended, and not because it was asked to. */
+static void daemon_died(struct race_mount *m, int status, struct race_result *res)
+{
+	const bool expected = m->cfg->scenario->kind->dies && !m->cfg->variant.holds;
+	char last[320];
+
+	last_words(m, status, last, sizeof(last));
+	snprintf(res->note, sizeof(res->note), "the daemon ended with %d: %s%s%s", status, last,
+		 expected ? "" : "; kept: ", expected ? "" : m->dir);
+	res->check_ok = false;
+	if (expected)
+		files_remove(m);
+}
+
 int race_mount_down(struct race_mount *m, bool force, struct race_result *res)
 {
 	int err, status = 0;
@@ -163,9 +194,7 @@ int race_mount_down(struct race_mount *m, bool force, struct race_result *res)
 		res->check_ok = false;
 	}
 	if (proc_wait(m->daemon, DAEMON_END_MS, &status) || (status && !force && !err)) {
-		snprintf(res->note, sizeof(res->note), "the daemon ended with %d; kept: %s", status,
-			 m->dir);
-		res->check_ok = false;
+		daemon_died(m, status, res);
 		return 0;
 	}
 	if (!force && !err)

@@ -83,7 +83,7 @@ bool race_takes_pressure(const struct race_scenario *s);
 /* What all writers of a run did, summed. */
 struct race_tally {
 	uint64_t attempts;   /* calls that allocate; of endio: writes answered */
-	uint64_t changes;    /* of endio: truncate, punch, fallocate, unlink */
+	uint64_t changes;    /* of endio: truncate, punch, fallocate, unlink; of resize: growths */
 	uint64_t looks, stale; /* of endio: blocks read, and those not written there since */
 	uint64_t enospc;     /* of those, answered -ENOSPC: all false, for everything fits */
 	uint64_t files;	     /* files finished or given up */
@@ -158,6 +158,7 @@ struct race_result {
 	bool have_stats;
 	bool livelock;		  /* a call did not return in time; the run was killed */
 	bool deadlock;		  /* and each waits for what others hold: none ever will */
+	bool died; /* a variant that is expected to lose has crashed; the note says how */
 	bool interrupted;	  /* SIGINT or SIGTERM */
 	bool check_ok;		  /* the allocator's equations hold at the end */
 	bool fsck_run, fsck_ok;	  /* e2fsck -fn, for mounts */

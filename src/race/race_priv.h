@@ -42,6 +42,8 @@ struct race_shared {
 	uint64_t usable_blks; /* [const once forked] blocks that the plan may use */
 	rt_u32 preparing;     /* [atomic] of endio: the files are not there yet */
 	rt_u64 seq;	      /* [atomic] of endio: writes so far */
+	rt_u64 grown;	      /* [atomic] of resize: blocks now */
+	rt_u32 full;	      /* [atomic] likewise: it has its size, give everything back */
 	struct mbfs_alloc_stats stats; /* library: copied here again and again by the process */
 	struct race_endio_stats endio; /* the same */
 	bool have_endio;
@@ -110,6 +112,8 @@ struct race_report {
 /* What scenarios of one kind share. */
 struct race_kind {
 	bool image; /* the library needs an image, too */
+	bool dies;  /* a variant that loses crashes: that is the loss, not a fault of the run */
+	const char *const *mkfs; /* more options of mkfs.ext4; ends with NULL. NULL: none */
 	unsigned takes; /* RACE_TAKES_* */
 	/*
 	 * Of kinds that need neither allocator nor image: bytes of a zeroed room, and more for each
@@ -181,6 +185,10 @@ extern const struct race_kind kvfree_kind;
 extern const struct race_workload kvfree_workloads[];
 /* report_kvfree.c */
 extern const struct race_report kvfree_report;
+
+/* ---- resize.c ---- */
+extern const struct race_kind resize_kind;
+extern const struct race_workload resize_workloads[];
 
 /* ---- state_nofail.c ---- */
 extern const struct race_kind state_kind;

@@ -250,6 +250,9 @@ static unsigned children_reap(struct run *r, struct race_result *res)
 		if (res->note[0] == 0 && WIFSIGNALED(st))
 			snprintf(res->note, sizeof(res->note), "the writers' process died: %s",
 				 strsignal(WTERMSIG(st)));
+		else if (res->note[0] == 0 && !rt_u32_read(&r->sh->broken))
+			snprintf(res->note, sizeof(res->note),
+				 "the writers' process ended with status %d", WEXITSTATUS(st));
 		children_kill(r); /* the rest may wait at the gate for the one that died */
 	}
 	return left;
@@ -523,6 +526,11 @@ int race_run(const struct race_config *cfg, struct race_result *res, struct mbfs
 	else
 		err = run_on_library(&r, &set, res, diag);
 	res->interrupted |= signal_pending(&set);
+	if (cfg->scenario->kind->dies && !cfg->variant.holds && !err && !res->check_ok &&
+	    !res->interrupted) {
+		res->died = true;
+		res->check_ok = true;
+	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	munmap(r.sh, r.shared_bytes);
 	return err;

@@ -28,6 +28,8 @@ static const struct race_scenario scenarios[] = {
 	{ "kvfree-nomem",
 	  "objects that readers may see are given to be freed, while memory is out",
 	  &race_kvfree, &kvfree_kind, kvfree_workloads },
+	{ "resize-writers", "writers allocate and free while groups are added one by one",
+	  &race_resize, &resize_kind, resize_workloads },
 	{ "rcu-barrier-cost",
 	  "many callers wait at once until all RCU callbacks have run: how long, how much CPU",
 	  &race_barrier, &barrier_kind, barrier_workloads },
