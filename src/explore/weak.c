@@ -10,8 +10,9 @@
  * location in another order than executed, a failing cas that reads an old value, more than
  * HISTORY_MAX stores of a past. Locks, waits and RCU are as strong as ever.
  *
- * TSan is told of each atomic, as where it is strong, but not of each store: who acquires an old one
- * knows, to TSan, what was released since. It misses races so, and reports none that there is not.
+ * TSan is told of each atomic, as where it is strong, but not of each store: who acquires an old
+ * one knows, to TSan, what was released since. It misses races so, and reports none that there is
+ * not.
  */
 #include "world.h"
 

@@ -113,11 +113,14 @@ static struct inode *file_half_cut(struct t_fs *fs)
 	struct inode *in = file_new(fs);
 	int err = 0;
 
-	for (uint64_t nth = 1; !in->trim_due; nth++) {
+	/* What is kept from one time to the next is not allocated again: then from the start. */
+	for (uint64_t nth = 1, tries = 0; !in->trim_due; nth++) {
+		ck_assert_uint_lt(tries++, 20);
 		ck_assert_int_eq(file_write(in, &t_fs_root, data, BYTES, 0, 0), BYTES);
 		rt_mem_fail_at(nth);
 		err = file_truncate(in, 0);
-		ck_assert(rt_mem_fail_struck());
+		if (!rt_mem_fail_struck())
+			nth = 0;
 		rt_mem_fail_at(0);
 	}
 	ck_assert_int_eq(err, -ENOMEM);
