@@ -3,12 +3,15 @@
 # Goal: mbfs-race --explore finds what each variant loses, on the allocator's own sources, says so by exit
 # status and JSON, and a token repeats it; the holding variants hold to the bound.
 # Method: the losses of src/race/README.md by the portfolio, replays of each token; claim-wait to the end by dpor
-# (test_small.sh has the bounds).
+# where that is near (test_small.sh has the bounds). MBFS_LONG=1: where it is millions of schedules away, too.
 set -euo pipefail
 
 RACE=${MBFS_BUILD:?}/bin/mbfs-race
 DIR=$(mktemp -d)
 trap 'rm -rf --one-file-system "$DIR"' EXIT
+# Sanitizers cost 5 to 20 times.
+SCHEDULES=2000
+grep -q "^MBFS_SANITIZE:.*=." "$MBFS_BUILD/CMakeCache.txt" && SCHEDULES=300
 
 die()
 {
@@ -57,14 +60,14 @@ lose enospc-busy pre-5.8 bb-free rfc-2020 5.17 6.0
 
 for scenario in enospc enospc-discard enospc-busy enospc-3 enospc-discard-3 enospc-busy-3; do
 	for variant in 6.0-fixed begin-end claim-wait; do
-		explore 3 $scenario --variant $variant --explore pct --schedules 2000
-		explore 3 $scenario --variant $variant --explore random --schedules 2000
+		explore 3 $scenario --variant $variant --explore pct --schedules $SCHEDULES
+		explore 3 $scenario --variant $variant --explore random --schedules $SCHEDULES
 	done
 done
 
 # Every schedule there is.
-for scenario in enospc-busy enospc-discard enospc-abba enospc-abba-discard enospc-frag enospc-free; do
-	explore 0 $scenario --variant claim-wait --explore dpor --seconds 500
+for scenario in enospc-discard enospc-abba-discard enospc-frag enospc-free ${MBFS_LONG:+enospc-busy enospc-abba}; do
+	explore 0 "$scenario" --variant claim-wait --explore dpor --seconds 3000
 	[ "$(field result)" = exhausted ] || die "$scenario: $(cat "$DIR/json")"
 done
 
