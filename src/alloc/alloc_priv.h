@@ -8,6 +8,7 @@
 #include "alloc/claim.h"
 #include "alloc/enospc/enospc.h"
 #include "alloc/index.h"
+#include "base/bits.h"
 #include "base/containers.h"
 #include "reclaim/kvfree.h"
 #include "reclaim/table.h"
@@ -267,6 +268,11 @@ static inline mbfs_blk_t blk_nr_of(const struct mbfs_alloc *a)
 static inline mbfs_grp_t grp_nr_of(const struct mbfs_alloc *a)
 {
 	return table_nr(&a->groups);
+}
+
+static inline mbfs_grp_t grps_for(const struct mbfs_alloc *a, mbfs_blk_t blk_nr)
+{
+	return (mbfs_grp_t)div_up(blk_nr - a->shape.first_blk, a->shape.blks_per_grp);
 }
 
 /* NULL: it is not there yet. */

@@ -12,7 +12,8 @@
  * (alloc.c). (A request whose goal is in a new group may take a block there with an old claim; then
  * an old block is left for the claim that the new one was counted for.) A reader of an index that
  * sees a group before the table shows it passes it over. The bound of the device, blk_nr, is raised
- * between the two: who gets a block may free it at once, and a goal has its group.
+ * between the two: who gets a block may free it at once, and a goal has its group. Until then no
+ * search that goes over all groups comes to a new one.
  *
  * The variants are as ext4 once was; what is wrong with them is in reclaim/table.c.
  */
@@ -102,11 +103,6 @@ bool alloc_grew(struct mbfs_alloc *a, uint32_t seen)
 		}
 	}
 	return now != seen;
-}
-
-static mbfs_grp_t grps_for(const struct mbfs_alloc *a, mbfs_blk_t blk_nr)
-{
-	return (mbfs_grp_t)div_up(blk_nr - a->shape.first_blk, a->shape.blks_per_grp);
 }
 
 /* The last group has to be loaded to become longer. */

@@ -107,6 +107,34 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* Goal: no block is given before it could be given back. Method: a growth between the table of
+ * groups and the bound of the device; a search over all groups, which starts at the new one. */
+START_TEST(no_block_before_the_bound)
+{
+	struct mbfs_alloc *a = open_mem(GRP_BLKS, 2);
+	const struct mbfs_alloc_req req = { .len = 100, .flags = MBFS_ALLOC_DATA };
+	struct mbfs_alloc_file *f;
+	struct mbfs_diag diag;
+	struct mbfs_run run;
+
+	ck_assert_int_eq(mbfs_alloc_file_open(a, 1, &f), 0);
+	ck_assert_uint_eq(take_all(a), GRP_BLKS);
+	for (mbfs_blk_t blk = 10; blk < 20; blk += 2) {
+		run = (struct mbfs_run){ blk, 1 };
+		ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
+	}
+	ck_assert_int_eq(alloc_grow_ready(a, 2 * GRP_BLKS, &diag), 0);
+	table_grow(&a->groups);
+	for (unsigned i = 0; i < a->stream_nr; i++)
+		rt_u64_set(&a->stream_goal[i], 1);
+	ck_assert_int_eq(mbfs_alloc_blocks(a, f, &req, NULL, &run), 0);
+	ck_assert_uint_lt(run.start, GRP_BLKS);
+	ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
+	mbfs_alloc_file_close(f);
+	mbfs_alloc_close(a);
+}
+END_TEST
+
 struct wanted {
 	struct mbfs_alloc *a;
 	uint32_t got;
@@ -237,6 +265,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, new_blocks_are_free);
 	tcase_add_test(tc, no_memory);
+	tcase_add_test(tc, no_block_before_the_bound);
 	tcase_add_loop_test(tc, waits_for_the_end, 0, 2);
 	tcase_add_test(tc, grows_under_writers);
 	suite_add_tcase(s, tc);
