@@ -11,6 +11,7 @@
 #include "disk/geo.h"
 #include "journal/journal.h"
 
+struct kvfree;
 struct gdt;
 
 /* ---- where things are: sysmap.c; pure functions of the superblock ---- */
@@ -76,12 +77,13 @@ void gdt_seal(struct gdt *gdt, struct mbfs_tx *tx);
  * gdt_grow_ready - new groups up to @size->grp_nr are made
  * @dev:     [in] already as long as @size says; bitmaps are written to it, past the old end
  * @size:    [in] the superblock as it will be
+ * @dead:    [in] gets what is replaced, until gdt_grow()
  * @done_nr: [out] rises by one for each group; others may look with rt_read_once()
  * Errors: -ENOMEM, -EIO. Nothing has changed then. Context: does I/O.
  */
 MBFS_MUST_CHECK int gdt_grow_ready(struct gdt *gdt, struct mbfs_bdev *dev,
-				   const struct mbfs_geo *size, uint64_t *done_nr,
-				   struct mbfs_diag *diag);
+				   const struct mbfs_geo *size, struct kvfree *dead,
+				   uint64_t *done_nr, struct mbfs_diag *diag);
 /* The descriptors go into buffers. Errors: -ENOMEM; call gdt_grow_not(). */
 MBFS_MUST_CHECK int gdt_grow_write(struct gdt *gdt, struct mbfs_tx *tx,
 				   const struct mbfs_geo *size);
@@ -140,6 +142,9 @@ void alloc_grow_end(struct mbfs_alloc *a);
  */
 MBFS_MUST_CHECK int alloc_grow_ready(struct mbfs_alloc *a, mbfs_blk_t blk_nr,
 				     struct mbfs_diag *diag);
+/* Where the arrays go that a growth replaces, of all rooms, until no reader has them; it is made by
+ * the first one. NULL: no memory. */
+struct kvfree *alloc_grow_dead(struct mbfs_alloc *a);
 /* After it: all can use the new blocks; or it was in vain. */
 void alloc_grow(struct mbfs_alloc *a, struct mbfs_tx *tx, uint64_t resv_blk_nr);
 void alloc_grow_not(struct mbfs_alloc *a);

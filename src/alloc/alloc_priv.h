@@ -186,6 +186,7 @@ struct mbfs_alloc {
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
 	struct alloc_growth grow;
 	struct kvfree *dead_pas;	/* [const] */
+	struct kvfree *dead;		/* [who grows it] alloc_grow_dead(); NULL before */
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
 	rt_u64 late_nr; /* [racy: for statfs] freed, to be given back: free_late.c */

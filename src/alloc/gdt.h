@@ -38,6 +38,7 @@ struct gdt {
 	struct sysmap *sysmap;  /* [const] of the groups at mount */
 	rt_ptr grown;           /* [rcu] struct sysmap * of the others; NULL: none */
 	struct sysmap *next_map; /* [who grows it] */
+	struct kvfree *dead;     /* [who grows it] where what is replaced goes */
 };
 
 extern const struct buf_kind gdt_desc_kind;

@@ -51,7 +51,7 @@ static int blks_ready(struct gdt *gdt, mbfs_grp_t grp_nr)
 		return err;
 	for (uint32_t i = had; i < nr; i++)
 		gdt_blk_init(gdt, table_new(&gdt->blks, i));
-	table_grow(&gdt->blks);
+	table_grow(&gdt->blks, gdt->dead);
 	return 0;
 }
 
@@ -121,11 +121,13 @@ static int group_write(struct gdt *gdt, struct mbfs_bdev *dev, const struct mbfs
 }
 
 int gdt_grow_ready(struct gdt *gdt, struct mbfs_bdev *dev, const struct mbfs_geo *size,
-		   uint64_t *done_nr, struct mbfs_diag *diag)
+		   struct kvfree *dead, uint64_t *done_nr, struct mbfs_diag *diag)
 {
 	uint8_t *bits = rt_alloc(size->block_bytes);
-	int err = bits ? blks_ready(gdt, size->grp_nr) : -ENOMEM;
+	int err;
 
+	gdt->dead = dead;
+	err = bits ? blks_ready(gdt, size->grp_nr) : -ENOMEM;
 	MBFS_ASSERT(!gdt->next_map && size->grp_nr >= gdt->grp_nr);
 	if (!err) {
 		place_groups(size, gdt->grp_nr, new_desc, gdt);
@@ -195,7 +197,7 @@ void gdt_grow(struct gdt *gdt, const struct mbfs_geo *size)
 
 	rt_rcu_assign(&gdt->grown, gdt->next_map);
 	gdt->next_map = NULL;
-	sysmap_close_later(old);
+	sysmap_close_later(old, gdt->dead);
 	rt_write_once(gdt->grp_nr, size->grp_nr);
 }
 

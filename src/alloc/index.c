@@ -181,7 +181,7 @@ void index_close(struct group_index *ix)
 	table_close(&ix->segs);
 }
 
-int index_grow(struct group_index *ix, mbfs_grp_t grp_nr)
+int index_grow(struct group_index *ix, mbfs_grp_t grp_nr, struct kvfree *dead)
 {
 	int err;
 
@@ -189,6 +189,6 @@ int index_grow(struct group_index *ix, mbfs_grp_t grp_nr)
 		return 0;
 	err = table_ready(&ix->segs, seg_nr(grp_nr));
 	if (!err)
-		table_grow(&ix->segs);
+		table_grow(&ix->segs, dead);
 	return err;
 }

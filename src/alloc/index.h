@@ -33,7 +33,7 @@ struct group_index {
 int index_open(struct group_index *ix, mbfs_grp_t grp_nr, unsigned order_nr);
 void index_close(struct group_index *ix); /* also one that failed to open, or all zero */
 /* Room for @grp_nr groups; it stays if nobody needs it after all. Errors: -ENOMEM. */
-MBFS_MUST_CHECK int index_grow(struct group_index *ix, mbfs_grp_t grp_nr);
+MBFS_MUST_CHECK int index_grow(struct group_index *ix, mbfs_grp_t grp_nr, struct kvfree *dead);
 /* From order *at to @to, -1: from or to none. Group lock held. */
 void index_move(struct group_index *ix, mbfs_grp_t grp, int8_t *at, int8_t to);
 bool index_has(const struct group_index *ix, unsigned order, mbfs_grp_t grp);

@@ -19,8 +19,8 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "reclaim/kvfree.h"
 #include "rt/mem.h"
-#include "rt/rcu.h"
 
 struct sys_range {
 	mbfs_blk_t start;
@@ -30,12 +30,12 @@ struct sys_range {
 
 /* [const] after sysmap_open() */
 struct sysmap {
-	struct rt_rcu_head rcu;
+	struct kvfree_head dead;
 	struct mbfs_geo geo; /* as it was when the map was made */
 	mbfs_grp_t from;     /* groups from here on */
-	struct sys_range *ranges;
 	uint32_t nr;
-	uint32_t *first; /* by group */
+	struct sys_range *ranges; /* behind this struct, of one piece with it */
+	uint32_t *first;          /* likewise; by group */
 };
 
 /* At most: the boot block; per group a superblock with a table, two bitmaps and an inode table. */
@@ -180,61 +180,58 @@ static void index_make(struct sysmap *map)
 	}
 }
 
+/* One piece of memory, for kvfree: what was collected in @loose, which has room to spare. */
+static struct sysmap *pack(const struct sysmap *loose)
+{
+	const size_t ranges_bytes = loose->nr * sizeof(*loose->ranges);
+	const size_t first_bytes = (size_t)(loose->geo.grp_nr - loose->from) * sizeof(uint32_t);
+	struct sysmap *map = rt_alloc(sizeof(*map) + ranges_bytes + first_bytes);
+
+	if (!map)
+		return NULL;
+	*map = *loose;
+	map->ranges = (struct sys_range *)(map + 1);
+	map->first = (uint32_t *)(map->ranges + map->nr);
+	memcpy(map->ranges, loose->ranges, ranges_bytes);
+	return map;
+}
+
 int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
 		const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp), void *ctx,
 		struct mbfs_diag *diag, struct sysmap **out)
 {
-	const mbfs_grp_t grps = geo->grp_nr - from;
-	struct sysmap *map = rt_zalloc(sizeof(*map));
-	struct sys_range *exact;
-	int err = -ENOMEM;
+	const uint64_t grps = geo->grp_nr - from;
+	struct sysmap loose = { .geo = *geo, .from = from };
+	struct sysmap *map = NULL;
+	int err;
 
-	if (!map)
+	loose.ranges = rt_alloc((grps * RANGES_PER_GRP + 1) * sizeof(*loose.ranges));
+	if (!loose.ranges)
 		return -ENOMEM;
-	map->geo = *geo;
-	map->from = from;
-	map->ranges = rt_alloc(((uint64_t)grps * RANGES_PER_GRP + 1) * sizeof(*map->ranges));
-	map->first = rt_alloc(((uint64_t)grps + 1) * sizeof(*map->first));
-	if (!map->ranges || !map->first)
-		goto err_map;
-	err = ranges_collect(map, desc, ctx, diag);
+	err = ranges_collect(&loose, desc, ctx, diag);
 	if (!err)
-		err = ranges_merge(map, diag);
-	if (err)
-		goto err_map;
-	exact = map->nr ? rt_alloc(map->nr * sizeof(*exact)) : NULL;
-	if (exact) { /* the loose one would do as well */
-		memcpy(exact, map->ranges, map->nr * sizeof(*exact));
-		rt_free(map->ranges);
-		map->ranges = exact;
+		err = ranges_merge(&loose, diag);
+	if (!err) {
+		map = pack(&loose);
+		err = map ? 0 : -ENOMEM;
 	}
+	rt_free(loose.ranges);
+	if (err)
+		return err;
 	index_make(map);
 	*out = map;
 	return 0;
-
-err_map:
-	sysmap_close(map);
-	return err;
 }
 
 void sysmap_close(struct sysmap *map)
 {
-	if (!map)
-		return;
-	rt_free(map->ranges);
-	rt_free(map->first);
 	rt_free(map);
 }
 
-static void close_rcu(struct rt_rcu_head *head)
-{
-	sysmap_close(container_of(head, struct sysmap, rcu));
-}
-
-void sysmap_close_later(struct sysmap *map)
+void sysmap_close_later(struct sysmap *map, struct kvfree *dead)
 {
 	if (map)
-		rt_rcu_call(&map->rcu, close_rcu);
+		kvfree_rcu(dead, map, &map->dead);
 }
 
 mbfs_grp_t sysmap_grp_nr(const struct sysmap *map)

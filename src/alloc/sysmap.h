@@ -19,8 +19,9 @@ struct sysmap;
 int sysmap_open(const struct mbfs_geo *geo, mbfs_grp_t from,
 		const struct gdesc *(*desc)(void *ctx, mbfs_grp_t grp), void *ctx,
 		struct mbfs_diag *diag, struct sysmap **out);
-void sysmap_close(struct sysmap *map);	     /* NULL is fine */
-void sysmap_close_later(struct sysmap *map); /* when no RCU reader has it any more */
+/* NULL is fine, of both; the second: when no RCU reader has it any more. */
+void sysmap_close(struct sysmap *map);
+void sysmap_close_later(struct sysmap *map, struct kvfree *dead);
 
 /* The end of the device, and of the groups, when it was made. */
 mbfs_grp_t sysmap_grp_nr(const struct sysmap *map);

@@ -38,7 +38,8 @@ struct growth {
 	struct mbfs_fs *fs;
 	struct mbfs_geo old, size;
 	struct mbfs_diag *diag;
-	bool told; /* the image may say that it is larger */
+	struct kvfree *dead; /* arrays that are replaced */
+	bool told;	     /* the image may say that it is larger */
 };
 
 void fs_resize_open(struct mbfs_fs *fs)
@@ -192,7 +193,7 @@ static void publish(struct growth *g, struct mbfs_tx *tx)
 	geo_set_size(&fs->super.geo, &g->size);
 	fs->overhead_blks += own;
 	rt_mutex_unlock(&fs->super_lock);
-	ialloc_grow(&fs->env);
+	ialloc_grow(&fs->env, g->dead);
 	alloc_grow(fs->alloc, tx, g->size.resv_blk_nr);
 }
 
@@ -225,10 +226,14 @@ static int grow(struct growth *g)
 	struct mbfs_fs *fs = g->fs;
 	int err = 0;
 
+	g->dead = alloc_grow_dead(fs->alloc);
+	if (!g->dead)
+		return diag_set(g->diag, -ENOMEM, "no memory to grow");
 	if (has_reserve(&g->old) && g->size.grp_nr > g->old.grp_nr)
 		err = resize_ino_check(&fs->env, g->diag);
 	if (!err)
-		err = gdt_grow_ready(fs->gdt, fs->dev, &g->size, &fs->resize.done, g->diag);
+		err = gdt_grow_ready(fs->gdt, fs->dev, &g->size, g->dead, &fs->resize.done,
+				     g->diag);
 	if (err)
 		return err;
 	err = memory_ready(g);

@@ -87,9 +87,9 @@ int ialloc_grow_ready(struct inode_env *env, mbfs_grp_t grp_nr)
 	return err;
 }
 
-void ialloc_grow(struct inode_env *env)
+void ialloc_grow(struct inode_env *env, struct kvfree *dead)
 {
-	table_grow(&env->ialloc->grps);
+	table_grow(&env->ialloc->grps, dead);
 }
 
 void ialloc_grow_not(struct inode_env *env)

@@ -203,7 +203,7 @@ int ialloc_locate(struct inode_env *env, mbfs_ino_t ino, mbfs_blk_t *blk, uint32
 /* New groups have numbers to give: room for them, -ENOMEM; then all see them, or it was in vain.
  * One thread at a time; the descriptors are there before. */
 MBFS_MUST_CHECK int ialloc_grow_ready(struct inode_env *env, mbfs_grp_t grp_nr);
-void ialloc_grow(struct inode_env *env);
+void ialloc_grow(struct inode_env *env, struct kvfree *dead);
 void ialloc_grow_not(struct inode_env *env);
 
 /* ---- resize_ino.c: inode 7 ---- */

@@ -143,11 +143,6 @@ void *table_new(struct table *t, uint32_t idx)
 	return a->at[idx];
 }
 
-static void array_free_rcu(struct rt_rcu_head *head)
-{
-	rt_free(container_of(head, struct table_array, rcu));
-}
-
 /* ---- as it once was ---- */
 
 /* What is in memory that nobody has written to yet, and in memory that was freed, as kernels for
@@ -176,14 +171,14 @@ static void count_then_fill(struct table *t, struct table_array *a, uint32_t fro
 		rt_racy_write(a->at[i], (void *)(things + (i - from) * t->bytes));
 }
 
-static void past_grow(struct table *t, struct table_array *old)
+static void past_grow(struct table *t, struct table_array *old, struct kvfree *dead)
 {
 	struct table_array *a = t->next;
 
 	t->next = NULL;
 	if (t->way == TABLE_COUNT_FIRST) {
 		count_then_fill(t, a, old->len);
-		rt_rcu_call(&old->rcu, array_free_rcu);
+		kvfree_rcu(dead, old, &old->dead);
 		return;
 	}
 	rt_rcu_assign(&t->array, a);
@@ -195,20 +190,20 @@ static void past_grow(struct table *t, struct table_array *old)
 
 /* ---- as it is ---- */
 
-void table_grow(struct table *t)
+void table_grow(struct table *t, struct kvfree *dead)
 {
 	struct table_array *old = array_of(t);
 
 	if (!t->next)
 		return; /* as many as there were */
 	if (__builtin_expect(t->way != TABLE_MBFS, 0)) {
-		past_grow(t, old);
+		past_grow(t, old, dead);
 		return;
 	}
 	rt_rcu_assign(&t->array, t->next);
 	rt_write_once(t->nr, t->next->len);
 	t->next = NULL;
-	rt_rcu_call(&old->rcu, array_free_rcu);
+	kvfree_rcu(dead, old, &old->dead);
 }
 
 void table_not(struct table *t)

@@ -14,7 +14,7 @@
  * One thread at a time:
  *	err = table_ready(&t, nr)  there are nr things in all; nobody sees the new ones, all zeros
  *	p = table_new(&t, idx)     any of them, to fill in
- *	table_grow(&t)             all see them; cannot fail
+ *	table_grow(&t, dead)       all see them; cannot fail
  *	or table_not(&t)           they are gone
  *
  * table_past() makes a table grow as ext4's arrays once did: what goes wrong then is the scenario
@@ -27,13 +27,14 @@
 
 #include <stddef.h>
 
+#include "reclaim/kvfree.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
 /* [const] once its address has been published, with release. Freed a grace period after the next
  * one has come. */
 struct table_array {
-	struct rt_rcu_head rcu;
+	struct kvfree_head dead;
 	uint32_t len; /* of at[] */
 	uint32_t nr;  /* as much of it as readers use; all, or see past_find() */
 	void *at[];
@@ -73,7 +74,8 @@ void table_close(struct table *t);
 /* Errors: -ENOMEM, nothing has changed. The table never shrinks: @nr is at least what it has. */
 MBFS_MUST_CHECK int table_ready(struct table *t, uint32_t nr);
 void *table_new(struct table *t, uint32_t idx);
-void table_grow(struct table *t);
+/* @dead: gets the old array; of the default kind, which frees with rt_free(). */
+void table_grow(struct table *t, struct kvfree *dead);
 void table_not(struct table *t);
 /* After table_open(), before anybody else knows it. @nap_us: see struct table */
 void table_past(struct table *t, enum table_way way, uint32_t nap_us);

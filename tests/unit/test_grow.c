@@ -124,7 +124,7 @@ START_TEST(no_block_before_the_bound)
 		ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
 	}
 	ck_assert_int_eq(alloc_grow_ready(a, 2 * GRP_BLKS, &diag), 0);
-	table_grow(&a->groups);
+	table_grow(&a->groups, alloc_grow_dead(a));
 	for (unsigned i = 0; i < a->stream_nr; i++)
 		rt_u64_set(&a->stream_goal[i], 1);
 	ck_assert_int_eq(mbfs_alloc_blocks(a, f, &req, NULL, &run), 0);

@@ -13,6 +13,23 @@ struct thing {
 	uint64_t idx; /* its own, plus one */
 };
 
+static struct rt_cpus cpus;
+static struct kvfree *dead; /* where old arrays go */
+
+static void setup(void)
+{
+	const struct kvfree_config cfg = { .cpus = &cpus };
+
+	rt_cpus_init(&cpus, 2);
+	ck_assert_int_eq(kvfree_open(&cfg, &dead), 0);
+}
+
+/* All are freed, or LSan says so. */
+static void teardown(void)
+{
+	kvfree_close(dead);
+}
+
 static void things_fill(struct table *t, uint32_t from, uint32_t to)
 {
 	for (uint32_t i = from; i < to; i++) {
@@ -41,21 +58,20 @@ START_TEST(grows_or_not)
 	ck_assert_uint_eq(table_size(&t), 3);
 	ck_assert_int_eq(table_ready(&t, 4), 0);
 	things_fill(&t, 3, 4);
-	table_grow(&t);
+	table_grow(&t, dead);
 	later = table_at(&t, 3);
 	ck_assert_uint_eq(later->idx, 4);
 	ck_assert_int_eq(table_ready(&t, 4), 0); /* nothing to do */
-	table_grow(&t);
+	table_grow(&t, dead);
 	ck_assert_int_eq(table_ready(&t, 100), 0);
 	things_fill(&t, 4, 100);
-	table_grow(&t);
+	table_grow(&t, dead);
 	ck_assert_ptr_eq(table_at(&t, 2), first);
 	ck_assert_ptr_eq(table_at(&t, 3), later);
 	ck_assert_uint_eq(table_nr(&t), 100);
 	ck_assert_ptr_null(table_at(&t, 100));
 	table_close(&t);
 	table_close(&t); /* zeroed */
-	rt_rcu_barrier();
 }
 END_TEST
 
@@ -84,10 +100,9 @@ START_TEST(no_memory)
 	}
 	rt_mem_fail_at(0);
 	things_fill(&t, 3, 9);
-	table_grow(&t);
+	table_grow(&t, dead);
 	ck_assert_uint_eq(table_nr(&t), 9);
 	table_close(&t);
-	rt_rcu_barrier();
 }
 END_TEST
 
@@ -130,7 +145,7 @@ START_TEST(readers_see_whole_things)
 	for (uint32_t nr = 2; nr <= STEPS; nr++) {
 		ck_assert_int_eq(table_ready(&w.t, nr), 0);
 		things_fill(&w.t, nr - 1, nr);
-		table_grow(&w.t);
+		table_grow(&w.t, dead);
 		rt_yield();
 	}
 	rt_u32_set(&w.stop, 1);
@@ -147,6 +162,7 @@ static Suite *suite(void)
 	Suite *s = suite_create("table");
 	TCase *tc = tcase_create("table");
 
+	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, grows_or_not);
 	tcase_add_test(tc, no_memory);
 	tcase_add_test(tc, readers_see_whole_things);
