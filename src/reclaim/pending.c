@@ -3,13 +3,16 @@
  * Objects that wait for grace periods, after what bcachefs wanted and its review asked for (shared
  * seed 004_29e27739770e18d8).
  *
- * Equation, of a container when nobody is in a call: added = processed + in bins + elapsed.
+ * Equation, of a container when nobody is in a call: added = processed + taken + in bins + elapsed.
  *
  *	add	under its slot's lock: take a cookie; sweep; put into the bin that has this cookie,
  *		or into an empty one
  *	sweep	a bin whose cookie has expired is joined to elapsed: O(1), no memory
  *	pass	the worker waits for one grace period, which serves all slots; sweeps each, takes
- *		what is elapsed, and processes it with no lock held
+ *		what is elapsed, and processes it with no lock held, but for keep_nr objects, which
+ *		it puts back; a flush's pass keeps none
+ *	take	an object that has elapsed; if there is none, after a sweep. Like the worker's, it
+ *		has left the slot when the lock is released: it is processed or taken, never both
  *
  * Why there is always a bin: cookies are taken under the slot's lock, so those in its bins are not
  * newer than the one in hand. Those the sweep leaves were unexpired after that one was taken, and
@@ -23,13 +26,13 @@
  * the caller waits.
  *
  * The worker: armed says that a pass is to come that will look at this slot. Who puts the first
- * object into a slot arms it, under the lock; the pass that leaves it empty disarms it, likewise.
- * So no object waits for a pass that nobody has asked for, and at exit nothing arms itself: a flush
- * is a pass that begins after it was asked for, and close makes one after another until nothing is
- * left, for process() may add.
+ * object into a slot arms it, under the lock; the pass that leaves its bins empty disarms it,
+ * likewise, and what is then elapsed is what it has kept. So no object waits for a pass that nobody
+ * has asked for, and at exit nothing arms itself: a flush is a pass that begins after it was asked
+ * for, and close makes one after another until nothing is left, for process() may add.
  *
- * Pairs: add and add, add and pass: by the slot's lock. Pass and pass: one work item never runs
- * twice at once. Locks: a slot's (85); 86 is taken after it is released.
+ * Pairs: add and add, add and pass, take and each of them: by the slot's lock. Pass and pass: one
+ * work item never runs twice at once. Locks: a slot's (85); 86 is taken after it is released.
  */
 #include "reclaim/pending.h"
 
@@ -66,7 +69,7 @@ struct pending_bin {
 	struct pending_bag bag;
 };
 
-/* lock: RANK_PENDING; (3) armed, if there is any object here. */
+/* lock: RANK_PENDING; (3) armed, if there is any object here but keep_nr that are elapsed. */
 struct pending_slot {
 	struct rt_spin lock;
 	struct pending_bin bin[BINS];
@@ -74,7 +77,7 @@ struct pending_slot {
 	struct pending_pages spare; /* SPARES at most, but for those add() brings */
 	unsigned spare_nr;
 	bool armed;
-	uint64_t added, by_link, refused, swept, second, lock_max_ns;
+	uint64_t added, taken, by_link, refused, swept, second, lock_max_ns;
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
 struct pending {
@@ -83,8 +86,9 @@ struct pending {
 	struct pending_slot *slots; /* [const] by virtual CPU */
 	struct rt_wq *wq;           /* [const] */
 	struct rt_work work;
-	rt_u32 timed; /* [atomic] */
-	rt_stat processed, inline_waits, pages, passes;
+	rt_u32 timed;    /* [atomic] */
+	rt_u32 flushers; /* [atomic] if any, a pass keeps nothing; counted if keep_nr */
+	rt_stat processed, inline_waits, throttled, pages, passes;
 };
 
 /* ---- bags ---- */
@@ -122,6 +126,25 @@ static void bag_link(struct pending_bag *b, struct pending_link *link)
 	b->nr++;
 }
 
+/* @most objects of @from, pages whole. O(@most). */
+static void bag_split(struct pending_bag *from, struct pending_bag *to, uint64_t most)
+{
+	struct pending_page *page;
+	struct pending_link *link;
+
+	while ((page = STAILQ_FIRST(&from->pages)) && to->nr + page->nr <= most) {
+		STAILQ_REMOVE_HEAD(&from->pages, link);
+		STAILQ_INSERT_TAIL(&to->pages, page, link);
+		to->nr += page->nr;
+		from->nr -= page->nr;
+	}
+	while ((link = from->links) && to->nr < most) {
+		from->links = link->next;
+		bag_link(to, link);
+		from->nr--;
+	}
+}
+
 /* ---- slots ---- */
 
 static uint64_t slot_lock(const struct pending *p, struct pending_slot *s)
@@ -140,9 +163,10 @@ static void slot_unlock(struct pending_slot *s, uint64_t since)
 	rt_spin_unlock(&s->lock);
 }
 
+/* Objects whose grace period had not ended when the slot was last swept. */
 static uint64_t waiting_locked(const struct pending_slot *s)
 {
-	uint64_t nr = s->elapsed.nr;
+	uint64_t nr = 0;
 
 	for (unsigned i = 0; i < BINS; i++)
 		nr += s->bin[i].bag.nr;
@@ -220,7 +244,7 @@ static bool put_locked(struct pending *p, struct pending_slot *s, void *obj, boo
 		return false;
 	}
 	s->added++;
-	s->second += bag->nr == 1 && waiting_locked(s) > s->elapsed.nr + 1;
+	s->second += bag->nr == 1 && waiting_locked(s) > 1;
 	return true;
 }
 
@@ -296,6 +320,58 @@ bool pending_add_atomic(struct pending *p, void *obj)
 	return false;
 }
 
+/* ---- taking ---- */
+
+static void *object_of(const struct pending *p, struct pending_link *link)
+{
+	return (char *)link - p->cfg.link_offset;
+}
+
+/* @empty: a page that is to be freed. Something is elapsed. */
+static void *take_locked(struct pending *p, struct pending_slot *s, struct pending_page **empty)
+{
+	struct pending_bag *bag = &s->elapsed;
+	struct pending_page *page = STAILQ_FIRST(&bag->pages);
+	struct pending_link *link = bag->links;
+	void *obj;
+
+	bag->nr--;
+	s->taken++;
+	if (!page) {
+		bag->links = link->next;
+		return object_of(p, link);
+	}
+	obj = page->objs[--page->nr];
+	if (page->nr)
+		return obj;
+	STAILQ_REMOVE_HEAD(&bag->pages, link);
+	if (s->spare_nr < SPARES) {
+		STAILQ_INSERT_HEAD(&s->spare, page, link);
+		s->spare_nr++;
+	} else {
+		*empty = page;
+	}
+	return obj;
+}
+
+void *pending_take(struct pending *p)
+{
+	struct pending_slot *s = slot_here(p);
+	struct pending_page *empty = NULL;
+	void *obj = NULL;
+	uint64_t since;
+
+	rt_rank_assert_below(RANK_PENDING);
+	since = slot_lock(p, s);
+	if (!s->elapsed.nr)
+		s->swept += sweep_locked(s);
+	if (s->elapsed.nr)
+		obj = take_locked(p, s, &empty);
+	slot_unlock(s, since);
+	rt_free(empty);
+	return obj;
+}
+
 /* ---- the worker ---- */
 
 /* @page is empty: for the next who needs one, or memory. */
@@ -326,23 +402,30 @@ static void bag_process(struct pending *p, struct pending_slot *s, struct pendin
 	}
 	while ((link = bag->links)) {
 		bag->links = link->next;
-		process(p, (char *)link - p->cfg.link_offset);
+		process(p, object_of(p, link));
 	}
 }
 
 /* True: objects are left, and there must be another pass. */
-static bool slot_pass(struct pending *p, struct pending_slot *s)
+static bool slot_pass(struct pending *p, struct pending_slot *s, uint64_t keep_nr)
 {
-	struct pending_bag due;
+	struct pending_bag due, kept;
 	uint64_t since;
 	bool armed;
 
 	bag_init(&due);
+	bag_init(&kept);
 	since = slot_lock(p, s);
 	sweep_locked(s);
 	bag_join(&due, &s->elapsed);
 	armed = s->armed = waiting_locked(s) != 0;
 	slot_unlock(s, since);
+	bag_split(&due, &kept, keep_nr);
+	if (kept.nr) {
+		since = slot_lock(p, s);
+		bag_join(&s->elapsed, &kept);
+		slot_unlock(s, since);
+	}
 	bag_process(p, s, &due);
 	return armed;
 }
@@ -350,12 +433,15 @@ static bool slot_pass(struct pending *p, struct pending_slot *s)
 static void pass(struct rt_work *work)
 {
 	struct pending *p = container_of(work, struct pending, work);
+	uint64_t keep_nr = p->cfg.keep_nr;
 	bool again = false;
 
 	rt_stat_add(&p->passes, 1);
 	rt_rcu_cond_sync(rt_rcu_get_state());
+	if (keep_nr && rt_u32_read(&p->flushers))
+		keep_nr = 0;
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++)
-		again |= slot_pass(p, &p->slots[cpu]);
+		again |= slot_pass(p, &p->slots[cpu], keep_nr);
 	if (again)
 		rt_wq_queue_delayed(p->wq, work, p->cfg.delay_ns);
 }
@@ -363,19 +449,32 @@ static void pass(struct rt_work *work)
 void pending_flush(struct pending *p)
 {
 	MBFS_ASSERT(!rt_rcu_in_reader());
+	if (p->cfg.keep_nr)
+		rt_u32_add(&p->flushers, 1);
 	rt_wq_queue(p->wq, &p->work); /* false: queued already, and its run will see all */
 	rt_wq_flush_work(p->wq, &p->work);
+	if (p->cfg.keep_nr)
+		rt_u32_add(&p->flushers, -1u);
 }
 
 void pending_throttle(struct pending *p)
 {
 	struct pending_slot *s = slot_here(p);
-	uint64_t since = slot_lock(p, s);
-	bool behind = waiting_locked(s) > PENDING_BEHIND_NR;
+	bool readers, worker;
+	uint64_t since;
 
+	since = slot_lock(p, s);
+	s->swept += sweep_locked(s);
+	readers = waiting_locked(s) > p->cfg.behind_nr;
+	worker = s->elapsed.nr > p->cfg.behind_nr + p->cfg.keep_nr;
 	slot_unlock(s, since);
-	if (behind)
+	if (!readers && !worker)
+		return;
+	rt_stat_add(&p->throttled, 1);
+	if (worker)
 		pending_flush(p);
+	else
+		rt_rcu_cond_sync(rt_rcu_get_state());
 }
 
 /* ---- opening and closing ---- */
@@ -394,6 +493,7 @@ int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg, s
 	p->cpus = cpus;
 	p->cfg.page_nr = cfg->page_nr ? cfg->page_nr : PENDING_PAGE_NR;
 	p->cfg.delay_ns = cfg->delay_ns ? cfg->delay_ns : DELAY_NS;
+	p->cfg.behind_nr = cfg->behind_nr ? cfg->behind_nr : PENDING_BEHIND_NR;
 	rt_work_init(&p->work, pass);
 	p->slots = rt_zalloc_aligned(RT_SLOT_BYTES, sizeof(p->slots[0]) * rt_cpus_nr(cpus));
 	if (!p->slots)
@@ -428,7 +528,7 @@ static bool is_empty(const struct pending *p)
 	struct pending_stats st;
 
 	pending_stats(p, &st);
-	return st.added == st.processed;
+	return st.added == st.processed + st.taken;
 }
 
 void pending_close(struct pending *p)
@@ -466,6 +566,7 @@ void pending_timed(struct pending *p, bool on)
 void pending_stats(const struct pending *p, struct pending_stats *out)
 {
 	*out = (struct pending_stats){ .inline_waits = rt_stat_read(&p->inline_waits),
+				       .throttled = rt_stat_read(&p->throttled),
 				       .pages = rt_stat_read(&p->pages),
 				       .passes = rt_stat_read(&p->passes),
 				       .processed = rt_stat_read(&p->processed) };
@@ -474,6 +575,7 @@ void pending_stats(const struct pending *p, struct pending_stats *out)
 
 		rt_spin_lock(&s->lock);
 		out->added += s->added;
+		out->taken += s->taken;
 		out->by_link += s->by_link;
 		out->refused += s->refused;
 		out->swept += s->swept;
@@ -516,6 +618,7 @@ void pending_check(const struct pending *p)
 		}
 		bag_check(p, &s->elapsed);
 		MBFS_ASSERT(s->armed || !waiting_locked(s));
+		MBFS_ASSERT(s->armed || s->elapsed.nr <= p->cfg.keep_nr);
 		rt_spin_unlock(&s->lock);
 	}
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Objects that wait for grace periods, under the explorer. Goal: whatever the schedule, nothing is
- * processed while a reader has it, each object is processed once, each flush and close ends, and
- * what a flush has promised is so. Method: small scenarios of two or three threads; an object lost
- * is a leak or a count, a pass that nobody has asked for a deadlock. Allocations fail, as the row
- * says, by choice.
+ * processed or taken while a reader has it, each object is processed or taken once, each flush and
+ * close ends, and what a flush has promised is so. Method: small scenarios of two or three threads;
+ * an object lost is a leak or a count, a pass that nobody has asked for a deadlock. Allocations
+ * fail, as the row says, by choice.
  */
 #include "support/t.h"
 
@@ -17,7 +17,7 @@ enum { OBJS = 4 };
 
 struct plan {
 	const char *name;
-	unsigned cpus, page_nr, alloc_fails;
+	unsigned cpus, page_nr, keep_nr, alloc_fails;
 	bool no_link;
 	unsigned again; /* objects that process() may have added while the last flush went on */
 	unsigned thread_nr;
@@ -28,7 +28,7 @@ struct plan {
 
 struct obj {
 	struct pending_link link;
-	rt_u32 processed; /* times */
+	rt_u32 processed; /* times, or taken for good */
 	unsigned again;   /* times that process() adds it once more */
 	struct rt_rcu_cookie cookie;
 };
@@ -69,7 +69,8 @@ static void setup(void *state)
 				      .process = process,
 				      .ctx = b,
 				      .link_offset = plan()->no_link ? PENDING_NO_LINK : 0,
-				      .page_nr = plan()->page_nr };
+				      .page_nr = plan()->page_nr,
+				      .keep_nr = plan()->keep_nr };
 
 	rt_cpus_init(&b->cpus, plan()->cpus);
 	rt_event_init(&b->ev);
@@ -85,7 +86,7 @@ static void check(void *state)
 	pending_check(b->p);
 	pending_flush(b->p);
 	pending_stats(b->p, &st);
-	explore_check(st.added - st.processed <= plan()->again);
+	explore_check(st.added - st.processed - st.taken <= plan()->again);
 	pending_close(b->p);
 	for (unsigned i = 0; i < plan()->objs; i++)
 		explore_check(rt_u32_read(&b->obj[i].processed) == 1);
@@ -201,6 +202,50 @@ static void add_three(void *state)
 	add_first(state);
 }
 
+/* @once_more: it is added again. */
+static void take(struct bed *b, bool once_more)
+{
+	struct obj *o = pending_take(b->p);
+
+	if (!o)
+		return;
+	explore_check(rt_rcu_poll_state(o->cookie));
+	if (once_more)
+		add(b, (unsigned)(o - b->obj));
+	else
+		explore_check(rt_u32_xchg(&o->processed, 1) == 0);
+}
+
+static void take_one(void *state)
+{
+	take(state, false);
+}
+
+static void wait_and_take(void *state)
+{
+	rt_rcu_cond_sync(rt_rcu_get_state());
+	take(state, false);
+	take(state, false);
+}
+
+static void take_again(void *state)
+{
+	rt_rcu_cond_sync(rt_rcu_get_state());
+	take(state, true);
+}
+
+static void add_and_take(void *state)
+{
+	add_two(state);
+	wait_and_take(state);
+}
+
+static void add_first_and_take(void *state)
+{
+	add_first(state);
+	wait_and_take(state);
+}
+
 static void grace_periods(void *state)
 {
 	(void)state;
@@ -284,6 +329,38 @@ static const struct plan plans[] = {
 	  .fn = { add_first, add_again },
 	  .objs = 2,
 	  .bound = 2 },
+	{ .name = "it is taken",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .thread_nr = 3,
+	  .fn = { add_first, read_first, take_one },
+	  .objs = 1,
+	  .bound = 2 },
+	{ .name = "takes beside the worker, without memory",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .keep_nr = 1,
+	  .alloc_fails = 1,
+	  .thread_nr = 2,
+	  .fn = { add_and_take, add_first_and_take },
+	  .objs = 3,
+	  .bound = 1 },
+	{ .name = "what is taken is added again",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .keep_nr = 2,
+	  .thread_nr = 2,
+	  .fn = { add_first, take_again },
+	  .objs = 1,
+	  .bound = 2 },
+	{ .name = "a flush keeps nothing",
+	  .cpus = 1,
+	  .page_nr = 2,
+	  .keep_nr = 4,
+	  .thread_nr = 2,
+	  .fn = { flush_own, flush_other },
+	  .objs = 0,
+	  .bound = 1 },
 	{ .name = "in a reader",
 	  .cpus = 1,
 	  .page_nr = 1,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goal: a container of objects that wait for grace periods against a naive twin, a list with a
- * clock of its own: when each object is due, what a sweep finds, where an object is kept. Method:
- * random adds, flushes, and grace periods that begin and end at will, for a reader keeps them from
- * ending; allocations fail at random; every number compared after each step. Row _i: objects have
- * links, or not.
+ * clock of its own: when each object is due, what a sweep finds, where an object is kept, what may
+ * be taken. Method: random adds, takes, flushes, and grace periods that begin and end at will, for
+ * a reader keeps them from ending; allocations fail at random; every number compared after each
+ * step. Row _i: objects have links, or not.
  */
 #include "support/t.h"
 
@@ -20,7 +20,8 @@ struct obj {
 	struct pending_link link;
 	uint64_t due; /* grace periods that must have ended */
 	unsigned processed;
-	bool swept;
+	unsigned page; /* 0: it is kept by its link */
+	bool swept, taken;
 };
 
 /* The clock: so many grace periods have ended; in_gp: one more has begun. */
@@ -30,7 +31,8 @@ struct twin {
 	struct obj objs[OBJS]; /* added since the last flush */
 	unsigned nr;
 	unsigned room[2]; /* in the last page of those due next, and after */
-	unsigned pages_in_use, spare;
+	unsigned page[2]; /* the last page of them */
+	unsigned page_nr, pages_in_use, spare;
 	struct pending_stats st; /* as they should be */
 };
 
@@ -124,9 +126,10 @@ static void twin_sweep(void)
 	}
 }
 
-/* Due when @due grace periods have ended; memory is there or not. False: the caller waits. */
-static bool twin_put(uint64_t due, bool memory)
+/* Memory is there or not. False: the caller waits. */
+static bool twin_put(struct obj *o, bool memory)
 {
+	const uint64_t due = o->due;
 	unsigned *room = &b.w.room[due & 1];
 
 	if (!unswept(due))
@@ -141,9 +144,11 @@ static bool twin_put(uint64_t due, bool memory)
 			return b.has_link;
 		}
 		b.w.pages_in_use++;
+		b.w.page[due & 1] = ++b.w.page_nr;
 		*room = PAGE_NR;
 	}
 	--*room;
+	o->page = b.w.page[due & 1];
 	return true;
 }
 
@@ -155,6 +160,7 @@ static void compare(void)
 	pending_stats(b.p, &st);
 	ck_assert_uint_eq(st.added, b.w.st.added);
 	ck_assert_uint_eq(st.processed, b.w.st.processed);
+	ck_assert_uint_eq(st.taken, b.w.st.taken);
 	ck_assert_uint_eq(st.by_link, b.w.st.by_link);
 	ck_assert_uint_eq(st.inline_waits, b.w.st.inline_waits);
 	ck_assert_uint_eq(st.refused, b.w.st.refused);
@@ -174,7 +180,7 @@ static void add(bool atomic, bool memory)
 
 	*o = (struct obj){ .due = due };
 	twin_sweep();
-	put = twin_put(due, memory && !atomic);
+	put = twin_put(o, memory && !atomic);
 	b.w.ended += !put && !atomic; /* who waits ends one */
 	rt_mem_fail_at(memory ? 0 : 1);
 	if (atomic)
@@ -197,15 +203,57 @@ static void add(bool atomic, bool memory)
 	}
 }
 
+static unsigned left(bool (*is)(const struct obj *o, unsigned page), unsigned page)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < b.w.nr; i++)
+		nr += !b.w.objs[i].taken && is(&b.w.objs[i], page);
+	return nr;
+}
+
+static bool is_swept(const struct obj *o, unsigned page)
+{
+	(void)page;
+	return o->swept;
+}
+
+static bool is_in(const struct obj *o, unsigned page)
+{
+	return o->page == page;
+}
+
+/* Any that is due; which one is not promised. */
+static void take(void)
+{
+	struct obj *o;
+
+	if (!left(is_swept, 0))
+		twin_sweep();
+	o = pending_take(b.p);
+	ck_assert_int_eq(o != NULL, left(is_swept, 0) > 0);
+	if (!o)
+		return;
+	ck_assert(o >= b.w.objs && o < b.w.objs + b.w.nr);
+	ck_assert(o->swept && !o->taken && !o->processed);
+	o->taken = true;
+	b.w.st.taken++;
+	if (!o->page || left(is_in, o->page))
+		return;
+	b.w.pages_in_use--;
+	b.w.spare += b.w.spare < SPARES;
+}
+
 static void flush(void)
 {
 	unsigned back = b.w.pages_in_use;
 
 	b.w.ended++; /* the worker's own; it has begun before any object is looked at */
 	pending_flush(b.p);
-	for (unsigned i = 0; i < b.w.nr; i++)
-		ck_assert_uint_eq(b.w.objs[i].processed, 1);
-	b.w.st.processed += b.w.nr;
+	for (unsigned i = 0; i < b.w.nr; i++) {
+		ck_assert_uint_eq(b.w.objs[i].processed, !b.w.objs[i].taken);
+		b.w.st.processed += !b.w.objs[i].taken;
+	}
 	b.w.nr = 0;
 	while (back-- && b.w.spare < SPARES)
 		b.w.spare++;
@@ -226,6 +274,8 @@ static void step(struct rt_rand *rand)
 			gp_end();
 		else
 			gp_begin();
+	} else if (what < 35) {
+		take();
 	} else if (b.w.nr < OBJS) {
 		if (!b.has_link && b.w.in_gp)
 			memory = true;
@@ -252,8 +302,10 @@ START_TEST(like_a_list_with_a_clock)
 	if (b.w.in_gp)
 		gp_end();
 	printf("%" PRIu64 " objects: %" PRIu64 " by link, %" PRIu64 " waited, %" PRIu64
-	       " swept, %" PRIu64 " times two lists\n",
-	       b.w.st.added, b.w.st.by_link, b.w.st.inline_waits, b.w.st.swept, b.w.st.second);
+	       " swept, %" PRIu64 " taken, %" PRIu64 " times two lists\n",
+	       b.w.st.added, b.w.st.by_link, b.w.st.inline_waits, b.w.st.swept, b.w.st.taken,
+	       b.w.st.second);
+	ck_assert_uint_gt(b.w.st.taken, 0);
 	ck_assert_uint_gt(b.w.st.swept, 0);
 	ck_assert_uint_gt(b.w.st.second, 0);
 	flush();

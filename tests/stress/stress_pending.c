@@ -4,7 +4,8 @@
  * TSan no data race, and a report when the grace period is left out. Method: threads replace
  * objects that others read, in each of the ways to add, while allocations fail; process() spoils
  * what a reader looks at and frees it. Some add under pressure of many grace periods, some objects
- * are added again by process(), and one thread flushes. Row _i: memory and links; a tiny page.
+ * are added again by process(), some are taken and published anew, and one thread flushes. Row _i:
+ * memory and links; a tiny page.
  */
 #include "support/t.h"
 
@@ -23,13 +24,13 @@ struct obj {
 
 static const struct row {
 	size_t link_offset;
-	unsigned page_nr;
+	unsigned page_nr, keep_nr;
 	bool fails; /* allocations do, now and then */
 } rows[] = {
-	{ 0, 0, false },
-	{ 0, 2, true },
-	{ PENDING_NO_LINK, 2, true },
-	{ PENDING_NO_LINK, 0, true },
+	{ 0, 0, 0, false },
+	{ 0, 2, 100, true },
+	{ PENDING_NO_LINK, 2, 10, true },
+	{ PENDING_NO_LINK, 0, 0, true },
 };
 
 static struct shared {
@@ -50,13 +51,18 @@ struct user {
 
 static struct obj *obj_new(struct rt_rand *rand)
 {
-	struct obj *o = malloc(sizeof(*o));
+	struct obj *o = rt_rand_below(rand, 2) ? pending_take(sh.p) : NULL;
 
-	ck_assert_ptr_nonnull(o);
+	if (o && o->b != ~o->a)
+		rt_u64_add(&sh.broken, 1); /* it has been processed */
+	if (!o) {
+		o = malloc(sizeof(*o));
+		ck_assert_ptr_nonnull(o);
+		rt_u64_add(&sh.made, 1);
+	}
 	o->a = rt_rand_next(rand);
 	o->b = ~o->a;
 	o->again = rt_rand_below(rand, 16) == 0;
-	rt_u64_add(&sh.made, 1);
 	return o;
 }
 
@@ -162,6 +168,7 @@ static void run(const struct row *row)
 				      .process = process,
 				      .link_offset = row->link_offset,
 				      .page_nr = row->page_nr,
+				      .keep_nr = row->keep_nr,
 				      .delay_ns = 100000 };
 	struct user u[WRITERS + READERS + 1];
 
@@ -196,8 +203,10 @@ START_TEST(no_reader_sees_what_is_processed)
 	run(&rows[_i]);
 	pending_stats(sh.p, &st);
 	printf("%" PRIu64 " added: %" PRIu64 " by link, %" PRIu64 " waited, %" PRIu64
-	       " refused, %" PRIu64 " swept, %" PRIu64 " times two lists, %" PRIu64 " passes\n",
-	       st.added, st.by_link, st.inline_waits, st.refused, st.swept, st.second, st.passes);
+	       " refused, %" PRIu64 " taken, %" PRIu64 " swept, %" PRIu64
+	       " times two lists, %" PRIu64 " passes\n",
+	       st.added, st.by_link, st.inline_waits, st.refused, st.taken, st.swept, st.second,
+	       st.passes);
 	pending_close(sh.p);
 	ck_assert_uint_eq(rt_u64_read(&sh.broken), 0);
 	ck_assert_uint_eq(rt_u64_read(&sh.freed), rt_u64_read(&sh.made));
@@ -205,6 +214,7 @@ START_TEST(no_reader_sees_what_is_processed)
 	ck_assert_uint_gt(rt_u64_read(&sh.seen), 0);
 	if (rows[_i].fails)
 		ck_assert(st.by_link || st.inline_waits);
+	ck_assert_uint_gt(st.taken, 0);
 }
 END_TEST
 

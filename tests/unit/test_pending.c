@@ -162,6 +162,166 @@ START_TEST(atomic_uses_spare_pages)
 }
 END_TEST
 
+/* ---- taking ---- */
+
+static void grace_period(void)
+{
+	rt_rcu_cond_sync(rt_rcu_get_state());
+}
+
+static void add_nr(unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		pending_add(pend, obj_new(0));
+}
+
+static unsigned take_all(void)
+{
+	struct obj *o;
+	unsigned nr = 0;
+
+	while ((o = pending_take(pend))) {
+		ck_assert(rt_rcu_poll_state(o->cookie));
+		rt_free(o);
+		nr++;
+	}
+	return nr;
+}
+
+/* Goal: what is taken is what no reader has, and nobody processes it. Method: a take before the
+ * grace period and after it; row 1: there is no memory, objects are kept by their links. */
+START_TEST(take_waits_for_readers)
+{
+	struct obj *o = obj_new(0);
+
+	open_it(0, 0, NEVER_NS);
+	ck_assert_ptr_null(pending_take(pend));
+	rt_mem_fail_at(_i ? 1 : 0);
+	pending_add(pend, o);
+	rt_mem_fail_at(0);
+	ck_assert_uint_eq(stats().by_link, _i);
+	ck_assert_ptr_null(pending_take(pend));
+	grace_period();
+	rt_rcu_read_lock();
+	ck_assert_ptr_eq(pending_take(pend), o);
+	ck_assert_ptr_null(pending_take(pend));
+	rt_rcu_read_unlock();
+	ck_assert_uint_eq(stats().taken, 1);
+	ck_assert_uint_eq(stats().swept, 1);
+	rt_free(o);
+	close_it();
+	ck_assert_uint_eq(rt_u32_read(&processed), 0);
+}
+END_TEST
+
+/* Goal: pages that takes empty are used again, and memory gets what is too much. */
+START_TEST(take_gives_pages_back)
+{
+	open_it(PENDING_NO_LINK, 2, NEVER_NS);
+	add_nr(8);
+	grace_period();
+	ck_assert_uint_eq(take_all(), 8);
+	ck_assert_uint_eq(stats().pages, 4);
+	add_nr(4);
+	ck_assert_uint_eq(stats().pages, 4); /* two were kept */
+	add_nr(1);
+	ck_assert_uint_eq(stats().pages, 5);
+	close_it();
+	ck_assert_uint_eq(rt_u32_read(&processed), 5);
+}
+END_TEST
+
+static rt_u32 go;
+
+static void wait_to_go(struct rt_work *work)
+{
+	(void)work;
+	while (!rt_u32_read_acquire(&go))
+		rt_sleep_ns(MS / 10);
+}
+
+/* Goal: the worker leaves keep_nr objects and is done; a flush leaves none. Method: the worker's
+ * thread is kept busy until all are added, so one pass sees them together. Rows: pages that fit the
+ * number, and that do not; by links. */
+START_TEST(worker_keeps_some)
+{
+	static const struct row {
+		unsigned page_nr, kept;
+		bool memory;
+	} rows[] = { { 2, 4, true }, { 3, 3, true }, { 10, 0, true }, { 2, 4, false } };
+	struct pending_config cfg = { .name = "pend",
+				      .process = done,
+				      .ctx = &cpus,
+				      .page_nr = rows[_i].page_nr,
+				      .keep_nr = 4,
+				      .delay_ns = 1 };
+	const unsigned kept = rows[_i].kept;
+	struct rt_work busy;
+
+	open_it(0, 0, 0);
+	close_it();
+	ck_assert_int_eq(rt_wq_create("ours", 1, &cfg.wq), 0);
+	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
+	rt_work_init(&busy, wait_to_go);
+	for (unsigned round = 1; round <= 2; round++) {
+		struct obj *o[10];
+
+		for (unsigned i = 0; i < 10; i++)
+			o[i] = obj_new(0);
+		rt_u32_set(&go, 0);
+		ck_assert(rt_wq_queue(cfg.wq, &busy));
+		for (unsigned i = 0; i < 10; i++) {
+			if (rows[_i].memory)
+				pending_add(pend, o[i]);
+			else
+				ck_assert(pending_add_atomic(pend, o[i]));
+		}
+		rt_u32_set_release(&go, 1);
+		for (int i = 0; i < 3000 && rt_u32_read(&processed) < (10 - kept) * round; i++)
+			rt_sleep_ns(MS);
+		ck_assert_uint_eq(rt_u32_read(&processed), (10 - kept) * round);
+		if (round == 1)
+			ck_assert_uint_eq(take_all(), kept);
+	}
+	pending_flush(pend);
+	ck_assert_uint_eq(rt_u32_read(&processed), 20 - kept);
+	ck_assert_ptr_null(pending_take(pend));
+	close_it();
+	rt_wq_destroy(cfg.wq);
+}
+END_TEST
+
+/* Goal: who throttles waits for readers, and for the worker if nobody takes. */
+START_TEST(throttle_waits_for_what_is_missing)
+{
+	struct pending_config cfg = { .name = "pend",
+				      .process = done,
+				      .ctx = &cpus,
+				      .keep_nr = 4,
+				      .behind_nr = 4,
+				      .delay_ns = NEVER_NS };
+
+	open_it(0, 0, 0);
+	close_it();
+	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
+	add_nr(4);
+	pending_throttle(pend);
+	ck_assert_uint_eq(stats().throttled, 0);
+	add_nr(1);
+	pending_throttle(pend);
+	ck_assert_uint_eq(stats().throttled, 1);
+	ck_assert_uint_eq(stats().passes, 0);
+	ck_assert_uint_eq(take_all(), 5);
+	for (unsigned i = 0; i < 9; i++) {
+		add_nr(1);
+		grace_period();
+		pending_throttle(pend);
+		ck_assert_uint_eq(rt_u32_read(&processed), i == 8 ? 9 : 0);
+	}
+	close_it();
+}
+END_TEST
+
 /* ---- two grace periods at once ---- */
 
 struct other {
@@ -225,9 +385,7 @@ END_TEST
  * done on the caller's queue, which has other work as well. */
 START_TEST(close_leaves_nothing)
 {
-	struct pending_config cfg = {
-		.name = "pend", .process = done, .ctx = &cpus, .page_nr = 3
-	};
+	struct pending_config cfg = { .name = "pend", .process = done, .ctx = &cpus, .page_nr = 3 };
 	struct pending_stats st;
 	struct rt_wq *wq = NULL;
 
@@ -254,14 +412,21 @@ END_TEST
 /* Goal: who adds faster than the worker can process waits where he says he may. */
 START_TEST(throttle_bounds_what_waits)
 {
-	open_it(0, 0, NEVER_NS);
-	for (unsigned i = 0; i < 3 * PENDING_BEHIND_NR; i++) {
+	enum { NR = 500 };
+	struct pending_config cfg = {
+		.name = "pend", .process = done, .ctx = &cpus, .behind_nr = NR, .delay_ns = NEVER_NS
+	};
+
+	open_it(0, 0, 0);
+	close_it();
+	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
+	for (unsigned i = 0; i < 5 * NR; i++) {
 		pending_add(pend, obj_new(0));
 		pending_throttle(pend);
-		if (i == PENDING_BEHIND_NR - 1)
+		if (i == NR - 1)
 			ck_assert_uint_eq(rt_u32_read(&processed), 0);
 	}
-	ck_assert_uint_ge(rt_u32_read(&processed), 2 * PENDING_BEHIND_NR);
+	ck_assert_uint_ge(rt_u32_read(&processed), 3 * NR);
 	close_it();
 }
 END_TEST
@@ -299,6 +464,10 @@ static Suite *suite(void)
 	tcase_add_test(tc, flush_processes_all);
 	tcase_add_loop_test(tc, memory_is_out, 0, 2);
 	tcase_add_test(tc, atomic_uses_spare_pages);
+	tcase_add_loop_test(tc, take_waits_for_readers, 0, 2);
+	tcase_add_test(tc, take_gives_pages_back);
+	tcase_add_loop_test(tc, worker_keeps_some, 0, 4);
+	tcase_add_test(tc, throttle_waits_for_what_is_missing);
 	tcase_add_test(tc, two_grace_periods);
 	tcase_add_loop_test(tc, close_leaves_nothing, 0, 2);
 	tcase_add_test(tc, throttle_bounds_what_waits);
