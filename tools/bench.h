@@ -58,6 +58,7 @@ int bench_range(const struct bench_args *a);
 int bench_state(const struct bench_args *a);
 int bench_kvfree(const struct bench_args *a);
 int bench_growth(const struct bench_args *a);
+int bench_buf(const struct bench_args *a);
 int bench_pool(const struct bench_args *a);
 
 #endif

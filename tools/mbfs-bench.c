@@ -17,7 +17,7 @@
 enum { EXIT_USE = 2 };
 
 static const char usage_text[] =
-	"Usage: mbfs-bench alloc|rcu|range|state|mempool|kvfree|growth|write|mount|aio|"
+	"Usage: mbfs-bench alloc|rcu|range|state|mempool|kvfree|buf|growth|write|mount|aio|"
 	"onefile|all [OPTIONS]\n"
 	"       mbfs-bench --help | --version\n"
 	"\n"
@@ -33,6 +33,8 @@ static const char usage_text[] =
 	"  kvfree            objects freed after a grace period, beside call_rcu and free at "
 	"once;\n"
 	"                    cpu_ns: of the whole process, for one object\n"
+	"  buf               metadata buffers that are evicted and read again, of a device in "
+	"memory\n"
 	"  growth            allocation while groups are added, beside none (\"to alone\"); the "
 	"time\n"
 	"                    that 1 GiB takes to grow to 1 TiB, a sparse file\n"
@@ -52,8 +54,8 @@ static const char usage_text[] =
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
 	"  --seconds N       of one measurement over a mount (default 2)\n"
-	"  --ms N            of one measurement of range, state, mempool, kvfree, growth (default "
-	"100)\n"
+	"  --ms N            of one measurement of range, state, mempool, kvfree, buf, growth "
+	"(default 100)\n"
 	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, else\n"
 	"                    512M, of which a quarter is written to)\n"
 	"  --variant NAME    ENOSPC variant (default: the library's)\n"
@@ -333,7 +335,7 @@ static const struct command {
 } commands[] = {
 	{ "alloc", bench_alloc, 0 },	{ "rcu", bench_rcu, 0 },      { "range", bench_range, 0 },
 	{ "state", bench_state, 0 },	{ "mempool", bench_pool, 0 },
-	{ "kvfree", bench_kvfree, 0 },	{ "growth", bench_growth, 0 },
+	{ "kvfree", bench_kvfree, 0 },	{ "buf", bench_buf, 0 },      { "growth", bench_growth, 0 },
 	{ "write", bench_write, 512 },
 	{ "mount", bench_mount, 1024 }, { "aio", bench_aio, 512 },
 	{ "onefile", bench_onefile, 512 },
@@ -387,8 +389,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc < 2 || !is_command(argv[1]))
-		return bad_use("alloc, rcu, range, state, mempool, kvfree, growth, write, "
-			       "mount, aio, onefile or all is wanted, not",
+		return bad_use("alloc, rcu, range, state, mempool, kvfree, buf, growth, "
+			       "write, mount, aio, onefile or all is wanted, not",
 			       argc < 2 ? "" : argv[1]);
 	opterr = 0;
 	while ((opt = getopt_long(argc - 1, argv + 1, ":", long_opts, NULL)) != -1) {

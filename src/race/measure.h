@@ -152,4 +152,10 @@ enum race_growth {
 int race_growth_measure(enum race_growth how, unsigned threads, uint64_t run_ns,
 			struct race_pace *out);
 
+/* ---- metadata buffers that are evicted and read again: measure_buf.c ---- */
+
+/* Errors: -EILSEQ: it found buffers; -ENOMEM; of starting threads. */
+int race_buf_measure(unsigned block_bytes, unsigned threads, uint64_t run_ns,
+		     struct race_pace *out);
+
 #endif

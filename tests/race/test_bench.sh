@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Goal: mbfs-bench refuses bad use by name and its parts run. Method: a table of bad lines; one small
-# case of alloc, rcu, range, state, mempool, kvfree, growth, write, and aio and onefile where there is /dev/fuse: each
+# case of alloc, rcu, range, state, mempool, kvfree, buf, growth, write, and aio and onefile where there is /dev/fuse: each
 # case and state must have its line, with operations done. How fast is not looked at.
 set -euo pipefail
 
@@ -19,7 +19,7 @@ refused()
 	fi
 }
 
-refused "alloc, rcu, range, state, mempool, kvfree, growth, write, mount, aio, onefile or all"
+refused "alloc, rcu, range, state, mempool, kvfree, buf, growth, write, mount, aio, onefile or all"
 refused "'run'" run
 refused "unknown option '--bogus'" alloc --bogus
 refused "--times" alloc --times 0
@@ -69,6 +69,8 @@ lines "$tmp/mempool" '"who":"malloc"' 17
 "$BENCH" kvfree --times 1 --ms 5 --json "$tmp/kvfree"
 for who in kvfree 'with head' rt_rcu_call call_rcu free; do lines "$tmp/kvfree" "\"who\":\"$who\"" 3; done
 ! grep -F '"cpu_ns":0.000' "$tmp/kvfree"
+"$BENCH" buf --times 1 --ms 5 --json "$tmp/buf"
+lines "$tmp/buf" '"who":"buf_get"' 6
 
 "$BENCH" growth --times 1 --ms 20 --json "$tmp/growth"
 lines "$tmp/growth" '"who":"mbfs"' 9
