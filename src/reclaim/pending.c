@@ -31,8 +31,14 @@
  * has asked for, and at exit nothing arms itself: a flush is a pass that begins after it was asked
  * for, and close makes one after another until nothing is left, for process() may add.
  *
- * Pairs: add and add, add and pass, take and each of them: by the slot's lock. Pass and pass: one
- * work item never runs twice at once. Locks: a slot's (85); 86 is taken after it is released.
+ * Whose thread: a workqueue's, or rt/rcu's. The latter's pass is a callback, which does not wait:
+ *its grace period covers what was added before it was queued, for the rest it is queued again. It
+ *says that it is queued no more, then looks. A flush has a callback of its own: that one is queued
+ *by somebody else says that he will call rt_rcu_call(), not that he has. Callbacks run one at a
+ *time.
+ *
+ * Pairs: add and add, add and pass, take and each of them: by the slot's lock. Pass and pass:
+ * what one has taken it has to itself. Locks: a slot's (85); 86 is taken after it is released.
  */
 #include "reclaim/pending.h"
 
@@ -84,8 +90,10 @@ struct pending {
 	struct pending_config cfg;  /* [const] */
 	const struct rt_cpus *cpus; /* [const] */
 	struct pending_slot *slots; /* [const] by virtual CPU */
-	struct rt_wq *wq;           /* [const] */
+	struct rt_wq *wq;           /* [const] NULL: by_rcu */
 	struct rt_work work;
+	struct rt_rcu_head rcu; /* whoever set queued, then RCU */
+	rt_u32 queued;          /* [atomic] rcu is */
 	rt_u32 timed;    /* [atomic] */
 	rt_u32 flushers; /* [atomic] if any, a pass keeps nothing; counted if keep_nr */
 	rt_stat processed, inline_waits, throttled, pages, passes;
@@ -208,6 +216,58 @@ static struct pending_bin *bin_locked(struct pending_slot *s)
 	return empty;
 }
 
+/* ---- the worker's thread ---- */
+
+struct own_pass {
+	struct rt_rcu_head head;
+	struct pending *p;
+};
+
+static void run_by_rcu(struct rt_rcu_head *head);
+static void run_own(struct rt_rcu_head *head);
+
+static void arm(struct pending *p)
+{
+	if (p->wq)
+		rt_wq_queue_delayed(p->wq, &p->work, p->cfg.delay_ns);
+	else if (!rt_u32_xchg(&p->queued, 1))
+		rt_rcu_call(&p->rcu, run_by_rcu);
+}
+
+/* A pass that begins after the call, and sees that the readers of before have left, has ended. */
+static void wait_for_pass(struct pending *p)
+{
+	if (p->wq) {
+		rt_wq_queue(p->wq, &p->work); /* false: queued already, and its run will see all */
+		rt_wq_flush_work(p->wq, &p->work);
+	} else {
+		struct own_pass own = { .p = p };
+
+		rt_rcu_start_poll();
+		rt_rcu_call(&own.head, run_own);
+		rt_rcu_barrier();
+	}
+}
+
+static int worker_open(struct pending *p)
+{
+	p->wq = p->cfg.wq;
+	return p->wq || p->cfg.by_rcu ? 0 : rt_wq_create(p->cfg.name, 1, &p->wq);
+}
+
+/* Nobody adds or flushes any more. */
+static void worker_close(struct pending *p)
+{
+	if (p->wq) {
+		rt_wq_cancel_sync(p->wq, &p->work);
+		if (!p->cfg.wq)
+			rt_wq_destroy(p->wq);
+		return;
+	}
+	while (rt_u32_read_acquire(&p->queued))
+		rt_rcu_barrier();
+}
+
 /* ---- adding ---- */
 
 /* A page of @b with room, if need be one of the spares. */
@@ -253,7 +313,7 @@ static bool put(struct pending *p, struct pending_slot *s, void *obj, struct pen
 		bool last)
 {
 	uint64_t since = slot_lock(p, s);
-	bool done, arm = false;
+	bool done, first = false;
 
 	if (page) {
 		STAILQ_INSERT_HEAD(&s->spare, page, link);
@@ -261,12 +321,12 @@ static bool put(struct pending *p, struct pending_slot *s, void *obj, struct pen
 	}
 	done = put_locked(p, s, obj, last);
 	if (done) {
-		arm = !s->armed;
+		first = !s->armed;
 		s->armed = true;
 	}
 	slot_unlock(s, since);
-	if (arm)
-		rt_wq_queue_delayed(p->wq, &p->work, p->cfg.delay_ns);
+	if (first)
+		arm(p);
 	return done;
 }
 
@@ -430,20 +490,40 @@ static bool slot_pass(struct pending *p, struct pending_slot *s, uint64_t keep_n
 	return armed;
 }
 
-static void pass(struct rt_work *work)
+static void pass(struct pending *p)
 {
-	struct pending *p = container_of(work, struct pending, work);
 	uint64_t keep_nr = p->cfg.keep_nr;
 	bool again = false;
 
 	rt_stat_add(&p->passes, 1);
-	rt_rcu_cond_sync(rt_rcu_get_state());
 	if (keep_nr && rt_u32_read(&p->flushers))
 		keep_nr = 0;
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++)
 		again |= slot_pass(p, &p->slots[cpu], keep_nr);
-	if (again)
-		rt_wq_queue_delayed(p->wq, work, p->cfg.delay_ns);
+	if (!again)
+		return;
+	if (!p->wq)
+		rt_rcu_start_poll(); /* what is left waits for it */
+	arm(p);
+}
+
+static void run_on_wq(struct rt_work *work)
+{
+	rt_rcu_cond_sync(rt_rcu_get_state());
+	pass(container_of(work, struct pending, work));
+}
+
+static void run_by_rcu(struct rt_rcu_head *head)
+{
+	struct pending *p = container_of(head, struct pending, rcu);
+
+	rt_u32_xchg(&p->queued, 0); /* pairs with arm(): the head is free, his object is seen */
+	pass(p);
+}
+
+static void run_own(struct rt_rcu_head *head)
+{
+	pass(container_of(head, struct own_pass, head)->p);
 }
 
 void pending_flush(struct pending *p)
@@ -451,8 +531,7 @@ void pending_flush(struct pending *p)
 	MBFS_ASSERT(!rt_rcu_in_reader());
 	if (p->cfg.keep_nr)
 		rt_u32_add(&p->flushers, 1);
-	rt_wq_queue(p->wq, &p->work); /* false: queued already, and its run will see all */
-	rt_wq_flush_work(p->wq, &p->work);
+	wait_for_pass(p);
 	if (p->cfg.keep_nr)
 		rt_u32_add(&p->flushers, -1u);
 }
@@ -494,16 +573,13 @@ int pending_open(const struct rt_cpus *cpus, const struct pending_config *cfg, s
 	p->cfg.page_nr = cfg->page_nr ? cfg->page_nr : PENDING_PAGE_NR;
 	p->cfg.delay_ns = cfg->delay_ns ? cfg->delay_ns : DELAY_NS;
 	p->cfg.behind_nr = cfg->behind_nr ? cfg->behind_nr : PENDING_BEHIND_NR;
-	rt_work_init(&p->work, pass);
+	rt_work_init(&p->work, run_on_wq);
 	p->slots = rt_zalloc_aligned(RT_SLOT_BYTES, sizeof(p->slots[0]) * rt_cpus_nr(cpus));
 	if (!p->slots)
 		goto err_free;
-	p->wq = cfg->wq;
-	if (!p->wq) {
-		err = rt_wq_create(cfg->name, 1, &p->wq);
-		if (err)
-			goto err_slots;
-	}
+	err = worker_open(p);
+	if (err)
+		goto err_slots;
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(cpus); cpu++) {
 		struct pending_slot *s = &p->slots[cpu];
 
@@ -535,12 +611,9 @@ void pending_close(struct pending *p)
 {
 	if (!p)
 		return;
-	do
+	while (!is_empty(p))
 		pending_flush(p);
-	while (!is_empty(p));
-	rt_wq_cancel_sync(p->wq, &p->work); /* armed for what a flush has done since */
-	if (!p->cfg.wq)
-		rt_wq_destroy(p->wq);
+	worker_close(p); /* it may be armed for what a flush has done since */
 	pending_check(p);
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(p->cpus); cpu++) {
 		struct pending_slot *s = &p->slots[cpu];

@@ -48,7 +48,8 @@ struct pending_config {
 	 * more than which pending_throttle() waits for, 0: PENDING_BEHIND_NR. */
 	unsigned keep_nr, behind_nr;
 	uint64_t delay_ns; /* from the first object to the worker's pass; 0: 2 ms */
-	struct rt_wq *wq;  /* whose thread is the worker, the caller's; NULL: one of its own */
+	struct rt_wq *wq; /* whose thread is the worker, the caller's; NULL: one of its own, or */
+	bool by_rcu;      /* who drains rt/rcu's callbacks, when he does; process() does not wait */
 };
 
 struct pending_stats {

@@ -18,7 +18,7 @@ enum { OBJS = 4 };
 struct plan {
 	const char *name;
 	unsigned cpus, page_nr, keep_nr, alloc_fails;
-	bool no_link;
+	bool no_link, by_rcu;
 	unsigned again; /* objects that process() may have added while the last flush went on */
 	unsigned thread_nr;
 	void (*fn[3])(void *state);
@@ -70,7 +70,8 @@ static void setup(void *state)
 				      .ctx = b,
 				      .link_offset = plan()->no_link ? PENDING_NO_LINK : 0,
 				      .page_nr = plan()->page_nr,
-				      .keep_nr = plan()->keep_nr };
+				      .keep_nr = plan()->keep_nr,
+				      .by_rcu = plan()->by_rcu };
 
 	rt_cpus_init(&b->cpus, plan()->cpus);
 	rt_event_init(&b->ev);
@@ -360,6 +361,41 @@ static const struct plan plans[] = {
 	  .thread_nr = 2,
 	  .fn = { flush_own, flush_other },
 	  .objs = 0,
+	  .bound = 1 },
+	{ .name = "by callbacks: the worker comes by itself",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .by_rcu = true,
+	  .thread_nr = 2,
+	  .fn = { wait_first, wait_second },
+	  .objs = 2,
+	  .bound = 2 },
+	{ .name = "by callbacks: two flushes",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .keep_nr = 1,
+	  .by_rcu = true,
+	  .thread_nr = 2,
+	  .fn = { flush_own, flush_other },
+	  .objs = 0,
+	  .bound = 1 },
+	{ .name = "by callbacks: process() adds",
+	  .cpus = 2,
+	  .page_nr = 1,
+	  .by_rcu = true,
+	  .thread_nr = 2,
+	  .again = 1,
+	  .fn = { add_first, add_again },
+	  .objs = 2,
+	  .bound = 1 },
+	{ .name = "by callbacks: takes",
+	  .cpus = 1,
+	  .page_nr = 1,
+	  .keep_nr = 1,
+	  .by_rcu = true,
+	  .thread_nr = 3,
+	  .fn = { add_first, take_again, read_first },
+	  .objs = 1,
 	  .bound = 1 },
 	{ .name = "in a reader",
 	  .cpus = 1,

@@ -25,12 +25,13 @@ struct obj {
 static const struct row {
 	size_t link_offset;
 	unsigned page_nr, keep_nr;
+	bool by_rcu;
 	bool fails; /* allocations do, now and then */
 } rows[] = {
-	{ 0, 0, 0, false },
-	{ 0, 2, 100, true },
-	{ PENDING_NO_LINK, 2, 10, true },
-	{ PENDING_NO_LINK, 0, 0, true },
+	{ 0, 0, 0, false, false },
+	{ 0, 2, 100, true, true },
+	{ PENDING_NO_LINK, 2, 10, false, true },
+	{ PENDING_NO_LINK, 0, 0, true, true },
 };
 
 static struct shared {
@@ -169,6 +170,7 @@ static void run(const struct row *row)
 				      .link_offset = row->link_offset,
 				      .page_nr = row->page_nr,
 				      .keep_nr = row->keep_nr,
+				      .by_rcu = row->by_rcu,
 				      .delay_ns = 100000 };
 	struct user u[WRITERS + READERS + 1];
 

@@ -382,7 +382,7 @@ END_TEST
 /* ---- the end ---- */
 
 /* Goal: close processes what is queued, what is due, and what process() adds. Row 1: the work is
- * done on the caller's queue, which has other work as well. */
+ * done on the caller's queue, which has other work as well; row 2: by callbacks of RCU. */
 START_TEST(close_leaves_nothing)
 {
 	struct pending_config cfg = { .name = "pend", .process = done, .ctx = &cpus, .page_nr = 3 };
@@ -391,9 +391,10 @@ START_TEST(close_leaves_nothing)
 
 	open_it(0, 0, 0);
 	close_it();
-	if (_i)
+	if (_i == 1)
 		ck_assert_int_eq(rt_wq_create("ours", 2, &wq), 0);
 	cfg.wq = wq;
+	cfg.by_rcu = _i == 2;
 	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
 	for (unsigned i = 0; i < 1000; i++) {
 		pending_stats(pend, &st);
@@ -406,6 +407,32 @@ START_TEST(close_leaves_nothing)
 	if (wq)
 		rt_wq_destroy(wq);
 	pending_close(NULL);
+}
+END_TEST
+
+/* Goal: without a thread of its own it is rt/rcu's that comes, or who flushes. */
+START_TEST(callbacks_are_the_worker)
+{
+	struct pending_config cfg = {
+		.name = "pend", .process = done, .ctx = &cpus, .by_rcu = true
+	};
+
+	open_it(0, 0, 0);
+	close_it();
+	ck_assert_int_eq(pending_open(&cpus, &cfg, &pend), 0);
+	pending_flush(pend); /* nothing */
+	for (unsigned i = 1; i <= 100; i++) {
+		add_nr(3);
+		pending_flush(pend);
+		ck_assert_uint_eq(rt_u32_read(&processed), 3 * i);
+	}
+	ck_assert_int_eq(rt_rcu_worker_start(), 0);
+	add_nr(3);
+	for (int i = 0; i < 3000 && rt_u32_read(&processed) < 303; i++)
+		rt_sleep_ns(MS);
+	rt_rcu_worker_stop();
+	ck_assert_uint_eq(rt_u32_read(&processed), 303);
+	close_it();
 }
 END_TEST
 
@@ -469,7 +496,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, worker_keeps_some, 0, 4);
 	tcase_add_test(tc, throttle_waits_for_what_is_missing);
 	tcase_add_test(tc, two_grace_periods);
-	tcase_add_loop_test(tc, close_leaves_nothing, 0, 2);
+	tcase_add_loop_test(tc, close_leaves_nothing, 0, 3);
+	tcase_add_test(tc, callbacks_are_the_worker);
 	tcase_add_test(tc, throttle_bounds_what_waits);
 	tcase_add_test(tc, open_fails);
 	suite_add_tcase(s, tc);
