@@ -7,9 +7,12 @@
 static const unsigned block_bytes[] = { 1024, 4096, 65536 };
 
 static const struct bench_row rows[] = {
-	{ "1 KiB, 1 thread", 1, 0, &block_bytes[0] },	{ "1 KiB, 8 threads", 8, 0, &block_bytes[0] },
-	{ "4 KiB, 1 thread", 1, 2, &block_bytes[1] },	{ "4 KiB, 8 threads", 8, 2, &block_bytes[1] },
-	{ "64 KiB, 1 thread", 1, 4, &block_bytes[2] },	{ "64 KiB, 8 threads", 8, 4, &block_bytes[2] },
+	{ "1 KiB, 1 thread", 1, 0, &block_bytes[0] },
+	{ "1 KiB, 8 threads", 8, 0, &block_bytes[0] },
+	{ "4 KiB, 1 thread", 1, 2, &block_bytes[1] },
+	{ "4 KiB, 8 threads", 8, 2, &block_bytes[1] },
+	{ "64 KiB, 1 thread", 1, 4, &block_bytes[2] },
+	{ "64 KiB, 8 threads", 8, 4, &block_bytes[2] },
 };
 
 static const char *const who[] = { "buf_get" };

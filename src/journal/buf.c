@@ -11,11 +11,14 @@
  * - gone: while somebody, at least the remover, has a reference, because the block was freed or its
  *   first read failed. BUF_GONE says so; whoever drops the last reference turns 0 into DEAD.
  *
- * Either way removal from table and ring is one step under the cache's lock, adding is too, and the
- * memory is freed a grace period after DEAD. Readers take no lock: they find under RCU, take a
- * reference unless DEAD, and then look at GONE; when they meet a buffer on its way out they help to
- * remove it and look again. buf_put() reads BUF_GONE after its decrement, when the buffer may be
- * freed by somebody else, hence its reader section.
+ * Either way removal from table and ring is one step under the cache's lock, adding is too. What is
+ * DEAD goes to the container of the dead (reclaim/pending.h). A grace period later it is freed, or
+ * a miss takes it from there before it asks for memory: in a cache that is full a buffer comes for
+ * each that goes. How many may be dead is bounded by who reads: he waits for readers, some
+ * microseconds, if too many do, and then finds all of these to take. Readers take no lock: they
+ * find under RCU, take a reference unless DEAD, and then look at GONE; when they meet a buffer on
+ * its way out they help to remove it and look again. buf_put() reads BUF_GONE after its decrement,
+ * when the buffer may be freed by somebody else, hence its reader section.
  *
  * ref counts users, one for BUF_DIRTY, and one for the write-out that has it QUEUED or WRITING
  * (QUEUED takes over DIRTY's; WRITING keeps it, and a new DIRTY meanwhile takes one of its own).
@@ -53,6 +56,9 @@
 
 enum {
 	BUF_ALIGN = 64,
+	DEAD_BYTES = 4 << 20, /* that wait for readers or are kept to be taken; or */
+	DEAD_PART = 4,        /* such a part of the cache, if that is less; */
+	DEAD_CPU_MIN = 4,     /* but thrice so many buffers of each virtual CPU */
 	EVICT_STEPS = 32, /* ring steps per new buffer at most */
 	KIND_TRIES = 8,   /* two threads that replace each other's buffer for ever: a bad image */
 	BUCKETS_MIN = 1024,
@@ -74,21 +80,40 @@ void buf_log_error(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *k
 }
 
 /* ---- life ---- */
-static struct buf *buf_alloc(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
-			     const struct buf_owner *owner, uint32_t state)
+static struct buf *buf_fresh(struct buf_cache *c)
 {
 	struct buf *b = rt_zalloc_aligned(BUF_ALIGN, DATA_OFF + c->block_bytes);
 
 	if (!b)
 		return NULL;
-	b->blk = blk;
 	b->data = (uint8_t *)b + DATA_OFF;
-	b->kind = kind;
-	if (owner)
-		b->owner = *owner;
 	b->cache = c;
 	rt_spin_init(&b->lock, RANK_BUF);
 	rt_mutex_init(&b->load_lock, RANK_BUF_LOAD);
+	return b;
+}
+
+/* UPTODATE in @state: its bytes are zero. Else they may be anything: who reads the block overwrites
+ * all of them, and nobody looks before that. */
+static struct buf *buf_alloc(struct buf_cache *c, mbfs_blk_t blk, const struct buf_kind *kind,
+			     const struct buf_owner *owner, uint32_t state)
+{
+	static const struct buf_owner nobody;
+	struct buf *b = pending_take(c->dead);
+
+	if (b) {
+		b->load_err = 0;
+		b->dirty_stamp = b->write_pass = 0;
+		if (state & BUF_UPTODATE)
+			memset(b->data, 0, c->block_bytes);
+	} else {
+		b = buf_fresh(c);
+		if (!b)
+			return NULL;
+	}
+	b->blk = blk;
+	b->kind = kind;
+	b->owner = owner ? *owner : nobody;
 	rt_u32_set(&b->ref, 1);
 	rt_u32_set(&b->state, state);
 	/* Pairs with match_blk(): who finds the buffer sees all of the above. */
@@ -103,9 +128,18 @@ static void buf_free(struct buf *b)
 	rt_free(b);
 }
 
-static void buf_free_rcu(struct rt_rcu_head *head)
+static void buf_free_dead(void *ctx, void *obj)
 {
-	buf_free(container_of(head, struct buf, rcu));
+	(void)ctx;
+	buf_free(obj);
+}
+
+/* It is dead, out of table and ring. */
+static void buf_bury(struct buf_cache *c, struct buf *b)
+{
+	bool kept = pending_add_atomic(c->dead, b);
+
+	MBFS_ASSERT(kept); /* it has a link */
 }
 
 /* A reference, unless the buffer is dead. In a reader, or holding the cache's lock. */
@@ -144,7 +178,7 @@ void buf_put(struct buf *b)
 	ref = rt_u32_add_return(&b->ref, (uint32_t)-1);
 	MBFS_ASSERT(!(ref & BUF_REF_DEAD));
 	if (ref == 0 && buf_state_has(b, BUF_GONE) && ref_kill(b))
-		rt_rcu_call(&b->rcu, buf_free_rcu);
+		buf_bury(b->cache, b);
 	rt_rcu_read_unlock();
 }
 
@@ -201,7 +235,7 @@ static void evict_locked(struct buf_cache *c)
 			c->ring_nr--;
 			table_del(c, b);
 			rt_u64_add(&c->evicted, 1);
-			rt_rcu_call(&b->rcu, buf_free_rcu);
+			buf_bury(c, b);
 		} else {
 			buf_state_change(b, 0, BUF_USED);
 			TAILQ_INSERT_TAIL(&c->ring, b, ring_link);
@@ -231,6 +265,7 @@ static struct buf *cache_add(struct buf_cache *c, struct buf *b)
 	}
 	rt_rcu_read_unlock();
 	rt_spin_unlock(&c->lock);
+	pending_throttle(c->dead);
 	return in;
 }
 
@@ -468,6 +503,20 @@ static unsigned long buckets_for(uint64_t max_nr)
 	return max_nr >= BUCKETS_MAX ? BUCKETS_MAX : 1ul << order_ceil(max_nr);
 }
 
+static int dead_open(struct buf_cache *c, uint64_t max_bytes)
+{
+	uint64_t bytes = max_bytes / DEAD_PART < DEAD_BYTES ? max_bytes / DEAD_PART : DEAD_BYTES;
+	/* They wait in three places at most: for readers, kept, too many for that. */
+	uint64_t nr = bytes / c->block_bytes / rt_cpus_nr(&c->cpus) / 3;
+	struct pending_config cfg = { .name = "buffers",
+				      .process = buf_free_dead,
+				      .link_offset = offsetof(struct buf, dead),
+				      .by_rcu = true };
+
+	cfg.keep_nr = cfg.behind_nr = nr > DEAD_CPU_MIN ? (unsigned)nr : DEAD_CPU_MIN;
+	return pending_open(&c->cpus, &cfg, &c->dead);
+}
+
 int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_ctx,
 		   uint64_t max_bytes, struct buf_cache **out)
 {
@@ -496,12 +545,17 @@ int buf_cache_open(struct mbfs_bdev *dev, uint32_t block_bytes, const void *geo_
 	err = rt_counter_init(&c->hits, &c->cpus);
 	if (err)
 		goto err_cache;
-	err = rt_hash_init(&c->table, buckets_for(c->max_nr));
+	err = dead_open(c, max_bytes);
 	if (err)
 		goto err_hits;
+	err = rt_hash_init(&c->table, buckets_for(c->max_nr));
+	if (err)
+		goto err_dead;
 	*out = c;
 	return 0;
 
+err_dead:
+	pending_close(c->dead);
 err_hits:
 	rt_counter_destroy(&c->hits);
 err_cache:
@@ -527,9 +581,9 @@ void buf_cache_close(struct buf_cache *c)
 		MBFS_ASSERT_SLOW(rt_u32_read(&b->ref) == (buf_state_has(b, BUF_DIRTY) ? 1u : 0u));
 		TAILQ_REMOVE(&c->ring, b, ring_link);
 		table_del(c, b);
-		rt_rcu_call(&b->rcu, buf_free_rcu);
+		buf_free(b); /* nobody is in a call, hence nobody in a reader that sees it */
 	}
-	rt_rcu_barrier();
+	pending_close(c->dead);
 	rt_hash_destroy(&c->table);
 	rt_counter_destroy(&c->hits);
 	rt_spin_destroy(&c->lock);
@@ -547,4 +601,9 @@ void buf_cache_stats(struct buf_cache *c, struct buf_stats *out)
 	rt_spin_lock(&c->lock);
 	out->cached = c->ring_nr;
 	rt_spin_unlock(&c->lock);
+}
+
+void buf_cache_dead_stats(const struct buf_cache *c, struct pending_stats *out)
+{
+	pending_stats(c->dead, out);
 }

@@ -18,6 +18,7 @@
 #include <mbfs/blkdev.h>
 
 #include "base/containers.h"
+#include "reclaim/pending.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
 
@@ -41,13 +42,13 @@ struct buf_kind {
 };
 
 /*
- * One block in memory. Found under RCU, referenced by ref; freed a grace period after it left the
- * table and the last reference went. A dirty buffer is referenced by being dirty, so only clean
- * ones are evicted.
+ * One block in memory. Found under RCU, referenced by ref; freed, or another block's, a grace
+ * period after it left the table and the last reference went. A dirty buffer is referenced by being
+ * dirty, so only clean ones are evicted.
  */
 struct buf {
 	struct rt_hash_node node;
-	struct rt_rcu_head rcu;
+	struct pending_link dead;
 	mbfs_blk_t blk; /* [const] */
 	uint8_t *data;  /* block_bytes of them, 64-byte aligned; see above for who may touch them */
 	const struct buf_kind *kind; /* [lock] */
@@ -206,5 +207,7 @@ struct buf_stats {
 	uint64_t hits, misses, writes, evicted, cached, dirty;
 };
 void buf_cache_stats(struct buf_cache *c, struct buf_stats *out);
+/* Of buffers that have left the cache: those taken were used again. */
+void buf_cache_dead_stats(const struct buf_cache *c, struct pending_stats *out);
 
 #endif

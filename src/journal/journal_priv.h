@@ -45,6 +45,7 @@ struct buf_cache {
 	rt_u64 dirty_nr;       /* write [lock], read [racy: for the write-out thread] */
 	struct rt_event wrote; /* a write that BUF_WRITING stood for has ended */
 	struct rt_cpus cpus;
+	struct pending *dead; /* [const] buffers that readers may still look at */
 	struct rt_counter hits;
 	rt_u64 misses, writes, evicted; /* [racy: statistics] */
 	rt_u64 logged[BUF_LOGGED_NR];   /* [atomic] block + 1 of the last message of each slot */

@@ -12,10 +12,11 @@
 #include "base/check.h"
 #include "journal/journal.h"
 
-enum { BATCH = 16, KEPT = 64, THREAD_BLKS = 2 * KEPT };
+enum { BATCH = 16, KEPT_BYTES = 1 << 20, KEPT_MIN = 64 };
 
 struct load {
 	struct buf_cache *cache;
+	unsigned blks; /* of a thread: twice as many as have room */
 	rt_stat batches;
 	struct {
 		unsigned next;
@@ -28,7 +29,7 @@ static bool miss(void *arg, unsigned idx)
 	struct load *l = arg;
 
 	for (unsigned i = 0; i < BATCH; i++) {
-		mbfs_blk_t blk = (mbfs_blk_t)idx * THREAD_BLKS + l->at[idx].next++ % THREAD_BLKS;
+		mbfs_blk_t blk = (mbfs_blk_t)idx * l->blks + l->at[idx].next++ % l->blks;
 		struct buf *b;
 		int err = buf_get(l->cache, blk, &kind, NULL, &b);
 
@@ -59,7 +60,8 @@ static int look(struct load *l)
 
 int race_buf_measure(unsigned block_bytes, unsigned threads, uint64_t run_ns, struct race_pace *out)
 {
-	struct load l = { .batches = { 0 } };
+	unsigned kept = KEPT_BYTES / block_bytes > KEPT_MIN ? KEPT_BYTES / block_bytes : KEPT_MIN;
+	struct load l = { .blks = 2 * kept };
 	struct race_bout bout = {
 		.threads = threads, .run_ns = run_ns, .ops = BATCH, .batch = miss, .arg = &l
 	};
@@ -67,13 +69,13 @@ int race_buf_measure(unsigned block_bytes, unsigned threads, uint64_t run_ns, st
 	double from;
 	int err;
 
-	err = mbfs_bdev_open_mem((uint64_t)threads * THREAD_BLKS * block_bytes, &dev);
+	err = mbfs_bdev_open_mem((uint64_t)threads * l.blks * block_bytes, &dev);
 	if (err)
 		return err;
 	err = rt_rcu_worker_start();
 	if (err)
 		goto err_dev;
-	err = buf_cache_open(dev, block_bytes, NULL, (uint64_t)KEPT * block_bytes, &l.cache);
+	err = buf_cache_open(dev, block_bytes, NULL, (uint64_t)kept * block_bytes, &l.cache);
 	if (err)
 		goto err_worker;
 	from = cpu_ns();

@@ -32,10 +32,10 @@
  * for, and close makes one after another until nothing is left, for process() may add.
  *
  * Whose thread: a workqueue's, or rt/rcu's. The latter's pass is a callback, which does not wait:
- *its grace period covers what was added before it was queued, for the rest it is queued again. It
- *says that it is queued no more, then looks. A flush has a callback of its own: that one is queued
- *by somebody else says that he will call rt_rcu_call(), not that he has. Callbacks run one at a
- *time.
+ * its grace period covers what was added before it was queued, for the rest it is queued again. It
+ * says that it is queued no more, then looks. A flush has a callback of its own: that one is queued
+ * by somebody else says that he will call rt_rcu_call(), not that he has. Callbacks run one at a
+ * time.
  *
  * Pairs: add and add, add and pass, take and each of them: by the slot's lock. Pass and pass:
  * what one has taken it has to itself. Locks: a slot's (85); 86 is taken after it is released.

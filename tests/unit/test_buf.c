@@ -173,6 +173,50 @@ START_TEST(eviction_keeps_to_the_limit)
 }
 END_TEST
 
+static bool all_bytes(const struct buf *b, uint8_t value)
+{
+	unsigned nr = 0;
+
+	while (nr < BLOCK && b->data[nr] == value)
+		nr++;
+	return nr == BLOCK;
+}
+
+/* Goal: a buffer that was evicted is used again, and nothing of the old block shows: neither bytes
+ * nor a failed read. Method: many misses, some of which fail, and a new block now and then; what is
+ * not taken is little. */
+START_TEST(evicted_buffers_are_used_again)
+{
+	struct pending_stats st;
+	struct rt_cpus cpus;
+	uint64_t left;
+
+	teardown();
+	open_with(16 * BLOCK);
+	rt_cpus_init(&cpus, 0);
+	for (unsigned i = 0; i < 4000; i++) {
+		mbfs_blk_t blk = i * 7 % (BLKS - 16);
+		struct buf *b;
+		int err = buf_get(cache, blk, &red, NULL, &b);
+
+		ck_assert_int_eq(err, blk == BAD_BLK ? -EBADMSG : blk == TORN_BLK ? -EUCLEAN : 0);
+		if (err)
+			continue;
+		ck_assert(all_bytes(b, blk & 0x7f));
+		buf_put(b);
+		if (i % 50)
+			continue;
+		ck_assert_int_eq(buf_get_new(cache, BLKS - 1 - i / 50 % 16, &blue, NULL, &b), 0);
+		ck_assert(all_bytes(b, 0));
+		buf_put(b);
+	}
+	buf_cache_dead_stats(cache, &st);
+	left = st.added - st.taken - st.processed;
+	ck_assert_uint_gt(st.taken, st.added / 2);
+	ck_assert_uint_le(left, 13 * rt_cpus_nr(&cpus));
+}
+END_TEST
+
 /* Goal: dirty buffers are not evicted. Method: dirty more than fit, read others, write out, look at
  * the device. */
 START_TEST(dirty_buffers_survive_eviction)
@@ -408,6 +452,7 @@ static Suite *suite(void)
 	tcase_add_test(t, concurrent_gets_read_once);
 	tcase_add_test(t, new_buffer_is_zero_and_not_read);
 	tcase_add_test(t, eviction_keeps_to_the_limit);
+	tcase_add_test(t, evicted_buffers_are_used_again);
 	tcase_add_test(t, dirty_buffers_survive_eviction);
 	tcase_add_test(t, failed_read_leaves_nothing);
 	tcase_add_test(t, failed_verify_leaves_nothing);
