@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-enum { ATTR_BYTES = 65536, PATH_BYTES = 128 };
+enum { ATTR_BYTES = 65536, PATH_BYTES = 128, DEPTH_MAX = 3 };
 
 static const char help[] =
 	"usage: mbfs-stat [--json] [--groups] MOUNTPOINT\n"
@@ -80,7 +80,8 @@ static size_t value_len(const char *s)
 static void print_table(const char *s)
 {
 	char path[PATH_BYTES] = "";
-	size_t base = 0; /* of the enclosing object's name in path; objects nest once */
+	size_t base[DEPTH_MAX + 1] = { 0 }; /* of the enclosing objects' names in path */
+	unsigned depth = 0;
 
 	if (*s == '{')
 		s++;
@@ -90,14 +91,14 @@ static void print_table(const char *s)
 		if (*s == ',') {
 			s++;
 		} else if (*s == '}') {
-			base = 0;
+			depth -= depth > 0;
 			s++;
 		} else if (*s != '"') {
 			return;
 		} else {
-			s = take_name(s + 1, path, base);
-			if (*s == '{') {
-				base = strlen(path);
+			s = take_name(s + 1, path, base[depth]);
+			if (*s == '{' && depth < DEPTH_MAX) {
+				base[++depth] = strlen(path);
 				s++;
 				continue;
 			}
@@ -107,7 +108,7 @@ static void print_table(const char *s)
 			printf("%-34s %.*s\n", path, (int)len, s);
 			s += len;
 		}
-		path[base] = 0;
+		path[base[depth]] = 0;
 	}
 }
 
