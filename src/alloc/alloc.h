@@ -157,6 +157,10 @@ struct table;
 void alloc_grow_past(const struct mbfs_alloc_tune *tune, struct table *t);
 const struct mbfs_alloc_tune *alloc_tune(const struct mbfs_alloc *a);
 
+struct kvfree_stats;
+/* Preallocations that have ended and that readers might still see. */
+void alloc_dead_stats(const struct mbfs_alloc *a, struct kvfree_stats *out);
+
 /*
  * A look at a world that stands still (explorer): no lock is taken, nothing is changed. Bitmaps are
  * of blks_per_grp bits, in whole 8-byte words.

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "alloc/alloc.h"
 #include "base/check.h"
 
 static const struct {
@@ -110,4 +111,9 @@ int mbfs_alloc_group_info(struct mbfs_alloc *a, mbfs_grp_t grp, struct mbfs_allo
 		out->counts[i] = g->counts[i];
 	rt_spin_unlock(&g->lock);
 	return 0;
+}
+
+void alloc_dead_stats(const struct mbfs_alloc *a, struct kvfree_stats *out)
+{
+	kvfree_stats(a->dead_pas, out);
 }

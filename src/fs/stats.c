@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Statistics as one JSON object on one line: {"mount":{...},"alloc":{...},"endio":{...},
- * "rangelock":{...},"mempool":{...},"buffers":{...}}. Counters are read one by one, not as a
- * snapshot. The allocator's names are those of struct mbfs_alloc_stats, endio's those of struct
- * endio_stats.
+ * "rangelock":{...},"mempool":{...},"buffers":{...},"reclaim":{...}}. Counters are read
+ * one by one, not as a snapshot. The allocator's names are those of struct mbfs_alloc_stats,
+ * endio's those of struct endio_stats, reclaim's those of struct kvfree_stats.
  */
 #include "fs/fs_priv.h"
 
@@ -259,6 +259,46 @@ static void put_buffers(struct json *j, struct mbfs_fs *fs)
 	json_close(j);
 }
 
+static void put_kvfree(struct json *j, const char *name, const struct kvfree_stats *s)
+{
+	json_open(j, name);
+	json_u64(j, "queued", s->queued);
+	json_u64(j, "freed", s->freed);
+	json_u64(j, "in_heads", s->in_heads);
+	json_u64(j, "in_ones", s->in_ones);
+	json_u64(j, "inline_waits", s->inline_waits);
+	json_u64(j, "refused", s->refused);
+	json_u64(j, "floods", s->floods);
+	json_u64(j, "pages", s->pages);
+	json_u64(j, "page_fails", s->page_fails);
+	json_u64(j, "waiting_max", s->waiting_max);
+	json_close(j);
+}
+
+/* What readers might still see. */
+static void put_reclaim(struct json *j, struct mbfs_fs *fs)
+{
+	struct kvfree_stats pas, inodes;
+	struct pending_stats bufs;
+
+	alloc_dead_stats(fs->alloc, &pas);
+	inode_cache_dead_stats(fs->env.cache, &inodes);
+	buf_cache_dead_stats(fs->bufs, &bufs);
+	json_open(j, "reclaim");
+	put_kvfree(j, "pas", &pas);
+	put_kvfree(j, "inodes", &inodes);
+	json_open(j, "buffers");
+	json_u64(j, "queued", bufs.added);
+	json_u64(j, "freed", bufs.processed);
+	json_u64(j, "taken", bufs.taken);
+	json_u64(j, "waiting", bufs.added - bufs.processed - bufs.taken);
+	json_u64(j, "throttled", bufs.throttled);
+	json_u64(j, "second", bufs.second);
+	json_u64(j, "passes", bufs.passes);
+	json_close(j);
+	json_close(j);
+}
+
 char *mbfs_fs_stats_json(struct mbfs_fs *fs)
 {
 	struct json j = { .text = rt_alloc(JSON_BYTES) };
@@ -272,6 +312,7 @@ char *mbfs_fs_stats_json(struct mbfs_fs *fs)
 	put_locks(&j, fs);
 	put_pools(&j, fs);
 	put_buffers(&j, fs);
+	put_reclaim(&j, fs);
 	json_put(&j, "}");
 	return j.text;
 }

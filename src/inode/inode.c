@@ -615,6 +615,11 @@ static void orphans_drop(struct inode_cache *c)
 	}
 }
 
+void inode_cache_dead_stats(const struct inode_cache *c, struct kvfree_stats *out)
+{
+	kvfree_stats(c->dead, out);
+}
+
 void inode_cache_close(struct inode_cache *c)
 {
 	struct inode *in;

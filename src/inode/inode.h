@@ -159,6 +159,8 @@ int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_ca
 void inode_cache_close(struct inode_cache *c);
 /* Inodes in memory now, for tests and statistics. */
 uint64_t inode_cache_nr(struct inode_cache *c);
+/* Of inodes that were evicted. */
+void inode_cache_dead_stats(const struct inode_cache *c, struct kvfree_stats *out);
 /* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root:
  * -EUCLEAN. */
 int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);

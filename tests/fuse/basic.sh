@@ -60,6 +60,8 @@ same "$(getfattr -d -m - . | grep -c mbfs || true)" 0
 mbfs-stat --json "$MNT" | grep '"alloc":{' >/dev/null || fail "mbfs-stat"
 mbfs-stat "$MNT" | grep 'alloc.free_nr' >/dev/null || fail "mbfs-stat table"
 mbfs-stat "$MNT" | grep '^endio.converted *[1-9]' >/dev/null || fail "mbfs-stat: endio"
+mbfs-stat "$MNT" | grep '^reclaim.buffers.taken *[0-9]' >/dev/null || fail "mbfs-stat: reclaim"
+mbfs-stat "$MNT" | grep '^mempool.reads.allocs *[0-9]' >/dev/null || fail "mbfs-stat: pools"
 mbfs-stat --groups "$MNT" | grep '^ *0 ' >/dev/null || fail "mbfs-stat groups"
 refused "not the root" mbfs-stat "$T"
 
