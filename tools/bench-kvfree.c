@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Objects freed after a grace period: kvfree beside its peers. race/measure_kvfree.c does it.
+ * Objects freed after a grace period: kvfree and pending beside their peers. race/measure_kvfree.c
+ * does it.
  */
 #include "bench-grid.h"
 
@@ -12,11 +13,11 @@ static const struct bench_row rows[] = {
 	{ "64 bytes, 8 threads", 8, 0, NULL },
 };
 
-static const enum race_kvfree_way ways[] = { RACE_KVFREE_PLAIN, RACE_KVFREE_HEAD,
-					     RACE_KVFREE_RT_CALL, RACE_KVFREE_CALL_RCU,
-					     RACE_KVFREE_AT_ONCE };
-static const char *const way_names[] = { "kvfree", "with head", "rt_rcu_call", "call_rcu",
-					 "free" };
+static const enum race_kvfree_way ways[] = { RACE_KVFREE_PLAIN,    RACE_KVFREE_HEAD,
+					     RACE_KVFREE_PENDING,  RACE_KVFREE_RT_CALL,
+					     RACE_KVFREE_CALL_RCU, RACE_KVFREE_AT_ONCE };
+static const char *const way_names[] = { "kvfree",      "with head", "pending",
+					 "rt_rcu_call", "call_rcu",  "free" };
 
 static int measure(void *ctx, const struct bench_row *row, unsigned who, uint64_t run_ns,
 		   struct race_pace *out)

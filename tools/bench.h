@@ -50,6 +50,7 @@ uint64_t bench_clock_cost_ns(void);
 
 int bench_alloc(const struct bench_args *a);
 int bench_rcu(const struct bench_args *a);
+int bench_rcu_costs(const struct bench_args *a);
 int bench_mount(const struct bench_args *a);
 int bench_aio(const struct bench_args *a);
 int bench_onefile(const struct bench_args *a);

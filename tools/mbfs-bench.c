@@ -23,7 +23,9 @@ static const char usage_text[] =
 	"\n"
 	"  alloc             allocation and free in memory on 16 GiB and 1 TiB, empty and aged;\n"
 	"                    scaling with threads; Ceph's ageing recipe and free-space score\n"
-	"  rcu               latency of rt_rcu_barrier() beside 0 to 8 reading threads\n"
+	"  rcu               a section, rt_rcu_barrier() and flushes with nothing and 1000 objects "
+	"queued,\n"
+	"                    beside liburcu; rt_rcu_barrier() beside 0 to 8 reading threads\n"
 	"  range             locks of byte ranges of one file, 1 to 8 threads, beside one rwlock\n"
 	"                    and one list; the longest wait for the same bytes\n"
 	"  state             set, clear, convert and test on trees of a thousand to a million\n"
@@ -54,7 +56,8 @@ static const char usage_text[] =
 	"  --only TEXT       only cases whose name contains TEXT\n"
 	"  --times N         repetitions; the median counts (default 3)\n"
 	"  --seconds N       of one measurement over a mount (default 2)\n"
-	"  --ms N            of one measurement of range, state, mempool, kvfree, buf, growth "
+	"  --ms N            of one measurement of rcu, range, state, mempool, kvfree, buf, "
+	"growth "
 	"(default 100)\n"
 	"  --size BYTES      of the image, in MiB with M or GiB with G (default: mount 1G, else\n"
 	"                    512M, of which a quarter is written to)\n"
@@ -84,7 +87,7 @@ static const char usage_text[] =
 	"\n"
 	"Exit status: 0 measured; 1 could not measure; 2 bad use.\n";
 
-int bench_rcu(const struct bench_args *a)
+static int barrier_beside_readers(const struct bench_args *a)
 {
 	static const unsigned readers[] = { 0, 1, 2, 4, 8 };
 	struct race_hist *h = malloc(sizeof(*h));
@@ -110,6 +113,11 @@ int bench_rcu(const struct bench_args *a)
 		fprintf(stderr, "mbfs-bench: rcu: %s\n", strerror(-err));
 	free(h);
 	return err ? 1 : 0;
+}
+
+int bench_rcu(const struct bench_args *a)
+{
+	return bench_rcu_costs(a) | barrier_beside_readers(a);
 }
 
 static int bad_use(const char *what, const char *arg)

@@ -134,6 +134,7 @@ enum race_kvfree_way {
 	RACE_KVFREE_RT_CALL,  /* rt_rcu_call() and throttle */
 	RACE_KVFREE_CALL_RCU, /* of the library that rt is built on */
 	RACE_KVFREE_AT_ONCE,  /* no grace period */
+	RACE_KVFREE_PENDING,  /* pending_add() and throttle */
 };
 
 /* Errors: -ENOMEM; of starting threads. */
@@ -151,6 +152,25 @@ enum race_growth {
 /* Errors: -ENOMEM; -EILSEQ: no group was added; of starting threads; of the allocator. */
 int race_growth_measure(enum race_growth how, unsigned threads, uint64_t run_ns,
 			struct race_pace *out);
+
+/* ---- what RCU costs: measure_rcu.c ---- */
+
+enum race_rcu_way {
+	RACE_RCU_RT,      /* rt_rcu_read_lock(), rt_rcu_barrier() */
+	RACE_RCU_KVFREE,  /* kvfree_flush() */
+	RACE_RCU_PENDING, /* pending_flush() */
+	RACE_RCU_STOCK,   /* of the library that rt is built on */
+};
+
+enum race_rcu_what {
+	RACE_RCU_SECTION, /* a reader's */
+	RACE_RCU_IDLE,    /* until what is queued is done: nothing */
+	RACE_RCU_QUEUED,  /* a thousand objects; to queue them is not measured */
+};
+
+/* Errors: -ENOTSUP: @way has no such thing; -ENOMEM; of starting threads. */
+int race_rcu_cost(enum race_rcu_way way, enum race_rcu_what what, uint64_t run_ns,
+		  struct race_pace *out);
 
 /* ---- metadata buffers that are evicted and read again: measure_buf.c ---- */
 

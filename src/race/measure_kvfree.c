@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Objects that are freed after a grace period: kvfree with a head and without, rt_rcu_call(), the
- * call_rcu() of the library below, and freeing at once beside them. An operation is to get an
- * object of 64 bytes from malloc() and to give it. The CPU time of the whole process counts, with
- * its workers and until the last object is freed.
+ * call_rcu() of the library below, pending, and freeing at once beside them. An operation is to get
+ * an object of 64 bytes from malloc() and to give it. The CPU time of the whole process counts,
+ * with its workers and until the last object is freed.
  */
 #include "race/measure.h"
 
@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "reclaim/kvfree.h"
+#include "reclaim/pending.h"
 #include "rt/mem.h"
 #include "rt/rcu.h"
 #include "rt/sync.h"
@@ -29,6 +30,7 @@ struct obj {
 struct load {
 	struct rt_cpus cpus;
 	struct kvfree *k;
+	struct pending *p;
 	rt_stat batches; /* those that warm up, too */
 };
 
@@ -71,6 +73,10 @@ static inline __attribute__((always_inline)) void give(struct load *l, enum race
 	case RACE_KVFREE_CALL_RCU:
 		urcu_memb_call_rcu(&o->lib, lib_ended);
 		break;
+	case RACE_KVFREE_PENDING:
+		pending_add(l->p, o);
+		pending_throttle(l->p);
+		break;
 	default:
 		rt_free(o);
 	}
@@ -91,6 +97,7 @@ LOOP(plain, RACE_KVFREE_PLAIN)
 LOOP(with_head, RACE_KVFREE_HEAD)
 LOOP(by_rt_call, RACE_KVFREE_RT_CALL)
 LOOP(at_once, RACE_KVFREE_AT_ONCE)
+LOOP(by_pending, RACE_KVFREE_PENDING)
 
 /* It takes registered threads: a section registers. */
 static bool by_call_rcu(void *arg, unsigned idx)
@@ -106,6 +113,12 @@ static bool by_call_rcu(void *arg, unsigned idx)
 	return true;
 }
 
+static void processed(void *ctx, void *obj)
+{
+	(void)ctx;
+	rt_free(obj);
+}
+
 static double cpu_ns(void)
 {
 	struct rusage u;
@@ -119,10 +132,13 @@ int race_kvfree_measure(enum race_kvfree_way way, unsigned threads, uint64_t run
 			struct race_pace *out)
 {
 	static bool (*const batch[])(void *arg, unsigned idx) = {
-		plain, with_head, by_rt_call, by_call_rcu, at_once,
+		plain, with_head, by_rt_call, by_call_rcu, at_once, by_pending,
 	};
 	struct load l = { .batches = { 0 } };
 	struct kvfree_config cfg = { .cpus = &l.cpus };
+	struct pending_config pe = { .name = "measured",
+				     .process = processed,
+				     .link_offset = PENDING_NO_LINK };
 	struct race_bout bout = {
 		.threads = threads, .run_ns = run_ns, .ops = BATCH, .batch = batch[way], .arg = &l
 	};
@@ -133,18 +149,24 @@ int race_kvfree_measure(enum race_kvfree_way way, unsigned threads, uint64_t run
 	err = kvfree_open(&cfg, &l.k);
 	if (err)
 		return err;
+	err = pending_open(&l.cpus, &pe, &l.p);
+	if (err)
+		goto err_kvfree;
 	err = rt_rcu_worker_start();
-	if (err) {
-		kvfree_close(l.k);
-		return err;
-	}
+	if (err)
+		goto err_pending;
 	from = cpu_ns();
 	err = race_bout_run(&bout, out);
 	if (way == RACE_KVFREE_CALL_RCU)
 		urcu_memb_barrier();
-	kvfree_close(l.k);
+	pending_flush(l.p);
+	kvfree_flush(l.k);
 	rt_rcu_worker_stop();
 	if (!err)
 		out->cpu_ns = (cpu_ns() - from) / ((double)rt_stat_read(&l.batches) * BATCH);
+err_pending:
+	pending_close(l.p);
+err_kvfree:
+	kvfree_close(l.k);
 	return err;
 }

@@ -38,7 +38,6 @@ refused "'/nowhere'" aio --also /nowhere
 refused "not 'null,btrfs'" aio --peers null,btrfs
 "$BENCH" --help >/dev/null
 "$BENCH" alloc --only "16 GiB empty run 16" --times 1
-"$BENCH" rcu
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -59,6 +58,9 @@ lines()
 for who in io_tree list; do lines "$tmp/range" "\"who\":\"$who\"" 33; done
 for who in "tree, whole" rwlock; do lines "$tmp/range" "\"who\":\"$who\"" 31; done
 lines "$tmp/range" '"threads":8' 40
+"$BENCH" rcu --times 1 --ms 25 --json "$tmp/rcu"
+for who in rt liburcu; do lines "$tmp/rcu" "\"who\":\"$who\"" 3; done
+for who in kvfree pending; do lines "$tmp/rcu" "\"who\":\"$who\"" 2; done
 "$BENCH" state --times 1 --ms 20 --only "random, 10^3" --json "$tmp/state"
 for op in set clear convert test; do lines "$tmp/state" "\"who\":\"$op\"" 1; done
 grep -q '"case":"bytes","states":1000,"shuffled":true,"asked_bytes":[1-9]' "$tmp/state"
@@ -67,7 +69,7 @@ for who in alloc 'reserve()'; do lines "$tmp/mempool" "\"who\":\"$who\"" 24; don
 lines "$tmp/mempool" '"who":"malloc"' 17
 
 "$BENCH" kvfree --times 1 --ms 5 --json "$tmp/kvfree"
-for who in kvfree 'with head' rt_rcu_call call_rcu free; do lines "$tmp/kvfree" "\"who\":\"$who\"" 3; done
+for who in kvfree 'with head' pending rt_rcu_call call_rcu free; do lines "$tmp/kvfree" "\"who\":\"$who\"" 3; done
 ! grep -F '"cpu_ns":0.000' "$tmp/kvfree"
 "$BENCH" buf --times 1 --ms 5 --json "$tmp/buf"
 lines "$tmp/buf" '"who":"buf_get"' 6
