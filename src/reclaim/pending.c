@@ -33,9 +33,9 @@
  *
  * Whose thread: a workqueue's, or rt/rcu's. The latter's pass is a callback, which does not wait:
  * its grace period covers what was added before it was queued, for the rest it is queued again. It
- * says that it is queued no more, then looks. A flush has a callback of its own: that one is queued
- * by somebody else says that he will call rt_rcu_call(), not that he has. Callbacks run one at a
- * time.
+ * says that it is queued no more, then looks; close waits until it has looked, too (about). A flush
+ * has a callback of its own: that one is queued by somebody else says that he will call
+ * rt_rcu_call(), not that he has. Callbacks run one at a time.
  *
  * Pairs: add and add, add and pass, take and each of them: by the slot's lock. Pass and pass:
  * what one has taken it has to itself. Locks: a slot's (85); 86 is taken after it is released.
@@ -94,6 +94,7 @@ struct pending {
 	struct rt_work work;
 	struct rt_rcu_head rcu; /* whoever set queued, then RCU */
 	rt_u32 queued;          /* [atomic] rcu is */
+	rt_u32 about;           /* [atomic] how often rcu is queued or runs */
 	rt_u32 timed;    /* [atomic] */
 	rt_u32 flushers; /* [atomic] if any, a pass keeps nothing; counted if keep_nr */
 	rt_stat processed, inline_waits, throttled, pages, passes;
@@ -228,10 +229,12 @@ static void run_own(struct rt_rcu_head *head);
 
 static void arm(struct pending *p)
 {
-	if (p->wq)
+	if (p->wq) {
 		rt_wq_queue_delayed(p->wq, &p->work, p->cfg.delay_ns);
-	else if (!rt_u32_xchg(&p->queued, 1))
+	} else if (!rt_u32_xchg(&p->queued, 1)) {
+		rt_u32_add(&p->about, 1);
 		rt_rcu_call(&p->rcu, run_by_rcu);
+	}
 }
 
 /* A pass that begins after the call, and sees that the readers of before have left, has ended. */
@@ -264,7 +267,7 @@ static void worker_close(struct pending *p)
 			rt_wq_destroy(p->wq);
 		return;
 	}
-	while (rt_u32_read_acquire(&p->queued))
+	while (rt_u32_read_acquire(&p->about)) /* pairs with run_by_rcu(): it has ended */
 		rt_rcu_barrier();
 }
 
@@ -519,6 +522,7 @@ static void run_by_rcu(struct rt_rcu_head *head)
 
 	rt_u32_xchg(&p->queued, 0); /* pairs with arm(): the head is free, his object is seen */
 	pass(p);
+	rt_u32_add_return(&p->about, -1u);
 }
 
 static void run_own(struct rt_rcu_head *head)

@@ -119,6 +119,7 @@ MUTANTS = [
     ("a flush keeps some", PENDING, "	if (keep_nr && rt_u32_read(&p->flushers))", "	if (false)"),
     ("a callback looks, then says that it is gone", PENDING, "	rt_u32_xchg(&p->queued, 0); /* pairs with arm(): the head is free, his object is seen */\n	pass(p);",
      "	pass(p);\n	rt_u32_xchg(&p->queued, 0);"),
+    ("closing does not wait for a callback that runs", PENDING, "	while (rt_u32_read_acquire(&p->about))", "	while (rt_u32_read_acquire(&p->queued))"),
     ("a flush takes another's callback for its own", PENDING, "		rt_rcu_call(&own.head, run_own);", "		(void)own, (void)run_own, arm(p);"),
     ("nothing changed in kvfree", KVFREE, "", ""),
     ("what waits is taken for elapsed", KVFREE, "if (s->bins[i].batch.nr && rt_rcu_poll_state(s->bins[i].cookie))", "if (s->bins[i].batch.nr)"),

@@ -254,6 +254,25 @@ static void grace_periods(void *state)
 		rt_rcu_cond_sync(rt_rcu_get_state());
 }
 
+/* One that is closed while its callback may still be about. */
+static void life(void *state)
+{
+	struct bed *b = state;
+	struct pending_config cfg = { .process = process,
+				      .ctx = b,
+				      .page_nr = plan()->page_nr,
+				      .by_rcu = true };
+	struct pending *p;
+
+	explore_check(pending_open(&b->cpus, &cfg, &p) == 0);
+	for (unsigned i = 0; i < 2; i++) {
+		b->obj[i].cookie = rt_rcu_get_state();
+		pending_add(p, &b->obj[i]);
+	}
+	pending_close(p);
+	explore_check(rt_u32_read(&b->obj[0].processed) == 1);
+}
+
 static const struct plan plans[] = {
 	{ .name = "an object and its reader",
 	  .cpus = 1,
@@ -397,6 +416,14 @@ static const struct plan plans[] = {
 	  .fn = { add_first, take_again, read_first },
 	  .objs = 1,
 	  .bound = 1 },
+	{ .name = "by callbacks: close",
+	  .cpus = 2,
+	  .page_nr = 2,
+	  .by_rcu = true,
+	  .thread_nr = 1,
+	  .fn = { life },
+	  .objs = 2,
+	  .bound = 3 },
 	{ .name = "in a reader",
 	  .cpus = 1,
 	  .page_nr = 1,
