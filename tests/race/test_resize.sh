@@ -12,7 +12,7 @@ DIR=$(mktemp -d)
 # A growth waits for the device five times: memory is fast.
 IMAGES=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf --one-file-system "$DIR" "$IMAGES"' EXIT
-LONG=(--rounds 1 --seconds 60)
+LONG=(--rounds 1 --seconds 20)
 [ -z "${MBFS_RESIZE_SECONDS:-}" ] || LONG=(--seconds "$MBFS_RESIZE_SECONDS")
 
 fail()
@@ -41,7 +41,7 @@ for row in rows:
     assert row["enospc"] == 0 and row["stale"] == 0, row
     if row["variant"] == "mbfs":
         assert row["result"] == "holds" and row["died"] == 0 and row["note"] == "", row
-        assert row["rounds"] >= 1 and row["growths"] >= row["rounds"] * (1000 if mount else 2000), row
+        assert row["growths"] >= max(100, row["rounds"] * (1000 if mount else 2000)), row
         assert row["attempts"] > 0 and (row["looks"] > 0 and row["fsck"] == "clean" if mount else True), row
     else:
         assert row["result"] == "loses" and row["died"] == 1, row
