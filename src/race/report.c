@@ -55,7 +55,7 @@ const char *race_verdict(const struct race_config *cfg, const struct race_result
 		return res->deadlock ? "DEADLOCK" : "LIVELOCK";
 	if (!res->check_ok || (res->fsck_run && !res->fsck_ok))
 		return "BROKEN";
-	if (res->sum.attempts == 0)
+	if (res->sum.attempts == 0 && !res->died)
 		return "NO CALLS";
 	if (race_held(cfg, res))
 		return cfg->variant.holds ? "holds" : "not lost";
