@@ -55,6 +55,12 @@ run --variant mbfs "${LONG[@]}"
 run --variant count-first,pre-5.6 --seconds 60 --widen auto=1
 judge library
 if grep -q "^MBFS_SANITIZE:.*=.*address" "$MBFS_BUILD/CMakeCache.txt"; then
+	# Now and then a reader crashes on what was put into the array just before it is freed.
+	for _ in 1 2 3 4 5 6 7 8; do
+		grep -q "AddressSanitizer: heap-use-after-free" "$DIR/err" && break
+		run --variant pre-5.6 --seconds 60 --widen auto=1
+	done
+	rm -f "$DIR/json"
 	grep -q "AddressSanitizer: heap-use-after-free" "$DIR/err" || fail "no use after free: $(cat "$DIR/err")"
 fi
 
