@@ -157,12 +157,10 @@ static inline bool inode_is_link(const struct inode *in)
 int inode_cache_open(struct inode_env *env, uint32_t max_cached, struct inode_cache **out);
 /* Evicts all (unlinked ones are freed on disk). No references are left; pins are dropped. */
 void inode_cache_close(struct inode_cache *c);
-/* Inodes in memory now, for tests and statistics. */
+/* Inodes in memory now; those that were evicted: for tests and statistics. */
 uint64_t inode_cache_nr(struct inode_cache *c);
-/* Of inodes that were evicted. */
 void inode_cache_dead_stats(const struct inode_cache *c, struct kvfree_stats *out);
-/* -ESTALE no such inode in use; -EUCLEAN, -EBADMSG, -EIO, -ENOMEM. Reserved inodes but root:
- * -EUCLEAN. */
+/* -ESTALE: not in use; -EUCLEAN: also reserved inodes but root; -EBADMSG, -EIO, -ENOMEM. */
 int inode_get(struct inode_env *env, mbfs_ino_t ino, struct inode **out);
 void inode_hold(struct inode *in);
 /* May free the inode on disk (last reference of an unlinked one): hold no lock of any rank. */

@@ -42,10 +42,7 @@ static bool stock_sections(void *arg, unsigned idx)
 	(void)arg, (void)idx;
 	rt_rcu_read_lock(); /* registers */
 	rt_rcu_read_unlock();
-	for (unsigned i = 0; i < SECTIONS; i++) {
-		urcu_memb_read_lock();
-		urcu_memb_read_unlock();
-	}
+	stock_rcu_sections(SECTIONS);
 	return true;
 }
 

@@ -41,6 +41,14 @@ void stock_rcu_call(struct stock_rcu_item *item)
 	urcu_memb_call_rcu((struct rcu_head *)(void *)item->head, ran);
 }
 
+void stock_rcu_sections(unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		urcu_memb_read_lock();
+		urcu_memb_read_unlock();
+	}
+}
+
 void stock_rcu_barrier(void)
 {
 	urcu_memb_barrier();

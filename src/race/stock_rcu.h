@@ -25,5 +25,7 @@ void stock_rcu_open(struct stock_rcu *s, unsigned workers);
 void stock_rcu_join(struct stock_rcu *s, unsigned idx);
 void stock_rcu_call(struct stock_rcu_item *item);
 void stock_rcu_barrier(void);
+/* So many sections of a reader, one after the other. The thread has been a reader. */
+void stock_rcu_sections(unsigned nr);
 
 #endif
