@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Goal: a directory of 100,000 names is made, listed and emptied in time that does not grow with its square.
-# Method: hard-linked and empty files made without a process each; the index is checked by e2fsck.
+# Goal: a directory of many names is made, listed and emptied in time that does not grow with its square.
+# Method: hard-linked and empty files made without a process each; the index is checked by e2fsck. MBFS_LONG=1:
+# 100,000 names.
 . "$(dirname "$0")/lib.sh"
 
-N=100000
+N=25000
+[ -z "${MBFS_LONG:-}" ] || N=100000
 make_image 300M -N 110000
 mount_image
 mkdir "$MNT/d"
@@ -16,7 +18,7 @@ done
 echo "made in $SECONDS s"
 same "$(find . -type f | wc -l)" $N "listing"
 same "$(ls -f | sort -u | wc -l)" $((N + 2)) "names are listed once"
-[ -e name-77777 ] && [ ! -e name-100000 ]
+[ -e name-17777 ] && [ ! -e name-$N ]
 cd /
 unmount_image
 check_image

@@ -4,9 +4,11 @@
  * Method: first the list of what waits (journal/late.c), by itself. Then files on a small image
  * that is nearly full come and go, and the power is cut at one write after the other; e2fsck
  * repairs, and every byte found must be zero or that of the name under which it is found.
+ * MBFS_LONG=1: cut at more of them.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -444,14 +446,14 @@ static struct mbfs_bdev *scene_image(void)
 
 START_TEST(whatever_the_moment_nothing_stale_shows)
 {
-	enum { CUTS = 40 };
+	const unsigned cuts = getenv("MBFS_LONG") ? 40 : 10;
 	struct mbfs_bdev *image = scene_image();
 	uint8_t *base = malloc(image->size_bytes);
 	uint64_t seed = (uint64_t)_i + 1, all, step;
 
 	memcpy(base, mbfs_bdev_mem_bytes(image), image->size_bytes);
 	all = scene_run(image, seed, 0);
-	step = all / CUTS + 1;
+	step = all / cuts + 1;
 	for (uint64_t cut = 1 + seed % step; cut <= all; cut += step) {
 		memcpy(mbfs_bdev_mem_bytes(image), base, image->size_bytes);
 		(void)scene_run(image, seed, cut);
