@@ -344,7 +344,6 @@ static int tune_check(const struct mbfs_alloc_tune *t, struct mbfs_diag *diag)
 static void alloc_release(struct mbfs_alloc *a)
 {
 	kvfree_close(a->dead_pas);
-	kvfree_close(a->dead);
 	rt_counter_destroy(&a->seq);
 	rt_counter_destroy(&a->begin);
 	rt_counter_destroy(&a->end);

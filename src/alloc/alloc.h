@@ -132,8 +132,9 @@ MBFS_MUST_CHECK int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f
 /*
  * Growing, in steps: what mbfs_alloc_grow() does in one. One thread, and only one growth at a time.
  * begin ... end: a request that finds nothing free waits for the end and looks once more.
+ * @dead: gets the arrays that are replaced, see table_grow()
  */
-void alloc_grow_begin(struct mbfs_alloc *a);
+void alloc_grow_begin(struct mbfs_alloc *a, struct kvfree *dead);
 void alloc_grow_end(struct mbfs_alloc *a);
 /*
  * alloc_grow_ready - everything that can fail; the store has the new groups already
@@ -142,9 +143,6 @@ void alloc_grow_end(struct mbfs_alloc *a);
  */
 MBFS_MUST_CHECK int alloc_grow_ready(struct mbfs_alloc *a, mbfs_blk_t blk_nr,
 				     struct mbfs_diag *diag);
-/* Where the arrays go that a growth replaces, of all rooms, until no reader has them; it is made by
- * the first one. NULL: no memory. */
-struct kvfree *alloc_grow_dead(struct mbfs_alloc *a);
 /* After it: all can use the new blocks; or it was in vain. */
 void alloc_grow(struct mbfs_alloc *a, struct mbfs_tx *tx, uint64_t resv_blk_nr);
 void alloc_grow_not(struct mbfs_alloc *a);

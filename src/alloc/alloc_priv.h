@@ -162,6 +162,7 @@ struct alloc_growth {
 	mbfs_blk_t blk_nr;
 	uint64_t free_nr;  /* in the new groups */
 	uint32_t last_len; /* of the last old group */
+	struct kvfree *dead; /* for what is replaced; NULL: none */
 };
 
 struct mbfs_alloc {
@@ -186,7 +187,6 @@ struct mbfs_alloc {
 	rt_u32 bad_nr;			/* [atomic] groups fenced off */
 	struct alloc_growth grow;
 	struct kvfree *dead_pas;	/* [const] */
-	struct kvfree *dead;		/* [who grows it] alloc_grow_dead(); NULL before */
 	struct stat_slot *stats;	/* [atomic] one per virtual CPU */
 	rt_u64 slow_max_ns, barrier_max_ns; /* [atomic] */
 	rt_u64 late_nr; /* [racy: for statfs] freed, to be given back: free_late.c */
@@ -270,16 +270,13 @@ static inline mbfs_grp_t grp_nr_of(const struct mbfs_alloc *a)
 {
 	return table_nr(&a->groups);
 }
-
 static inline mbfs_grp_t grps_for(const struct mbfs_alloc *a, mbfs_blk_t blk_nr)
 {
 	return (mbfs_grp_t)div_up(blk_nr - a->shape.first_blk, a->shape.blks_per_grp);
 }
-
-/* NULL: it is not there yet. */
 static inline struct group *group_at(const struct mbfs_alloc *a, mbfs_grp_t idx)
 {
-	return table_at(&a->groups, idx);
+	return table_at(&a->groups, idx); /* NULL: it is not there yet */
 }
 
 static inline mbfs_blk_t group_start(const struct mbfs_alloc *a, const struct group *g)

@@ -70,18 +70,9 @@ const struct mbfs_alloc_tune *alloc_tune(const struct mbfs_alloc *a)
 	return &a->tune;
 }
 
-struct kvfree *alloc_grow_dead(struct mbfs_alloc *a)
+void alloc_grow_begin(struct mbfs_alloc *a, struct kvfree *dead)
 {
-	/* They are few, and may be large. */
-	const struct kvfree_config cfg = { .cpus = &a->cpus, .page_nr = 32, .high_water = 32 };
-
-	if (!a->dead && kvfree_open(&cfg, &a->dead))
-		return NULL;
-	return a->dead;
-}
-
-void alloc_grow_begin(struct mbfs_alloc *a)
-{
+	a->grow.dead = dead;
 	rt_write_once(a->grow.seq, a->grow.seq + 1);
 	MBFS_ASSERT(a->grow.seq % 2 == 1);
 }
@@ -143,14 +134,12 @@ int alloc_grow_ready(struct mbfs_alloc *a, mbfs_blk_t blk_nr, struct mbfs_diag *
 	err = last_ready(a, blk_nr, diag);
 	if (err)
 		return err;
-	if (!alloc_grow_dead(a))
-		err = -ENOMEM;
-	if (!err && a->store->grow)
+	if (a->store->grow)
 		err = a->store->grow(a->store_ctx, blk_nr);
 	if (!err)
-		err = index_grow(&a->by_order, to, a->dead);
+		err = index_grow(&a->by_order, to, a->grow.dead);
 	if (!err)
-		err = index_grow(&a->by_frag, to, a->dead);
+		err = index_grow(&a->by_frag, to, a->grow.dead);
 	if (!err)
 		err = table_ready(&a->groups, to);
 	if (err) {
@@ -195,7 +184,7 @@ void alloc_grow(struct mbfs_alloc *a, struct mbfs_tx *tx, uint64_t resv_blk_nr)
 
 	if (a->groups.way == TABLE_COUNT_FIRST)
 		rt_write_once(a->shape.blk_nr, a->grow.blk_nr);
-	table_grow(&a->groups, a->dead);
+	table_grow(&a->groups, a->grow.dead);
 	rt_write_once(a->shape.blk_nr, a->grow.blk_nr);
 	for (mbfs_grp_t i = from; i < grp_nr_of(a); i++) {
 		struct group *g = group_at(a, i);
@@ -217,7 +206,7 @@ int mbfs_alloc_grow(struct mbfs_alloc *a, mbfs_blk_t blk_nr, uint64_t resv_blk_n
 	if (blk_nr < a->shape.blk_nr || blk_nr >> 48 || resv_blk_nr > blk_nr)
 		return diag_set(diag, -EINVAL, "from %llu to %llu blocks: it only grows",
 				(unsigned long long)a->shape.blk_nr, (unsigned long long)blk_nr);
-	alloc_grow_begin(a);
+	alloc_grow_begin(a, NULL);
 	err = alloc_grow_ready(a, blk_nr, diag);
 	if (!err)
 		alloc_grow(a, NULL, resv_blk_nr);

@@ -267,8 +267,8 @@ static bool criterion_try(struct alloc_ctx *ac, enum criterion cr, mbfs_grp_t fr
 	case CR_ANY_FREE:
 		break;
 	}
-	/* Not by the table: a group that is there before the device has its blocks has none to give,
-	 * for they could not be given back. */
+	/* Not by the table: it has a new group before the device has its blocks, which could not
+	 * be given back. */
 	for (mbfs_grp_t i = 0, grps = grps_for(a, blk_nr_of(a)); i < grps; i++) {
 		mbfs_grp_t grp = (mbfs_grp_t)(((uint64_t)from + i) % grps);
 

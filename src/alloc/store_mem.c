@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "alloc/alloc.h"
 #include "base/bits.h"
 #include "base/check.h"
 #include "rt/mem.h"
@@ -18,7 +17,6 @@ struct mem_group {
 struct store_mem {
 	struct mbfs_alloc_shape shape; /* [const]; blk_nr rises [racy: a bound] */
 	struct table grps;	       /* struct mem_group */
-	struct mbfs_alloc *alloc;      /* [const] */
 };
 
 static struct mem_group *group_of(const struct store_mem *s, mbfs_grp_t grp)
@@ -93,7 +91,7 @@ static int mem_grow(void *ctx, mbfs_blk_t blk_nr)
 		return 0;
 	err = table_ready(&s->grps, (uint32_t)grps);
 	if (!err)
-		table_grow(&s->grps, alloc_grow_dead(s->alloc)); /* it has been made */
+		table_grow(&s->grps, NULL);
 	return err;
 }
 
@@ -134,11 +132,9 @@ int mbfs_alloc_open_mem(const struct mbfs_alloc_shape *shape, const struct mbfs_
 	}
 	s->shape = *shape;
 	err = mbfs_alloc_open(shape, tune, &mem_ops, s, diag, out);
-	if (err) {
+	if (err)
 		mem_close(s);
-		return err;
-	}
-	(*out)->store_close = mem_close;
-	s->alloc = *out;
-	return 0;
+	else
+		(*out)->store_close = mem_close;
+	return err;
 }

@@ -35,6 +35,7 @@ struct fs_trim {
 struct fs_resize {
 	struct rt_mutex lock;  /* RANK_FS_RESIZE */
 	uint64_t done, total;  /* [racy: to be shown] */
+	struct kvfree *dead;   /* [lock] arrays that were replaced, of all rooms; NULL before */
 };
 
 struct mbfs_fs {

@@ -38,8 +38,7 @@ struct growth {
 	struct mbfs_fs *fs;
 	struct mbfs_geo old, size;
 	struct mbfs_diag *diag;
-	struct kvfree *dead; /* arrays that are replaced */
-	bool told;	     /* the image may say that it is larger */
+	bool told; /* the image may say that it is larger */
 };
 
 void fs_resize_open(struct mbfs_fs *fs)
@@ -49,7 +48,18 @@ void fs_resize_open(struct mbfs_fs *fs)
 
 void fs_resize_close(struct mbfs_fs *fs)
 {
+	kvfree_close(fs->resize.dead);
 	rt_mutex_destroy(&fs->resize.lock);
+}
+
+/* Old arrays are few, and may be large. Made by the first growth. */
+static int dead_open(struct growth *g)
+{
+	struct mbfs_fs *fs = g->fs;
+	const struct kvfree_config cfg = { .cpus = &fs->env.cpus, .page_nr = 32, .high_water = 32 };
+	int err = fs->resize.dead ? 0 : kvfree_open(&cfg, &fs->resize.dead);
+
+	return err ? diag_set(g->diag, err, "no memory to grow") : 0;
 }
 
 /* ---- steps 1 and 2, and all memory ---- */
@@ -193,7 +203,7 @@ static void publish(struct growth *g, struct mbfs_tx *tx)
 	geo_set_size(&fs->super.geo, &g->size);
 	fs->overhead_blks += own;
 	rt_mutex_unlock(&fs->super_lock);
-	ialloc_grow(&fs->env, g->dead);
+	ialloc_grow(&fs->env, fs->resize.dead);
 	alloc_grow(fs->alloc, tx, g->size.resv_blk_nr);
 }
 
@@ -226,13 +236,10 @@ static int grow(struct growth *g)
 	struct mbfs_fs *fs = g->fs;
 	int err = 0;
 
-	g->dead = alloc_grow_dead(fs->alloc);
-	if (!g->dead)
-		return diag_set(g->diag, -ENOMEM, "no memory to grow");
 	if (has_reserve(&g->old) && g->size.grp_nr > g->old.grp_nr)
 		err = resize_ino_check(&fs->env, g->diag);
 	if (!err)
-		err = gdt_grow_ready(fs->gdt, fs->dev, &g->size, g->dead, &fs->resize.done,
+		err = gdt_grow_ready(fs->gdt, fs->dev, &g->size, fs->resize.dead, &fs->resize.done,
 				     g->diag);
 	if (err)
 		return err;
@@ -272,9 +279,12 @@ int mbfs_fs_resize(struct mbfs_fs *fs, uint64_t want_bytes, struct mbfs_diag *di
 	err = plan(fs, want_bytes, &g);
 	if (err || g.size.blk_nr == g.old.blk_nr)
 		goto out;
+	err = dead_open(&g);
+	if (err)
+		goto out;
 	rt_write_once(fs->resize.done, 0);
 	rt_write_once(fs->resize.total, g.size.grp_nr - g.old.grp_nr + (uint64_t)g.size.grp_nr);
-	alloc_grow_begin(fs->alloc);
+	alloc_grow_begin(fs->alloc, fs->resize.dead);
 	err = device_grow(&g);
 	if (!err) {
 		err = grow(&g);

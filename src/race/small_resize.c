@@ -40,8 +40,6 @@ struct thing {
 
 struct state {
 	struct table t;
-	struct rt_cpus cpus;
-	struct kvfree *dead;        /* where its old arrays go */
 	struct thing *made[GROUPS]; /* what belongs in each slot; set before it is published */
 	struct mbfs_alloc *a;
 };
@@ -58,12 +56,8 @@ static void array_setup(struct small_run *r)
 {
 	const struct mbfs_alloc_tune tune = { .resize = r->variant };
 	struct state *s = r->state;
-	const struct kvfree_config cfg = { .cpus = &s->cpus, .page_nr = 4, .high_water = 4 };
 	int err = table_open(&s->t, 1, sizeof(struct thing));
 
-	rt_cpus_init(&s->cpus, 1);
-	if (!err)
-		err = kvfree_open(&cfg, &s->dead);
 	MBFS_ASSERT(!err);
 	alloc_grow_past(&tune, &s->t);
 	thing_make(s, 0);
@@ -80,7 +74,7 @@ static void array_grow(struct small_run *r)
 			return;
 		}
 		thing_make(s, nr - 1);
-		table_grow(&s->t, s->dead);
+		table_grow(&s->t, NULL);
 	}
 }
 
@@ -109,7 +103,7 @@ static void array_check(struct small_run *r)
 		if (table_at(&s->t, idx) != s->made[idx])
 			small_fail(r, "group %u is lost", idx);
 	table_close(&s->t);
-	kvfree_close(s->dead);
+	rt_rcu_barrier();
 }
 
 /* ---- an allocator ---- */

@@ -143,6 +143,19 @@ void *table_new(struct table *t, uint32_t idx)
 	return a->at[idx];
 }
 
+static void array_free_rcu(struct rt_rcu_head *head)
+{
+	rt_free(container_of(head, struct table_array, rcu));
+}
+
+static void array_give(struct table_array *old, struct kvfree *dead)
+{
+	if (dead)
+		kvfree_rcu(dead, old, &old->dead);
+	else
+		rt_rcu_call(&old->rcu, array_free_rcu);
+}
+
 /* ---- as it once was ---- */
 
 /* What is in memory that nobody has written to yet, and in memory that was freed, as kernels for
@@ -178,7 +191,7 @@ static void past_grow(struct table *t, struct table_array *old, struct kvfree *d
 	t->next = NULL;
 	if (t->way == TABLE_COUNT_FIRST) {
 		count_then_fill(t, a, old->len);
-		kvfree_rcu(dead, old, &old->dead);
+		array_give(old, dead);
 		return;
 	}
 	rt_rcu_assign(&t->array, a);
@@ -203,7 +216,7 @@ void table_grow(struct table *t, struct kvfree *dead)
 	rt_rcu_assign(&t->array, t->next);
 	rt_write_once(t->nr, t->next->len);
 	t->next = NULL;
-	kvfree_rcu(dead, old, &old->dead);
+	array_give(old, dead);
 }
 
 void table_not(struct table *t)

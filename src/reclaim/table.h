@@ -34,7 +34,10 @@
 /* [const] once its address has been published, with release. Freed a grace period after the next
  * one has come. */
 struct table_array {
-	struct kvfree_head dead;
+	union {
+		struct kvfree_head dead;
+		struct rt_rcu_head rcu;
+	};
 	uint32_t len; /* of at[] */
 	uint32_t nr;  /* as much of it as readers use; all, or see past_find() */
 	void *at[];
@@ -74,7 +77,8 @@ void table_close(struct table *t);
 /* Errors: -ENOMEM, nothing has changed. The table never shrinks: @nr is at least what it has. */
 MBFS_MUST_CHECK int table_ready(struct table *t, uint32_t nr);
 void *table_new(struct table *t, uint32_t idx);
-/* @dead: gets the old array; of the default kind, which frees with rt_free(). */
+/* @dead: gets the old array; of the default kind, which frees with rt_free(). NULL: who grows it
+ * has none, and the array waits for its readers on its own. */
 void table_grow(struct table *t, struct kvfree *dead);
 void table_not(struct table *t);
 /* After table_open(), before anybody else knows it. @nap_us: see struct table */

@@ -124,7 +124,7 @@ START_TEST(no_block_before_the_bound)
 		ck_assert_int_eq(mbfs_alloc_free(a, NULL, &run), 0);
 	}
 	ck_assert_int_eq(alloc_grow_ready(a, 2 * GRP_BLKS, &diag), 0);
-	table_grow(&a->groups, alloc_grow_dead(a));
+	table_grow(&a->groups, NULL);
 	for (unsigned i = 0; i < a->stream_nr; i++)
 		rt_u64_set(&a->stream_goal[i], 1);
 	ck_assert_int_eq(mbfs_alloc_blocks(a, f, &req, NULL, &run), 0);
@@ -164,7 +164,7 @@ START_TEST(waits_for_the_end)
 	struct rt_thread *t;
 
 	take_all(w.a);
-	alloc_grow_begin(w.a);
+	alloc_grow_begin(w.a, NULL);
 	ck_assert_int_eq(rt_thread_start(want_one, &w, "want", &t), 0);
 	rt_sleep_ns(50000000);
 	ck_assert_uint_eq(rt_u32_read_acquire(&w.done), 0);
