@@ -10,21 +10,21 @@
  * with nothing held. All of these are lists joined in O(1); no object is looked at until it is
  * freed.
  *
- * Equation, per slot: queued by page, head or one = open + bins + elapsed + freed (waiting is the
- * sum of the first three).
+ * Equation, per slot: queued by page, head or one = open + bins + called + elapsed + freed (waiting
+ * is the sum of the first four).
  *
  *	put	page of the slot; full: close, and if the caller may sleep, free what has elapsed
  *	flood	waiting >= high_water: close, wait for the cookie, free
- *	monitor	an RCU callback: each slot closed, what has elapsed freed; queued again while
- *		anything waits. One for each struct kvfree, at most once in the queue (armed)
+ *	monitor	an RCU callback: what it was called for is freed, the rest is what it is called for
+ *		next. One for each slot, at most once in the queue (armed)
  *
- * The drain is thus rt/rcu's: the thread that serves rt_rcu_call(), one grace period for all.
+ * What the monitor was called for is a bin, too: who fills a page may find before that it has
+ * elapsed. But the monitor need not ask: it was queued after the objects were unpublished. So as
+ * long as pages do not fill up nobody drives grace periods but rt/rcu for its callbacks: one
+ * drain, and one grace period, for all callers.
  *
- * No object waits for ever: the monitor clears armed, then looks into each slot, under its lock.
- * Who puts an object looks at armed under that lock. If he held it before the monitor did, the
- * monitor has seen the object; if after, he sees armed cleared, or set by somebody who saw it
- * cleared, and then another monitor comes. Who queues one closes his batch first, so its cookie
- * has expired when that monitor runs.
+ * No object waits for ever: armed is the slot's, under its lock, and is set while anything waits in
+ * it; whoever sets it calls the monitor.
  *
  * Why the cookie is taken at the close, under the lock: all in the open batch was unpublished
  * before it was given to us, so before the cookie. And cookies of one slot never go back.
@@ -69,30 +69,32 @@ struct bin {
 	struct batch batch;
 };
 
-/* lock: RANK_KVFREE; guards all but the statistics at the end. */
+/* lock: RANK_KVFREE; guards all but the statistics, and what has a tag. */
 struct kvfree_slot {
 	struct rt_spin lock;
 	struct kvfree_page *page; /* not full; NULL: none at hand */
-	unsigned waiting;         /* objects in page, open, bins, elapsed */
+	bool armed;               /* monitor is queued, or will be by who has set this */
+	unsigned waiting;         /* objects in page, open, bins, called, elapsed */
 	unsigned waiting_max;
 	struct batch open; /* but for what is in page */
 	struct bin bins[RT_RCU_POLL_ACTIVE];
+	struct bin called; /* what the monitor was queued for */
 	struct batch elapsed;
 	struct page_list spare;
 	unsigned spare_nr;
 	uint64_t queued, in_heads, in_ones, spared;
 	rt_stat freed, inline_waits, refused, floods, pages, page_fails;
+	struct kvfree *k;           /* [const] */
+	struct rt_rcu_head monitor; /* whoever set armed, then RCU */
 } __attribute__((aligned(RT_SLOT_BYTES)));
 
 struct kvfree {
-	rt_u32 armed;               /* [atomic] the monitor is queued */
 	const struct rt_cpus *cpus; /* [const] */
 	struct kvfree_slot *slots;  /* [const] */
 	unsigned page_nr, high_water, spare_max; /* [const] */
 	void (*free)(void *ctx, void *const *objs, unsigned nr); /* [const] */
 	const struct kvfree_backing *backing;                    /* [const] */
 	void *ctx;                                               /* [const] */
-	struct rt_rcu_head monitor;                              /* whoever set armed, then RCU */
 };
 
 /* ---- memory ---- */
@@ -155,12 +157,27 @@ static void page_put_locked(struct kvfree_slot *s, struct kvfree_page *page)
 	s->open.nr += page->nr;
 }
 
+static void bin_sweep_locked(struct kvfree_slot *s, struct bin *bin)
+{
+	if (bin->batch.nr && rt_rcu_poll_state(bin->cookie))
+		batch_join(&s->elapsed, &bin->batch);
+}
+
 /* What readers have left behind has elapsed. */
 static void sweep_locked(struct kvfree_slot *s)
 {
 	for (unsigned i = 0; i < RT_RCU_POLL_ACTIVE; i++)
-		if (s->bins[i].batch.nr && rt_rcu_poll_state(s->bins[i].cookie))
-			batch_join(&s->elapsed, &s->bins[i].batch);
+		bin_sweep_locked(s, &s->bins[i]);
+	bin_sweep_locked(s, &s->called);
+}
+
+/* What is in the page belongs to the open batch. */
+static void page_close_locked(struct kvfree_slot *s)
+{
+	if (!s->page || !s->page->nr)
+		return;
+	page_put_locked(s, s->page);
+	s->page = NULL;
 }
 
 /* The open batch gets a cookie, which is returned, and its place in a bin. */
@@ -169,10 +186,7 @@ static struct rt_rcu_cookie close_locked(struct kvfree_slot *s, bool hurry)
 	struct rt_rcu_cookie cookie = hurry ? rt_rcu_start_poll() : rt_rcu_get_state();
 	struct bin *to = NULL;
 
-	if (s->page && s->page->nr) {
-		page_put_locked(s, s->page);
-		s->page = NULL;
-	}
+	page_close_locked(s);
 	sweep_locked(s);
 	if (!s->open.nr)
 		return cookie;
@@ -188,6 +202,17 @@ static struct rt_rcu_cookie close_locked(struct kvfree_slot *s, bool hurry)
 	to->cookie = cookie;
 	batch_join(&to->batch, &s->open);
 	return cookie;
+}
+
+/* All that waits is what the monitor is called for. The caller queues it. */
+static void call_locked(struct kvfree_slot *s)
+{
+	s->called.cookie = rt_rcu_get_state();
+	s->armed = true;
+	page_close_locked(s);
+	for (unsigned i = 0; i < RT_RCU_POLL_ACTIVE; i++)
+		batch_join(&s->called.batch, &s->bins[i].batch);
+	batch_join(&s->called.batch, &s->open);
 }
 
 /* What has elapsed is the caller's: no longer waiting. */
@@ -260,43 +285,25 @@ static void batch_free(struct kvfree *k, struct kvfree_slot *s, struct batch *b)
 
 /* ---- the monitor ---- */
 
-static void monitor_run(struct rt_rcu_head *head);
-
-static void arm(struct kvfree *k)
+static void monitor_run(struct rt_rcu_head *head)
 {
-	if (rt_u32_xchg(&k->armed, 1) == 0)
-		rt_rcu_call(&k->monitor, monitor_run);
-}
-
-/* What of a slot has elapsed is freed; does anything wait still? */
-static bool slot_visit(struct kvfree *k, struct kvfree_slot *s)
-{
+	struct kvfree_slot *s = container_of(head, struct kvfree_slot, monitor);
 	struct batch out;
-	bool left;
+	bool again;
 
 	batch_init(&out);
 	rt_spin_lock(&s->lock);
-	if (s->open.nr || (s->page && s->page->nr))
-		close_locked(s, true);
-	else
-		sweep_locked(s);
+	batch_join(&s->elapsed, &s->called.batch);
+	sweep_locked(s);
 	take_locked(s, &out);
-	left = s->waiting > 0;
+	again = s->waiting > 0;
+	s->armed = again;
+	if (again)
+		call_locked(s);
 	rt_spin_unlock(&s->lock);
-	batch_free(k, s, &out);
-	return left;
-}
-
-static void monitor_run(struct rt_rcu_head *head)
-{
-	struct kvfree *k = container_of(head, struct kvfree, monitor);
-	bool left = false;
-
-	rt_u32_set_release(&k->armed, 0); /* pairs with arm(): its head is done with */
-	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)
-		left |= slot_visit(k, &k->slots[cpu]);
-	if (left)
-		arm(k);
+	batch_free(s->k, s, &out);
+	if (again)
+		rt_rcu_call(&s->monitor, monitor_run);
 }
 
 /* ---- putting ---- */
@@ -389,11 +396,15 @@ static __attribute__((noinline)) int put_slow(struct kvfree *k, struct kvfree_sl
 	if (may_alloc && !page_at_hand_locked(s))
 		one = room_make_locked(k, s, head != NULL);
 	is_in = put_locked(s, obj, head, &one);
-	arms = is_in && !rt_u32_read(&k->armed);
+	arms = is_in && !s->armed;
 	flood = s->waiting >= k->high_water;
 	waits = may_sleep && (!is_in || flood);
-	if (waits || arms || is_due_locked(k, s))
-		cookie = close_locked(s, arms || (flood && !may_sleep));
+	if (arms) {
+		call_locked(s);
+		cookie = s->called.cookie;
+	} else if (waits || is_due_locked(k, s)) {
+		cookie = close_locked(s, flood && !may_sleep);
+	}
 	if (may_sleep)
 		take_locked(s, &out);
 	waits = waits && (!is_in || s->waiting >= k->high_water);
@@ -401,7 +412,7 @@ static __attribute__((noinline)) int put_slow(struct kvfree *k, struct kvfree_sl
 	if (one)
 		k->backing->free(k->ctx, one);
 	if (arms)
-		arm(k);
+		rt_rcu_call(&s->monitor, monitor_run);
 	if (waits) {
 		rt_stat_add(is_in ? &s->floods : &s->inline_waits, 1);
 		wait_and_take(s, cookie, &out);
@@ -424,8 +435,7 @@ static inline int put(struct kvfree *k, void *obj, struct kvfree_head *head)
 	MBFS_ASSERT(obj);
 	rt_spin_lock(&s->lock);
 	page = s->page;
-	if (!page || page->nr + 1 >= page->max || s->waiting + 1 >= k->high_water ||
-	    !rt_u32_read(&k->armed))
+	if (!page || page->nr + 1 >= page->max || s->waiting + 1 >= k->high_water || !s->armed)
 		return put_slow(k, s, obj, head, may_alloc);
 	page->objs[page->nr++] = obj;
 	s->queued++;
@@ -510,7 +520,9 @@ static int slots_open(struct kvfree *k)
 		struct kvfree_slot *s = &k->slots[cpu];
 
 		rt_spin_init(&s->lock, RANK_KVFREE);
+		s->k = k;
 		batch_init(&s->open);
+		batch_init(&s->called.batch);
 		batch_init(&s->elapsed);
 		for (unsigned i = 0; i < RT_RCU_POLL_ACTIVE; i++)
 			batch_init(&s->bins[i].batch);
@@ -550,7 +562,7 @@ static void slot_close(struct kvfree *k, struct kvfree_slot *s)
 {
 	struct kvfree_page *p;
 
-	MBFS_ASSERT(s->waiting == 0);
+	MBFS_ASSERT(s->waiting == 0 && !s->armed);
 	if (s->page)
 		k->backing->free(k->ctx, s->page);
 	while ((p = STAILQ_FIRST(&s->spare))) {
@@ -566,12 +578,11 @@ void kvfree_close(struct kvfree *k)
 		return;
 	kvfree_flush(k);
 	/*
-	 * A monitor that was about during the flush may have seen objects, and queued another. That
-	 * one finds nothing and queues none. armed says nothing of one that runs.
+	 * A monitor that was about during the flush may have seen objects, and queued itself again.
+	 * Then it finds nothing. armed says nothing of one that runs.
 	 */
 	rt_rcu_barrier();
 	rt_rcu_barrier();
-	MBFS_ASSERT(!rt_u32_read(&k->armed));
 	for (unsigned cpu = 0; cpu < rt_cpus_nr(k->cpus); cpu++)
 		slot_close(k, &k->slots[cpu]);
 	rt_free(k->slots);

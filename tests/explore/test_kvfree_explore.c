@@ -226,6 +226,14 @@ static void life(void *state)
 	kvfree_close(k);
 }
 
+/* Grace periods of others: what is given before and after has different cookies. */
+static void others(void *state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		rt_rcu_cond_sync(rt_rcu_get_state());
+}
+
 static const struct plan plans[] = {
 	{ "a head, pages", 2, 4, 1, ALWAYS, 2, { look, update_head }, -1 },
 	{ "a head, no memory", 2, 4, 1, NONE, 2, { look, update_head }, -1 },
@@ -237,7 +245,7 @@ static const struct plan plans[] = {
 	{ "two CPUs", 1, 2, 2, ALWAYS, 3, { look, update, update_head }, 1 },
 	{ "one CPU, pages of one", 1, 4, 1, MAYBE, 3, { look, update_head, update_head }, 1 },
 	{ "flush", 2, 4, 1, ALWAYS, 3, { look, update_head_twice, flush }, 1 },
-	{ "bins", 1, 8, 1, ALWAYS, 3, { look, update_head_twice, update_head_twice }, 0 },
+	{ "bins", 1, 8, 1, ALWAYS, 3, { others, update_head_twice, update_head_twice }, 0 },
 	{ "close", 4, 8, 2, ALWAYS, 1, { life }, 3 },
 };
 
