@@ -88,7 +88,7 @@ void table_close(struct table *t)
 	while (t->slabs)
 		slab_drop(t);
 	rt_free(array_of(t));
-	*t = (struct table){ 0 };
+	memset(t, 0, sizeof(*t));
 }
 
 /* A reader as ext4 had it, whose time between fetching the array and using it is longer. */
