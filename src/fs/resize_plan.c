@@ -79,12 +79,14 @@ static mbfs_blk_t blks_max(const struct mbfs_geo *geo)
 
 static int too_large(const struct mbfs_geo *geo, struct mbfs_diag *diag)
 {
+	if (geo->features & GEO_META_BG)
+		return diag_set(diag, -EFBIG,
+				"it can grow to %llu MiB: the format has no more inode numbers or "
+				"blocks", mib(geo, blks_max(geo)));
 	return diag_set(diag, -EFBIG,
-			"it can grow to %llu MiB: %s; \"mkfs.ext4 -E resize=BLOCKS\" keeps room "
-			"for more", mib(geo, blks_max(geo)),
-			geo->features & GEO_META_BG
-				? "the format has no more inode numbers"
-				: "no more blocks are kept for its group descriptors");
+			"it can grow to %llu MiB: no more blocks are kept for its group "
+			"descriptors; \"mkfs.ext4 -E resize=BLOCKS\" keeps room for more",
+			mib(geo, blks_max(geo)));
 }
 
 int resize_plan(struct mbfs_fs *fs, mbfs_blk_t blk_nr, struct mbfs_geo *size,
