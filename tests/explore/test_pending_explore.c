@@ -8,7 +8,7 @@
  */
 #include "support/t.h"
 
-#include "explore/explore.h"
+#include "explore/rows.h"
 #include "reclaim/pending.h"
 #include "rt/mem.h"
 #include "rt/rcu.h"
@@ -441,9 +441,7 @@ static const struct plan plans[] = {
 	  .bound = 2 },
 };
 
-static struct explore_result res;
-
-static void run(const struct plan *p, struct explore_options opt)
+static struct explore_scenario scenario_of(const struct plan *p)
 {
 	struct explore_scenario s = { .name = p->name,
 				      .state_bytes = sizeof(struct bed),
@@ -454,38 +452,27 @@ static void run(const struct plan *p, struct explore_options opt)
 
 	for (unsigned i = 0; i < p->thread_nr; i++)
 		s.threads[i].fn = p->fn[i];
-	opt.alloc_fails = p->alloc_fails;
-	explore_run(&s, &opt, &res);
-	printf("%s: %s%s: %" PRIu64 " schedules, %" PRIu64 " classes, longest %" PRIu64 "\n",
-	       p->name, explore_strategy_name(opt.strategy), opt.weak ? ", weak" : "",
-	       res.schedules, res.traces, res.longest);
-	ck_assert_msg(res.outcome != EXPLORE_FOUND, "%s: %s: %s\n%s\n(%s)", p->name,
-		      explore_verdict_name(res.verdict), res.text, res.detail, res.token);
+	return s;
 }
 
-/* Every schedule to the row's bound, or one less: sanitizers cost 5 to 20 times. */
+/* To the row's bound, or one less: sanitizers cost 5 to 20 times. */
 START_TEST(all_schedules)
 {
+	const struct explore_scenario s = scenario_of(&plans[_i]);
 	int bound = plans[_i].bound;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	bound -= bound > 1;
 #endif
-	run(&plans[_i], (struct explore_options){ .strategy = EXPLORE_DFS, .bound = bound });
-	ck_assert_int_eq(res.outcome, EXPLORE_EXHAUSTED);
+	search_all(&s, bound, plans[_i].alloc_fails);
 }
 END_TEST
 
-/* Further away than the bound; and with atomics as weak as C11 has them. */
 START_TEST(far_schedules)
 {
-	static const enum explore_strategy by[] = { EXPLORE_PCT, EXPLORE_POS, EXPLORE_RANDOM };
+	const struct explore_scenario s = scenario_of(&plans[_i]);
 
-	for (unsigned i = 0; i < 6; i++)
-		run(&plans[_i], (struct explore_options){ .strategy = by[i % 3],
-							  .seed = (uint64_t)_i + 1,
-							  .schedules = 2000,
-							  .weak = i >= 3 });
+	search_far(&s, (uint64_t)_i + 1, plans[_i].alloc_fails);
 }
 END_TEST
 
