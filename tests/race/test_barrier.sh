@@ -4,16 +4,8 @@
 # left, runs are shared where they are to be, one after the other takes longer than all at once. Bad use is one line.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
-trap 'rm -rf --one-file-system "$DIR"' EXIT
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 timeout 200 "$RACE" run rcu-barrier-cost --variant all --workload all --threads 16 --cpus 3 --seconds 0.5 \
 	--json "$DIR/json" >"$DIR/table" || fail "$(cat "$DIR/table")"

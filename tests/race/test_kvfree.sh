@@ -6,16 +6,8 @@
 # one line.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
-trap 'rm -rf --one-file-system "$DIR"' EXIT
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # run ARG... - JSON to the end of $DIR/json; the exit status is 0: who is to hold held
 run()
@@ -66,16 +58,6 @@ for row in rows:
 assert rows[-1]["rounds"] == 20, rows[-1]
 END
 
-# refused TEXT ARG... - exit status 2, one line with TEXT
-refused()
-{
-	local text=$1 status=0
-
-	shift
-	timeout 60 "$RACE" "$@" >/dev/null 2>"$DIR/err" || status=$?
-	[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "$text" "$DIR/err" ||
-		fail "mbfs-race $*: status $status: $(cat "$DIR/err")"
-}
 refused "--variant two-seq" run kvfree-nomem --variant two-seq
 refused "--workload flood" run kvfree-nomem --workload flood
 refused "--mount: kvfree-nomem has no file system" run kvfree-nomem --mount

@@ -6,16 +6,8 @@
 # order empties the reserve before anything is reclaimed, the patient one does not. Bad use is one line.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
-trap 'rm -rf --one-file-system "$DIR"' EXIT
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # run ARG... - JSON to the end of $DIR/json; the exit status is 0: who is to hold held
 run()
@@ -103,16 +95,6 @@ assert patient["reclaims"] > 0, patient
 assert rows[4]["attempts"] == 8 * 10 and rows[4]["reserve"] == 4, rows[4]
 END
 
-# refused TEXT ARG... - exit status 2, one line with TEXT
-refused()
-{
-	local text=$1 status=0
-
-	shift
-	timeout 60 "$RACE" "$@" >/dev/null 2>"$DIR/err" || status=$?
-	[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "$text" "$DIR/err" ||
-		fail "mbfs-race $*: status $status: $(cat "$DIR/err")"
-}
 refused "--variant claim-wait" run mempool-abba --variant claim-wait
 refused "--threads 2" run mempool-abba --threads 1
 refused "--mount: mempool-abba has no file system" run mempool-abba --mount

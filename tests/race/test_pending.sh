@@ -6,16 +6,8 @@
 # diagram shows the grace periods. Bad use is one line.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
-trap 'rm -rf --one-file-system "$DIR"' EXIT
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # run ARG... - JSON to the end of $DIR/json; the exit status is 0: who is to hold held
 run()
@@ -82,16 +74,6 @@ status=0
 "$RACE" run pending-bug-on --variant one-seq --explore dfs --bound 1 --quiet >"$DIR/out" || status=$?
 [ $status = 10 ] && grep -qF "BUG_ON(idx > ARRAY_SIZE(objs))" "$DIR/out" || fail "$(cat "$DIR/out")"
 
-# refused TEXT ARG... - exit status 2, one line with TEXT
-refused()
-{
-	local text=$1 status=0
-
-	shift
-	timeout 60 "$RACE" "$@" >/dev/null 2>"$DIR/err" || status=$?
-	[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "$text" "$DIR/err" ||
-		fail "mbfs-race $*: status $status: $(cat "$DIR/err")"
-}
 refused "--variant claim-wait" run pending-one-seq --variant claim-wait
 refused "--workload two" run pending-one-seq --workload two
 refused "--mount: pending-one-seq has no file system" run pending-one-seq --mount

@@ -6,20 +6,13 @@
 # MBFS_RESIZE_SECONDS=N: the runs that hold last N seconds instead of one round.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 # A growth waits for the device five times: memory is fast.
 IMAGES=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d)
 trap 'rm -rf --one-file-system "$DIR" "$IMAGES"' EXIT
 LONG=(--rounds 1 --seconds 20)
 [ -z "${MBFS_RESIZE_SECONDS:-}" ] || LONG=(--seconds "$MBFS_RESIZE_SECONDS")
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
 
 # run ARG... - JSON to the end of $DIR/json; the exit status is 0: who is to hold held
 run()
@@ -64,16 +57,6 @@ if grep -q "^MBFS_SANITIZE:.*=.*address" "$MBFS_BUILD/CMakeCache.txt"; then
 	grep -q "AddressSanitizer: heap-use-after-free" "$DIR/err" || fail "no use after free: $(cat "$DIR/err")"
 fi
 
-# refused TEXT ARG... - exit status 2, one line with TEXT
-refused()
-{
-	local text=$1 status=0
-
-	shift
-	timeout 60 "$RACE" "$@" >/dev/null 2>"$DIR/err" || status=$?
-	[ $status = 2 ] && [ "$(wc -l <"$DIR/err")" = 1 ] && grep -qF -- "$text" "$DIR/err" ||
-		fail "mbfs-race $*: status $status: $(cat "$DIR/err")"
-}
 refused "--threads 1" run resize-writers --threads 1
 refused "use fewer --threads" run resize-writers --size 1M --threads 40
 refused "--variant 5.8" run resize-writers --variant 5.8

@@ -6,16 +6,8 @@
 # Where there is memory all hold. Bad use is one line. Method: short runs, their JSON; each schedule of state-short.
 set -euo pipefail
 
-RACE=${MBFS_BUILD:?}/bin/mbfs-race
-command -v python3 >/dev/null || { echo "python3 is not installed: skipped"; exit 77; }
-DIR=$(mktemp -d)
-trap 'rm -rf --one-file-system "$DIR"' EXIT
-
-fail()
-{
-	echo "FAIL: $*" >&2
-	exit 1
-}
+# shellcheck source=tests/race/lib.sh
+. "$(dirname "$0")/lib.sh"
 
 # run ARG... - JSON to the end of $DIR/json; the exit status is 0: who is to hold held
 run()
