@@ -236,8 +236,9 @@ static int alloc_once(struct alloc_ctx *ac, struct mbfs_run *got)
 	return err;
 }
 
-int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
-		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
+int alloc_claim_and_find(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+			 const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got,
+			 bool *claimed)
 {
 	const uint32_t seen = alloc_grow_seen(a);
 	const unsigned cpu = rt_cpu(&a->cpus);
@@ -255,7 +256,16 @@ int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
 		 (again = alloc_grew(a, seen)));
 	if (err == -ENOSPC)
 		count_enospc(&ac);
+	*claimed = ac.len > 0;
 	return err;
+}
+
+int mbfs_alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+		      const struct mbfs_alloc_req *req, struct mbfs_tx *tx, struct mbfs_run *got)
+{
+	bool claimed;
+
+	return alloc_claim_and_find(a, f, req, tx, got, &claimed);
 }
 
 /* ---- files ---- */

@@ -121,6 +121,10 @@ void alloc_free_late(struct mbfs_alloc *a, struct mbfs_tx *tx, const struct mbfs
 		     bool is_meta);
 /* Blocks that wait for it: not free to the allocator, but to whoever asks what is free. */
 uint64_t alloc_late_nr(struct mbfs_alloc *a);
+/* As mbfs_alloc_blocks(); *claimed: there were blocks for it, whatever came of it. */
+MBFS_MUST_CHECK int alloc_claim_and_find(struct mbfs_alloc *a, struct mbfs_alloc_file *f,
+					 const struct mbfs_alloc_req *req, struct mbfs_tx *tx,
+					 struct mbfs_run *got, bool *claimed);
 /*
  * alloc_blocks - mbfs_alloc_blocks(), but if nothing is free while blocks wait for a write-out: it
  * has it done, and looks again. Context: as there, and RANK_WRITEOUT is taken.

@@ -54,24 +54,20 @@ uint64_t alloc_late_nr(struct mbfs_alloc *a)
 	return rt_u64_read(&a->late_nr);
 }
 
-/* Could what waits be what is missing? Else the -ENOSPC is the variant's own, and shows. */
-static bool late_helps(struct mbfs_alloc *a, const struct mbfs_alloc_req *req)
-{
-	if (req->flags & MBFS_ALLOC_CONTIG)
-		return true;
-	return claim_free(a) <= (req->flags & MBFS_ALLOC_ROOT ? 0 : claim_resv(&a->claim));
-}
-
 int alloc_blocks(struct mbfs_alloc *a, struct mbfs_alloc_file *f, const struct mbfs_alloc_req *req,
 		 struct mbfs_tx *tx, struct mbfs_run *got)
 {
+	const bool contig = req->flags & MBFS_ALLOC_CONTIG;
 	int err = -ENOSPC;
+	bool claimed;
 
 	for (int i = 0; i < TRIES_MAX; i++) {
 		uint64_t seen = tx_late_seen(tx);
 
-		err = mbfs_alloc_blocks(a, f, req, tx, got);
-		if (err != -ENOSPC || !late_helps(a, req) || !tx_late_release(tx, seen))
+		err = alloc_claim_and_find(a, f, req, tx, got, &claimed);
+		/* Blocks that were claimed and not found: that is the variant's own, and shows. How
+		 * many are free by now says nothing of why there were none. */
+		if (err != -ENOSPC || (claimed && !contig) || !tx_late_release(tx, seen))
 			break;
 	}
 	return err;
